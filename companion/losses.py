@@ -1,0 +1,157 @@
+"""The four losses: fit, and the three structural terms that a mask switches on."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from companion.checks import require_choice, require_finite, require_number, require_same_runs, require_same_shape
+from companion.model import Parameters, activations, output, prototypes
+
+
+class Switches(NamedTuple):
+    """Which structural losses are on, in the order of the mask's three bits."""
+
+    overlap: bool
+    coverage: bool
+    separation: bool
+
+
+MASKS: dict[str, Switches] = {
+    f"{bits:03b}": Switches(bool(bits & 4), bool(bits & 2), bool(bits & 1)) for bits in range(8)
+}
+"""The eight masks "000" … "111" in the order overlap-coverage-separation, each with its three switches."""
+
+MASK_NAMES: dict[str, str] = {
+    "000": "Std", "001": "Sep", "010": "Cov", "011": "Cov+Sep",
+    "100": "Ovl", "101": "Ovl+Sep", "110": "Ovl+Cov", "111": "Full",
+}  # fmt: skip
+"""The paper's name of each mask."""
+
+
+def fit_loss(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return L_fit = mean_i (f(x_i) - y_i)².
+
+    Book: chapter "The model and its prototypes", equation (fit).
+
+    Args:
+        prediction: the network's values, shape (..., samples).
+        y: target values, shape (..., samples).
+
+    Returns:
+        Non-negative loss a run, shape (...).
+
+    Raises:
+        ValueError: if shapes differ or y is not finite.
+    """
+    require_same_shape(prediction=prediction, y=y)
+    require_finite(y=y)
+    return ((prediction - y) ** 2).mean(-1)
+
+
+def coverage_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return L_cov = mean_i [-τ log Σ_j exp(-(x_i - x̂_j)²/τ)], a soft squared distance to the nearest prototype.
+
+    Book: chapter "Coverage", equation (coverage).
+
+    Args:
+        x: training inputs, shape (..., samples).
+        prototypes: x̂, shape (..., neurons).
+        temperature: τ > 0, in units of squared input.
+
+    Returns:
+        Loss a run, shape (...): between D - τ log(neurons) and D, with D the mean squared distance
+        from a sample to its nearest prototype.
+
+    Raises:
+        ValueError: if shapes do not fit, x is not finite or temperature is not above 0.
+    """
+    require_same_runs(x=x, prototypes=prototypes)
+    require_finite(x=x)
+    temperature = require_number("temperature", temperature, positive=True)
+    distance = (x.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2
+    return -temperature * torch.logsumexp(-distance / temperature, dim=-1).mean(-1)
+
+
+def separation_loss(prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return L_sep = mean over j ≠ k of exp(-(x̂_j - x̂_k)²/τ), a Gaussian repulsion between prototypes.
+
+    Book: chapter "Separation", equation (separation).
+
+    Args:
+        prototypes: x̂, shape (..., neurons).
+        temperature: τ > 0, in units of squared input.
+
+    Returns:
+        Loss a run in [0, 1], shape (...); 0 for a single neuron, which has no pair.
+
+    Raises:
+        ValueError: if temperature is not above 0 or there is no neuron.
+    """
+    require_same_shape(prototypes=prototypes)
+    temperature = require_number("temperature", temperature, positive=True)
+    neurons = prototypes.shape[-1]
+    closeness = torch.exp(-((prototypes.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2) / temperature)
+    other = 1 - torch.eye(neurons, dtype=prototypes.dtype, device=prototypes.device)
+    return (closeness * other).sum((-2, -1)) / max(neurons * (neurons - 1), 1)
+
+
+def overlap_loss(activations: torch.Tensor) -> torch.Tensor:
+    """Return L_ovl = mean over i and j ≠ k of h_ij h_ik, the mean product of two neurons' responses.
+
+    Computed as Σ_{j≠k} h_ij h_ik = (Σ_j h_ij)² - Σ_j h_ij², which costs O(samples · neurons).
+    Book: chapter "Overlap", equations (overlap) and (overlap-identity).
+
+    Args:
+        activations: responses h, shape (..., samples, neurons).
+
+    Returns:
+        Loss a run in [0, 1], shape (...); 0 for a single neuron, which has no pair.
+
+    Raises:
+        ValueError: if there are fewer than two dimensions or no neuron.
+    """
+    require_same_shape(activations=activations)
+    if activations.dim() < 2:
+        raise ValueError(
+            f"shapes: activations {tuple(activations.shape)} was given; allowed is (..., samples, neurons)"
+        )
+    neurons = activations.shape[-1]
+    pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)
+    return pairs.mean(-1) / max(neurons * (neurons - 1), 1)
+
+
+def total_loss(
+    x: torch.Tensor, y: torch.Tensor, parameters: Parameters, mask: str, strength: float, temperature: float
+) -> torch.Tensor:
+    """Return L = L_fit + λ (m_cov L_cov + m_sep L_sep + m_ovl L_ovl).
+
+    Book: chapter "The model and its prototypes", equation (total).
+
+    Args:
+        x, y: training data, shape (..., samples).
+        parameters: w, b, a of shape (..., neurons), c of shape (...).
+        mask: one of `MASKS`.
+        strength: λ >= 0, one coefficient for all three terms.
+        temperature: τ > 0.
+
+    Returns:
+        Loss a run, shape (...).
+
+    Raises:
+        ValueError: if mask, strength, temperature or a shape is not allowed, or data are not finite.
+    """
+    switches = MASKS[require_choice("mask", mask, MASKS)]
+    strength = require_number("strength", strength)
+    responses = activations(x, parameters.w, parameters.b)
+    loss = fit_loss(output(responses, parameters.a, parameters.c), y)
+    if switches.overlap:
+        loss = loss + strength * overlap_loss(responses)
+    if switches.coverage or switches.separation:
+        positions = prototypes(parameters.w, parameters.b)
+        if switches.coverage:
+            loss = loss + strength * coverage_loss(x, positions, temperature)
+        if switches.separation:
+            loss = loss + strength * separation_loss(positions, temperature)
+    return loss

@@ -1,0 +1,71 @@
+"""What the chapters show: source of the companion, pictures, folded tables, computed sentences.
+
+Everything is displayed as Markdown or SVG, never as text/html: Quarto adds scripts of another host
+to any page that holds an HTML output.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+
+import altair as alt
+import pandas as pd
+import vl_convert
+from IPython.display import SVG, Markdown, display
+
+
+def show_source(*functions: Callable) -> None:
+    """Display the source of functions of the companion: the code that runs, not a copy of it."""
+    source = "\n\n".join(inspect.getsource(function).rstrip() for function in functions)
+    display(Markdown(f"```python\n{source}\n```"))
+
+
+def show_chart(chart: alt.TopLevelMixin) -> None:
+    """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw."""
+    display(SVG(vl_convert.vegalite_to_svg(chart.to_json())))
+
+
+def show_text(text: str) -> None:
+    """Display computed prose."""
+    display(Markdown(text))
+
+
+def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int = 3) -> None:
+    """Display a table with its index, numbers at `digits` significant digits.
+
+    Args:
+        table: any frame; the index becomes the first columns.
+        title: one line above it, or of the fold.
+        fold: put it into a box that opens on a click (it is open in the PDF).
+        digits: significant digits of floats.
+    """
+    body = _markdown(table, digits)
+    if fold:
+        display(Markdown(f'::: {{.callout-note collapse="true" title="{title}"}}\n{body}\n:::'))
+    else:
+        display(Markdown(f"**{title}**\n\n{body}"))
+
+
+def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:
+    """Display, under a figure, the numbers it shows (folded), and hand the page what makes its picture live.
+
+    Args:
+        table: the numbers that the figure shows.
+        chart: the figure's chart; the web page's script draws it in place of the stored picture.
+        figure: the figure's label, such as "fig-1".
+        digits: significant digits of floats.
+    """
+    show_table(table, "The numbers of this figure", fold=True, digits=digits)
+    # "<" is escaped so that no text inside the chart can end the script element.
+    specification = json.dumps(chart.to_dict(), separators=(",", ":")).replace("<", "\\u003c")
+    display(
+        Markdown(f'```{{=html}}\n<script type="application/json" data-figure="{figure}">{specification}</script>\n```')
+    )
+
+
+def _markdown(table: pd.DataFrame, digits: int) -> str:
+    """Return a pipe table; cells are text already, so that no library chooses their digits."""
+    cells = table.reset_index().map(lambda cell: f"{cell:.{digits}g}" if isinstance(cell, float) else str(cell))
+    return cells.to_markdown(index=False, disable_numparse=True)
