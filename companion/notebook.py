@@ -32,6 +32,25 @@ def show_text(text: str) -> None:
     display(Markdown(text))
 
 
+def show_provenance(runs: pd.DataFrame, command: str) -> None:
+    """Display what made the runs of a figure, and the command (from the book's folder) that makes them again.
+
+    Args:
+        runs: a sweep's table, with its versions in `attrs`.
+        command: papermill's command line.
+    """
+    seeds = sorted(runs["seed"].unique())
+    temperatures = [f"{value:g}" for value in sorted(runs["temperature"].unique())]
+    versions = runs.attrs["versions"]
+    display(
+        Markdown(
+            f"*{len(runs)} runs; seeds {seeds[0]}–{seeds[-1]}; λ = {runs['strength'].iloc[0]:g}; τ = {', '.join(temperatures)}; "
+            f"{runs['steps'].iloc[0]} steps; torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
+            f"Made by*\n\n```bash\n{command}\n```"
+        )
+    )
+
+
 def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int = 3) -> None:
     """Display a table with its index, numbers at `digits` significant digits.
 

@@ -1,0 +1,58 @@
+"""What the tests share: the repository, its stored data, the built book, a browser; and what the last lines say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+REPORT: list[str] = []
+"""Lines that `make test` ends with."""
+
+
+@pytest.fixture(scope="session")
+def replication() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data" / "replication.parquet")
+
+
+@pytest.fixture(scope="session")
+def temperature() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data" / "temperature.parquet")
+
+
+@pytest.fixture(scope="session")
+def book() -> Path:
+    """The book as `make book` builds it, by whichever renderer it finds."""
+    done = subprocess.run(["make", "book"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    REPORT.append("book: " + done.stdout.strip().splitlines()[-1])
+    return ROOT / "_book"
+
+
+@pytest.fixture(scope="session")
+def browser_binary() -> str:
+    """Path of a Chromium or Chrome; where there is none, tests that need one are skipped."""
+    for name in BROWSERS:
+        if found := shutil.which(name):
+            version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout.strip()
+            REPORT.append(f"browser: {version}")
+            return found
+    message = (
+        "browser: none found, so the site was not opened; Debian's `apt-get install chromium` or Chrome brings one"
+    )
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    REPORT.append(message)
+    pytest.skip(message)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in dict.fromkeys(REPORT):
+        terminalreporter.write_line(line)

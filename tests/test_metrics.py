@@ -1,0 +1,106 @@
+"""Metrics against brute force, known answers, invariances and reference values."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from companion.data import sample_task
+from companion.metrics import chance_level, expelled_fraction, match, reconstruction_error, specialization_ratio
+from companion.model import activations, predict, prototypes
+
+CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
+
+
+def brute_force_error(x, y, p, v) -> float:
+    n = len(x)
+    return min(
+        sum(np.hypot(x[i] - p[order[i]], y[i] - v[order[i]]) for i in range(n)) / n for order in permutations(range(n))
+    )
+
+
+@pytest.mark.parametrize("n", range(1, 7))
+def test_error_equals_the_best_of_all_matchings(n):
+    x, y, p, v = np.random.default_rng(n).normal(size=(4, 5, n))
+    expected = [brute_force_error(*row) for row in zip(x, y, p, v, strict=True)]
+    np.testing.assert_allclose(reconstruction_error(x, y, p, v), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"n{case['n']}-tau{case['tau']:g}")
+def test_metrics_equal_the_reference(case):
+    x, y, w, b, a, c = (torch.tensor(case[name], dtype=torch.float64) for name in "xywbac")
+    positions = prototypes(w, b)
+    values = predict(positions, w, b, a, c)
+    np.testing.assert_allclose(positions, case["prototypes"], rtol=1e-12)
+    assert reconstruction_error(x, y, positions, values) == pytest.approx(case["reconstruction_error"], rel=1e-10)
+    assert match(x, y, positions, values).neuron.tolist() == case["matching"]
+    assert specialization_ratio(activations(x, w, b)) == case["specialization_ratio"]
+    assert expelled_fraction(x, positions) == case["expelled_fraction"]
+
+
+def test_error_is_zero_on_the_data_and_unchanged_by_order_and_shift():
+    x, y, p, v = np.random.default_rng(3).normal(size=(4, 8))
+    assert reconstruction_error(x, y, x[::-1], y[::-1]) == 0
+    base, order = reconstruction_error(x, y, p, v), np.random.default_rng(4).permutation(8)
+    assert reconstruction_error(x, y, p[order], v[order]) == pytest.approx(base, rel=1e-14)
+    assert reconstruction_error(x + 2, y, p + 2, v) == pytest.approx(base, rel=1e-12)
+
+
+def test_one_far_prototype_moves_the_error_by_its_distance_over_n():
+    x = np.arange(4.0)
+    p = np.array([0.0, 1, 2, 1003])
+    assert reconstruction_error(x, x * 0, p, x * 0) == 250
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_specialization_counts_distinct_winners(seed):
+    h = np.random.default_rng(seed).random((6, 5))
+    assert specialization_ratio(h) == len({max(range(5), key=lambda j, row=row: row[j]) for row in h}) / 5
+
+
+def test_specialization_extremes():
+    assert specialization_ratio(np.eye(4)) == 1
+    assert specialization_ratio(np.eye(4)[[2, 2, 2, 2]]) == 0.25
+    np.testing.assert_array_equal(specialization_ratio(np.stack([np.eye(3), np.ones((3, 3))])), [1, 1 / 3])
+
+
+def test_expelled_fraction_counts_both_sides_and_not_the_edges():
+    x = np.array([0.2, 0.8, 0.5])
+    assert expelled_fraction(x, np.array([0.2, 0.8, 0.1, 0.9, np.inf])) == pytest.approx(3 / 5)
+    np.testing.assert_array_equal(expelled_fraction(np.stack([x, x + 10]), np.stack([x, x])), [0, 1])
+
+
+def test_chance_level_repeats_falls_with_size_and_is_zero_for_no_run():
+    small, large = chance_level(3, range(1000, 1010)), chance_level(50, range(1000, 1010), draws=5)
+    assert small.shape == (10, 20) and np.array_equal(small, chance_level(3, range(1000, 1010)))
+    # Between fresh samples of one distribution the transport distance falls about like N^-1/2.
+    assert 2 < np.median(small) / np.median(large) < 8
+
+
+def test_chance_prototypes_are_not_the_training_data():
+    x, _ = sample_task(5, 1000)
+    assert chance_level(5, [1000], draws=50).min() > 1e-3 and len(x) == 5
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: reconstruction_error([0, np.nan], [0, 1], [0, 1], [0, 1]), "x: 1 of 2 values are NaN"),
+        (lambda: reconstruction_error([0, 1], [0, 1], [0, np.inf], [0, 1]), "prototypes: 1 of 2"),
+        (lambda: reconstruction_error([0, 1], [0, 1], [0, 1, 2], [0, 1, 2]), r"x \(2,\).*prototypes \(3,\)"),
+        (lambda: match(*np.zeros((4, 2, 2))), "allowed is one run"),
+        (lambda: specialization_ratio([1, 2]), "samples, neurons"),
+        (lambda: specialization_ratio([[np.nan, 1]]), "activations: 1 of 2"),
+        (lambda: expelled_fraction([0, 1], [np.nan]), "prototypes: NaN"),
+        (lambda: expelled_fraction(np.zeros((2, 2)), [0.5]), "equal leading dimensions"),
+        (lambda: chance_level(5, [1], draws=0), "draws: 0"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()

@@ -1,0 +1,78 @@
+"""Tasks, the network and its prototypes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from companion.data import TARGETS, sample_task
+from companion.model import activations, initial_parameters, predict, prototypes
+
+
+def test_tasks_depend_on_size_and_seed_alone():
+    x, y = sample_task(20, 1000)
+    again, _ = sample_task(20, 1000)
+    assert torch.equal(x, again) and x.shape == y.shape == (20,) and x.dtype == torch.float64
+    assert not torch.equal(x, sample_task(20, 1001)[0])
+    assert not torch.equal(x[:10], sample_task(10, 1000)[0])
+    assert ((x >= 0) & (x <= 1)).all()
+    np.testing.assert_allclose(y, 0.5 + 0.5 * np.sin(2 * np.pi * x.numpy()), rtol=1e-15)
+
+
+def test_initial_parameters_fill_their_ranges():
+    w, b, a, c = initial_parameters(2000, 5)
+    for values, bound in ((w, 10), (b, 1), (a, 2000**-0.5)):
+        assert values.abs().max() <= bound
+        assert values.abs().max() > 0.99 * bound
+        # The mean of 2,000 uniform draws lies within five standard errors of zero.
+        assert abs(values.mean()) < 5 * bound / math.sqrt(3 * 2000)
+    assert c.shape == () and abs(c) <= 2000**-0.5
+    assert not torch.equal(w[:5], 10 * b[:5])
+
+
+def test_a_neuron_peaks_at_its_prototype_and_falls_to_one_over_e_at_its_width():
+    w, b = torch.tensor([-4.0, 2.5], dtype=torch.float64), torch.tensor([1.0, -2.0], dtype=torch.float64)
+    peak = prototypes(w, b)
+    response = torch.diagonal(activations(peak, w, b))
+    assert torch.equal(response, torch.ones(2, dtype=torch.float64))
+    edge = torch.diagonal(activations(peak + 1 / w.abs(), w, b))
+    torch.testing.assert_close(edge, torch.full((2,), math.exp(-1), dtype=torch.float64))
+
+
+def test_predict_is_the_sum_over_neurons():
+    x, _ = sample_task(4, 0)
+    w, b, a, c = initial_parameters(3, 0)
+    expected = [sum(a[j] * math.exp(-((w[j] * value + b[j]) ** 2)) for j in range(3)) + c for value in x.tolist()]
+    torch.testing.assert_close(predict(x, w, b, a, c), torch.stack(expected), rtol=1e-14, atol=1e-15)
+
+
+def test_a_zero_weight_has_an_infinite_prototype():
+    assert torch.isinf(prototypes(torch.tensor([0.0]), torch.tensor([1.0]))).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: sample_task(1, 0), "size: 1 was given; allowed are whole numbers of at least 2"),
+        (lambda: sample_task(2.5, 0), "size: 2.5"),
+        (lambda: sample_task(True, 0), "size: True"),
+        (lambda: sample_task(3, -1), "seed: -1"),
+        (lambda: sample_task(3, 0, "cosine"), "target: 'cosine' was given; allowed are 'sine'"),
+        (lambda: initial_parameters(0, 0), "size: 0"),
+        (lambda: prototypes(torch.ones(2), torch.ones(3)), r"w \(2,\), b \(3,\)"),
+        (lambda: activations(torch.tensor([math.nan]), torch.ones(1), torch.ones(1)), "x: 1 of 1 values are NaN"),
+        (lambda: predict(*(torch.ones(2),) * 4, torch.ones(2)), r"c \(2,\)"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_targets_map_the_unit_interval_into_itself():
+    for target in TARGETS.values():
+        values = target(torch.linspace(0, 1, 101, dtype=torch.float64))
+        assert values.min() >= 0 and values.max() <= 1
