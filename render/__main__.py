@@ -90,8 +90,6 @@ def build(root: Path) -> str:
         shutil.copy(HERE / "style.css", work / "assets")
         texts = [chapter_markdown(root / path, work / "figures") for path in chapter_paths(book["chapters"])]
         appendices = [chapter_markdown(root / path, work / "figures") for path in book.get("appendices", [])]
-        # The front page is what stands before the first chapter, under the book's own title.
-        texts[0] = re.sub(r"\A# .*\n", "", texts[0])
         markdown = "\n\n".join([*texts[:-1], "::: {.appendices}\n:::", *appendices, texts[-1]])
         name = f"{book['output-file']}.pdf"
         arguments = [f"--defaults={HERE / 'defaults.yaml'}", f"--bibliography={root / settings['bibliography']}"]
@@ -102,11 +100,19 @@ def build(root: Path) -> str:
             markdown, "typst", "markdown", [*arguments, f"--template={HERE / 'book.typ'}"], outputfile=str(work / "book.typ")
         )
         pages = work / "pages"
+        # The site's front page carries the book's title over the text of index.qmd.
+        front = f"# {book['title']} {{#about .unnumbered}}\n\n[{book['subtitle']}]{{.subtitle}}"
+        markdown = re.sub(r"\A# .*", front, markdown)
         pypandoc.convert_text(
             markdown, "chunkedhtml", "markdown", [*arguments, f"--template={HERE / 'page.html'}"], outputfile=str(pages)
         )
         typst.compile(work / "book.typ", output=pages / name, root=work)
         shutil.copytree(work / "assets", pages / "assets", dirs_exist_ok=True)
+        # Pandoc puts a title page of its own before the first chapter: the front page takes its place.
+        (pages / "about.html").replace(pages / "index.html")
+        for page in pages.glob("*.html"):
+            text = page.read_text(encoding="utf-8").replace('href="about.html', 'href="index.html')
+            page.write_text(text.replace('<a rel="prev" href="index.html">← ' + book["title"], "<a hidden>", 1) if page.name == "index.html" else text, encoding="utf-8")
         count = len(list(pages.glob("*.html")))
         shutil.rmtree(root / "_book", ignore_errors=True)
         shutil.move(pages, root / "_book")

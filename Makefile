@@ -1,0 +1,51 @@
+# The book's doors. Each makes the .venv that it needs; Python 3.11 and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+CHAPTERS := $(wildcard chapters/0*.ipynb chapters/9*.ipynb)
+SOURCES := $(wildcard companion/*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help book test chapters replicate lock clean
+
+help: ## list what make can do
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
+	@if command -v quarto >/dev/null; then \
+		quarto render --no-execute && echo "quarto $$(quarto --version): _book/index.html, _book/latent-to-data.pdf"; \
+	else $(BIN)/python -m render; fi
+
+test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
+	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet companion render tests
+	$(BIN)/python -m pytest --nbval --nbval-current-env tests $(CHAPTERS)
+
+chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
+	@for chapter in $(notdir $(CHAPTERS)); do \
+		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
+	$(BIN)/python -m companion.findings
+
+replicate: .venv/everything ## everything from nothing: 480 runs, temperature sweep, chapters, book
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb temperature.out.ipynb -f data/temperature.yaml
+	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"
+	$(MAKE) chapters
+	$(MAKE) book
+
+lock: ## write the versions in .venv to requirements.lock
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock
+
+clean: ## remove .venv and _book
+	rm -rf .venv _book
+
+.venv/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; make PYTHON=... names one')"
+	$(PYTHON) -m venv .venv
+
+.venv/renderer: requirements.lock | .venv/bin/python
+	$(BIN)/pip install --quiet --constraint requirements.lock pypandoc_binary typst pyyaml
+	@touch $@
+
+.venv/everything: requirements.lock pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	@touch $@ .venv/renderer
