@@ -13,10 +13,10 @@ help: ## list what make can do
 book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
 	@if command -v quarto >/dev/null; then \
 		quarto render --no-execute && echo "quarto $$(quarto --version): _book/index.html, _book/latent-to-data.pdf"; \
-	else $(BIN)/python -m render; fi
+	else $(BIN)/python -m embedded; fi
 
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
-	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet companion render tests
+	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet companion embedded tests
 	$(BIN)/python -m pytest --nbval --nbval-current-env tests $(CHAPTERS)
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
