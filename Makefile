@@ -16,12 +16,14 @@ book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and
 	else $(BIN)/python -m embedded; fi
 
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
-	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet companion embedded tests
+	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/python -m pytest --nbval --nbval-current-env tests $(CHAPTERS)
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
 	@for chapter in $(notdir $(CHAPTERS)); do \
 		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
+	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
+	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) chapters/sweep.ipynb
 	$(BIN)/python -m companion.findings
 
 replicate: .venv/everything ## everything from nothing: 480 runs, temperature sweep, chapters, book

@@ -46,6 +46,19 @@ def require_number(name: str, given: Any, *, positive: bool = False) -> float:
     return float(given)
 
 
+def require_device(name: str, given: Any) -> str:
+    """Return `given` as the name of a device that this PyTorch can put a tensor on.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        return str(torch.empty(0, device=given).device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name}: {given!r} was given; allowed is 'cpu' or a device at hand ({reason})") from None
+
+
 def require_finite(**arrays: torch.Tensor | np.ndarray) -> None:
     """Pass if every entry of every array is a finite number.
 

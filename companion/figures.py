@@ -61,27 +61,32 @@ def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size"
     Returns:
         One row a group: by, n, mean, sem (standard error of the mean), median, trimmed (mean without the
         highest and lowest 10 %), low and high (95 % bootstrap interval of the median: percentile method,
-        2,000 resamples, seed 0).
+        2,000 resamples, seed 0). Of a single run, sem, low and high are NaN.
     """
     rows = []
     for key, values in runs.groupby(list(by), sort=False)[metric]:
         array = values.to_numpy()
-        interval = bootstrap(
-            (array,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
-        ).confidence_interval
+        low, high = _median_interval(array) if len(array) > 1 else (np.nan, np.nan)
         rows.append(
             {
                 **dict(zip(by, key, strict=True)),
                 "n": len(array),
                 "mean": array.mean(),
-                "sem": sem(array),
+                "sem": sem(array) if len(array) > 1 else np.nan,
                 "median": np.median(array),
                 "trimmed": trim_mean(array, 0.1),
-                "low": interval.low,
-                "high": interval.high,
+                "low": low,
+                "high": high,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _median_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the median."""
+    rng = np.random.default_rng(0)
+    interval = bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=rng).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def chance_summary(sizes: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
@@ -159,7 +164,7 @@ def error_heatmap(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin
 
 def specialization_heatmap(runs: pd.DataFrame) -> alt.TopLevelMixin:
     """Figure 6: heat map of the specialization ratio, masks by N; mean as in the paper, and median."""
-    return _heatmaps(runs, "specialization_ratio", "ratio", "linear")
+    return _heatmaps(runs, "specialization_ratio", "specialization ratio", "linear")
 
 
 def prototype_positions(
@@ -260,20 +265,29 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
 
 
 def reconstructions(
-    runs: pd.DataFrame, masks: Sequence[str] = ("000", "010", "111"), size: int = 5
+    runs: pd.DataFrame, chance: pd.DataFrame, masks: Sequence[str] = ("000", "010", "111"), size: int = 5
 ) -> alt.TopLevelMixin:
     """Figure 7: originals and reconstructions of each mask's median-error run, arrows for those beyond the edge."""
+    chosen = {mask: median_run(runs, mask, size) for mask in masks}
+    drawn = {mask: reconstruction_points(run) for mask, run in chosen.items()}
+    values = pd.concat([points[["value", "y"]] for points in drawn.values()])
+    # One scale for all panels, so that their distances can be compared.
+    scale = alt.Scale(domain=[float(values.min().min()) - 0.1, float(values.max().max()) + 0.1], nice=False)
+    level = chance.set_index("size")["median"][size]
     panels = []
-    for mask in masks:
-        run = median_run(runs, mask, size)
-        points = _clip(reconstruction_points(run))
+    for mask, run in chosen.items():
+        points = _clip(drawn[mask])
         beyond = points[points["side"] != "inside"].sort_values("prototype")
         where = ", ".join(f"{value:.3g}" for value in beyond["prototype"])
         title = alt.Title(
-            f"{MASK_LABELS[mask]}: E = {run['reconstruction_error']:.3g}",
-            subtitle=[f"seed {run['seed']}", f"beyond the edge: x = {where}" if where else "none beyond the edge"],
+            f"{MASK_LABELS[mask]}: E = {run['reconstruction_error']:.2g}",
+            subtitle=[
+                f"chance: E = {level:.2g}",
+                f"seed {run['seed']}",
+                f"beyond the edge: x = {where}" if where else "none beyond the edge",
+            ],
         )
-        y = alt.Y("value:Q", title="y, network")
+        y = alt.Y("value:Q", title="y, network", scale=scale)
         links = (
             alt.Chart(points)
             .mark_rule(color="#999999", strokeDash=[2, 2])

@@ -1,16 +1,18 @@
 """What the stored runs show, in five computed lines: the front page, the README and the replication chapter share them.
 
-`python -m companion.findings` writes them from data/ into `_findings.md` and into README.md.
+`python -m companion.findings` writes them from data/ into `_findings.md` and into README.md, with its picture.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import permutations
 from pathlib import Path
 
 import pandas as pd
+import vl_convert
 
-from companion.figures import chance_summary, summary
+from companion.figures import chance_summary, error_by_size, summary
 from companion.losses import MASKS
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +70,31 @@ def _cases(runs: pd.DataFrame, statistic: str) -> dict[str, list[bool]]:
     }
 
 
+def same_order(ours: pd.DataFrame, theirs: pd.DataFrame, least: float) -> pd.DataFrame:
+    """Count the pairs of columns that stand in the same order in both tables, of those clearly apart in `theirs`.
+
+    Book: chapter "The full replication", section "Against an independent implementation".
+
+    Args:
+        ours, theirs: one number a cell, with the same rows and columns.
+        least: the difference from which two columns of `theirs` count as clearly apart, above 0.
+
+    Returns:
+        One row a row of the tables: clearly apart (pairs), same order (pairs of them in which ours has the same
+        strict order), other order (the pairs in which it has not, the lower of `theirs` first).
+    """
+    rows = []
+    for row in theirs.index:
+        apart = [
+            (low, high)
+            for low, high in permutations(theirs.columns, 2)
+            if theirs.loc[row, high] - theirs.loc[row, low] >= least
+        ]
+        other = [(low, high) for low, high in apart if not ours.loc[row, low] < ours.loc[row, high]]
+        rows.append({"clearly apart": len(apart), "same order": len(apart) - len(other), "other order": other})
+    return pd.DataFrame(rows, index=theirs.index)
+
+
 def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
     """Return the book's findings at the paper's ten seeds, one Markdown sentence each.
 
@@ -86,31 +113,37 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
     chance = chance_summary(sizes.tolist(), sorted(runs["seed"].unique().tolist())).set_index("size")["median"]
     largest = sizes.max()
     heat = summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
-    hot = heat[(heat["mask"] == "001") & (heat["size"] == largest)].set_index("temperature")["median"]
+    hottest = heat["size"].max()
+    hot = heat[(heat["mask"] == "001") & (heat["size"] == hottest)].set_index("temperature")["median"]
 
     def of(claim: str, cases: str) -> str:
         row = counts.loc[claim]
         return f"{row['by mean']} of {row['cases']} {cases} by mean, {row['by median']} by median"
 
     return [
-        f"**Overlap harms.** All four overlap-active masks have a higher reconstruction error E than all four others at "
-        f"{of('C3', 'sizes')}.",
-        f"**Coverage helps a little.** Coverage alone has the lowest E of all masks at {of('C1', 'sizes')}; it and Cov+Sep "
-        f"specialise more than Std in {of('C2', 'cases')}.",
-        f"**Overlap expels in kind, not in degree.** At N = {largest} a mean share of {expelled['100'][largest]:.2f} of "
-        f"mask 100's prototypes lies outside the data (the paper: all), of Std's {expelled['000'][largest]:.2f}; mask "
-        f"100's mean specialization ratio falls from {special['100'].iloc[0]:.2f} to {special['100'].iloc[-1]:.2f}.",
-        f"**Separation harms when it is hot.** At N = {largest} its median E goes from {hot.iloc[0]:.2f} at τ = "
+        f"**Overlap harms.** All four overlap-active masks have a higher reconstruction error E than all four others "
+        f"at {of('C3', 'sizes')}.",
+        f"**Coverage helps a little.** Coverage alone has the lowest E of all masks at {of('C1', 'sizes')}; it and "
+        f"Cov+Sep specialise more than Std in {of('C2', 'cases')}.",
+        f"**Overlap expels in kind, not in degree.** At N = {largest} a mean share of {expelled['100'][largest]:.2f} "
+        f"of mask 100's prototypes lies outside the data (the paper: all), of Std's {expelled['000'][largest]:.2f}; "
+        f"mask 100's mean specialization ratio goes from {special['100'].iloc[0]:.2f} at N = {sizes.min()} to "
+        f"{special['100'].iloc[-1]:.2f}.",
+        f"**Separation harms when it is hot.** At N = {hottest} its median E goes from {hot.iloc[0]:.2f} at τ = "
         f"{hot.index[0]:g} to {hot.iloc[-1]:.0f} at τ = {hot.index[-1]:g}.",
         f"**No mask beats chance by much, and none at scale.** Prototypes drawn at random on the target have a lower "
         f"median E than the best mask at {int((errors.min(axis=1) > chance).sum())} of {len(sizes)} sizes; at N = "
-        f"{largest} the best mask is {errors.loc[largest].min() / chance[largest]:.1f} times worse.",
+        f"{largest} the best mask stands at {errors.loc[largest].min() / chance[largest]:.1f} times chance.",
     ]
 
 
 def write_findings() -> None:
-    """Write the findings of the stored data into `_findings.md` and between the marks in README.md."""
+    """Write the findings of the stored data into `_findings.md` and README.md, and the README's picture, figure 1."""
     text = findings_list(ROOT)
+    runs = pd.read_parquet(ROOT / "data" / "replication.parquet")
+    sizes, seeds = sorted(runs["size"].unique().tolist()), sorted(runs["seed"].unique().tolist())
+    chart = error_by_size(runs, chance_summary(sizes, seeds))
+    (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
     (ROOT / "_findings.md").write_text(text)
     readme = ROOT / "README.md"
     marked = re.sub(

@@ -44,8 +44,9 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     versions = runs.attrs["versions"]
     display(
         Markdown(
-            f"*{len(runs)} runs; seeds {seeds[0]}–{seeds[-1]}; λ = {runs['strength'].iloc[0]:g}; τ = {', '.join(temperatures)}; "
-            f"{runs['steps'].iloc[0]} steps; torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
+            f"*{len(runs)} runs; seeds {seeds[0]}–{seeds[-1]}; λ = {runs['strength'].iloc[0]:g}; "
+            f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
+            f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
             f"Made by*\n\n```bash\n{command}\n```"
         )
     )
@@ -86,5 +87,12 @@ def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, dig
 
 def _markdown(table: pd.DataFrame, digits: int) -> str:
     """Return a pipe table; cells are text already, so that no library chooses their digits."""
-    cells = table.reset_index().map(lambda cell: f"{cell:.{digits}g}" if isinstance(cell, float) else str(cell))
+    cells = table.reset_index().map(lambda cell: _significant(cell, digits) if isinstance(cell, float) else str(cell))
+    # A pipe in a cell would end it.
+    cells = cells.rename(columns=lambda name: str(name).replace("|", r"\|")).map(lambda cell: cell.replace("|", r"\|"))
     return cells.to_markdown(index=False, disable_numparse=True)
+
+
+def _significant(value: float, digits: int) -> str:
+    """Return a number at `digits` significant digits, without an exponent up to a million and never as -0."""
+    return f"{float(f'{value:.{digits}g}') + 0.0:g}"

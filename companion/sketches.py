@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.figures import COLORS, DASHES, NARROW_PANEL, ORIGINAL, RECONSTRUCTION, WINDOW, configure, rounded
+from companion.figures import DASHES, NARROW_PANEL, ORIGINAL, RECONSTRUCTION, WINDOW, configure, rounded
 from companion.model import Parameters, activations, predict, prototypes
+
+CURVE_COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
+"""The masks' palette in an order whose first colours differ most: curves of a formula are few."""
 
 
 def network(x: torch.Tensor, y: torch.Tensor, networks: Mapping[str, Parameters]) -> alt.TopLevelMixin:
@@ -80,7 +83,7 @@ def paths(x: torch.Tensor, steps: Sequence[int], trajectories: Mapping[str, torc
             .encode(
                 x=alt.X("step:Q", title="step"),
                 y=y,
-                color=alt.Color("neuron:N", scale=alt.Scale(range=list(COLORS)), legend=None),
+                color=alt.Color("neuron:N", scale=alt.Scale(range=list(CURVE_COLORS)), legend=None),
                 strokeDash=alt.StrokeDash(
                     "neuron:N", scale=alt.Scale(range=[list(dash) for dash in DASHES]), legend=None
                 ),
@@ -105,13 +108,14 @@ def curves(
         x_type, y_type: "linear", "log" or "symlog".
     """
     names = list(frame["curve"].unique())
+    colors = list(CURVE_COLORS[: len(names)])
     chart = (
         alt.Chart(rounded(frame))
         .mark_line()
         .encode(
             x=alt.X("x:Q", title=x_title, scale=alt.Scale(type=x_type, nice=False), axis=alt.Axis(format="~g")),
             y=alt.Y("value:Q", title=y_title, scale=alt.Scale(type=y_type), axis=alt.Axis(format="~g")),
-            color=alt.Color("curve:N", title=None, scale=alt.Scale(domain=names, range=list(COLORS[: len(names)]))),
+            color=alt.Color("curve:N", title=None, scale=alt.Scale(domain=names, range=colors)),
             strokeDash=alt.StrokeDash(
                 "curve:N",
                 title=None,

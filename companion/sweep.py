@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from companion import __version__
-from companion.checks import require_choice, require_integer, require_number
+from companion.checks import require_choice, require_device, require_integer, require_number
 from companion.data import sample_task
 from companion.losses import MASKS, fit_loss
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
@@ -91,7 +91,7 @@ def run_sweep(
         "strength": require_number("strength", strength),
         "temperature": require_number("temperature", temperature, positive=True),
         "steps": require_integer("steps", steps, least=0),
-        "device": str(device),
+        "device": require_device("device", device),
         "dtype": require_choice("dtype", dtype, ("float64", "float32")),
     }
     require_choice("engine", engine, ENGINES)

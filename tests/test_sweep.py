@@ -1,0 +1,197 @@
+"""The sweep: what a row is, what it depends on, how it is written, and the notebook that papermill runs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+
+from companion.data import sample_task
+from companion.losses import MASKS
+from companion.model import Parameters, initial_parameters
+from companion.sweep import measure, read_list, run_sweep, write_runs
+from companion.train import train
+
+SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
+NUMBERS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
+
+
+@pytest.fixture(scope="module")
+def small() -> pd.DataFrame:
+    return run_sweep(**SMALL)
+
+
+def close(left: pd.DataFrame, right: pd.DataFrame) -> None:
+    """Tables with the same rows, numbers and lists up to the rounding of one batch size against another."""
+    keys = ["mask", "size", "seed"]
+    left, right = (table.sort_values(keys).reset_index(drop=True) for table in (left, right))
+    pd.testing.assert_frame_equal(left[keys], right[keys])
+    for column in [*NUMBERS, "c"]:
+        np.testing.assert_allclose(left[column], right[column], rtol=1e-9, atol=1e-12)
+    for column in "xywba":
+        for one, other in zip(left[column], right[column], strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_rows_are_ordered_by_mask_then_size_then_seed(small):
+    expected = [(mask, size, seed) for mask in ("000", "111") for size in (3, 5) for seed in (1, 2)]
+    assert list(small[["mask", "size", "seed"]].itertuples(index=False, name=None)) == expected
+
+
+def test_a_row_holds_the_trained_run_and_its_measures(small):
+    row = small.iloc[-1]
+    x, y = sample_task(5, 2)
+    trained = train(x, y, initial_parameters(5, 2), "111", steps=20).parameters
+    np.testing.assert_array_equal(row["x"], x)
+    for name, value in trained._asdict().items():
+        np.testing.assert_allclose(row[name], value, rtol=1e-9, atol=1e-12)
+    assert {name: row[name] for name in NUMBERS} == pytest.approx(measure(x, y, trained), rel=1e-9)
+
+
+def test_masks_of_a_seed_share_data_and_start():
+    start = run_sweep(masks=list(MASKS), sizes=[4], seeds=[7], steps=0)
+    for column in "xywba":
+        assert len({tuple(values) for values in start[column]}) == 1
+    np.testing.assert_array_equal(start["w"][0], initial_parameters(4, 7).w)
+
+
+def test_a_run_does_not_depend_on_the_rest_of_the_sweep(small):
+    wide = run_sweep(masks=["111", "010", "000"], sizes=[5, 4, 3], seeds=[9, 2, 1], steps=20)
+    shared = wide[wide["mask"].isin(["000", "111"]) & wide["size"].isin([3, 5]) & wide["seed"].isin([1, 2])]
+    close(shared, small)
+
+
+def test_an_executor_gives_the_same_table(small):
+    with ThreadPoolExecutor(2) as executor:
+        pd.testing.assert_frame_equal(run_sweep(**SMALL, executor=executor), small)
+
+
+def test_single_precision_trains_in_single_precision(small):
+    single = run_sweep(**SMALL, dtype="float32")
+    assert all(np.float32(value) == value for values in single["w"] for value in values)
+    np.testing.assert_allclose(single["fit_mse"], small["fit_mse"], rtol=1e-3)
+
+
+def test_a_run_that_is_not_finite_keeps_its_row():
+    x, y = sample_task(3, 1)
+    w, b, a, c = initial_parameters(3, 1)
+    broken = Parameters(torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64), b, a, c)
+    assert all(np.isnan(value) for value in measure(x, y, broken).values())
+    assert not any(np.isnan(value) for value in measure(x, y, Parameters(w, b, a, c)).values())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"masks": ["012"]}, "masks: '012' was given; allowed are '000'"),
+        ({"masks": "000"}, "masks: '000' was given; allowed is a list"),
+        ({"masks": []}, "masks: .* at least one"),
+        ({"sizes": [3, 1]}, "sizes: 1 was given; allowed are whole numbers of at least 2"),
+        ({"sizes": 3}, "sizes: 3 was given; allowed is a list"),
+        ({"seeds": [1, 1]}, "seeds: .* none twice"),
+        ({"seeds": [-1]}, "seeds: -1"),
+        ({"strength": -1}, "strength: -1"),
+        ({"strength": float("nan")}, "strength: nan"),
+        ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
+        ({"steps": 1.5}, "steps: 1.5"),
+        ({"engine": "numpy"}, "engine: 'numpy' was given; allowed are 'torch'"),
+        ({"dtype": "float16"}, "dtype: 'float16'"),
+        ({"device": "gpu"}, "device: 'gpu' was given"),
+    ],
+)
+def test_bad_input_is_named(change, says):
+    with pytest.raises(ValueError, match=says):
+        run_sweep(**(SMALL | change))
+
+
+def test_written_runs_come_back_with_their_versions(small, tmp_path):
+    path = write_runs(small, tmp_path / "runs.parquet")
+    back = pd.read_parquet(path)
+    close(back, small)
+    assert back.attrs["versions"]["torch"] == torch.__version__
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_file_that_was_there(small, tmp_path):
+    path = tmp_path / "runs.parquet"
+    path.write_bytes(b"before")
+    with pytest.raises(Exception, match="object"):
+        write_runs(small.assign(bad=[object()] * len(small)), path)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("out", "says"), [("runs.csv", "ends in .parquet"), ("nowhere/runs.parquet", "does not exist")]
+)
+def test_a_bad_path_is_named(small, tmp_path, out, says):
+    with pytest.raises(ValueError, match=f"^out: .*{says}"):
+        write_runs(small, tmp_path / out)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([3, 5], [3, 5]),
+        ("[3, 5]", [3, 5]),
+        ("['000', '100']", ["000", "100"]),
+        (3, [3]),
+        ("000", ["000"]),
+        (0.1, [0.1]),
+    ],
+)
+def test_lists_may_arrive_as_text(given, expected):
+    assert read_list("sizes", given) == expected
+
+
+def test_text_that_is_no_list_is_named():
+    with pytest.raises(ValueError, match=r"sizes: '\[3, ' was given"):
+        read_list("sizes", "[3, ")
+
+
+def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    """Run the sweep's notebook as the README does, with `folder` as the place of its files."""
+    command = [sys.executable, "-m", "papermill", ROOT / "chapters/sweep.ipynb", folder / "out.ipynb", "--cwd", folder]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+
+def test_papermill_runs_the_readme_s_example(tmp_path):
+    arguments = ["-y", "sizes: [3, 5]", "-y", "seeds: [1, 2]", "-p", "out", "small.parquet"]
+    done = papermill(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert " ".join(f'"{word}"' if ":" in word else word for word in arguments) in (ROOT / "README.md").read_text()
+    runs = pd.read_parquet(tmp_path / "small.parquet")
+    assert len(runs) == 8 * 2 * 2 and (runs["steps"] == 2000).all()
+    assert "32/32" in (tmp_path / "out.ipynb").read_text(), "no progress bar"
+
+
+def test_papermill_reads_lists_given_as_text(tmp_path, small):
+    lists = ["-p", "masks", "['000', '111']", "-p", "sizes", "[3, 5]", "-p", "seeds", "[1, 2]"]
+    done = papermill(tmp_path, *lists, "-p", "steps", "20", "-y", "temperature: [1.0e-4, 1.0e-2]")
+    assert done.returncode == 0, done.stderr
+    runs = pd.read_parquet(tmp_path / "replication.parquet")
+    assert sorted(runs["temperature"].unique()) == [1e-4, 1e-2]
+    close(runs[runs["temperature"] == 1e-4], small)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-y", "masks: ['000', '012']"), "masks: '012' was given; allowed are '000'"),
+        (("-y", "sizes: [1]"), "sizes: 1 was given; allowed are whole numbers of at least 2"),
+        (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
+        (("-p", "out", "runs.csv"), "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
+    ],
+)
+def test_a_wrong_parameter_stops_the_notebook_and_leaves_the_file(tmp_path, arguments, says):
+    (tmp_path / "replication.parquet").write_bytes(b"before")
+    done = papermill(tmp_path, *arguments)
+    assert done.returncode != 0 and f"ValueError: {says}" in done.stderr
+    assert (tmp_path / "replication.parquet").read_bytes() == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ipynb", "replication.parquet"]
