@@ -343,7 +343,7 @@ def _by_size(
         scale=alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False),
         axis=alt.Axis(values=sizes, format="d"),
     )
-    ends = [end for statistic in ("mean", "median") for end in _bars(data, statistic).values()]
+    ends = [data["mean"], data["median"], *_bars(data, "mean").values(), *_bars(data, "median").values()]
     ends += [] if chance is None else [chance["mean"], chance["median"]]
     low, high = min(end.min() for end in ends), max(end.max() for end in ends)
     domain = [0, high] if scale == "linear" else [low * 0.8, high * 1.25]
@@ -416,7 +416,9 @@ def _heatmaps(
 def _bars(data: pd.DataFrame, statistic: str) -> dict[str, pd.Series]:
     """Ends of the error bars: mean ± SEM (kept above 0, which a log axis cannot show), or the median's interval."""
     if statistic == "median":
-        return {"low": data["low"], "high": data["high"]}
+        # A single run has no interval: its bar is a point.
+        return {"low": data["low"].fillna(data["median"]), "high": data["high"].fillna(data["median"])}
+    data = data.fillna({"sem": 0.0})
     return {"low": np.maximum(data["mean"] - data["sem"], data["mean"] / 100), "high": data["mean"] + data["sem"]}
 
 

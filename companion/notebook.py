@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable
 
 import altair as alt
 import pandas as pd
 import vl_convert
 from IPython.display import SVG, Markdown, display
+
+BOX_ROWS = 30
+"""Rows of a folded table: as many as fit on a page."""
 
 
 def show_source(*functions: Callable) -> None:
@@ -62,10 +66,15 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
         digits: significant digits of floats.
     """
     body = _markdown(table, digits)
-    if fold:
-        display(Markdown(f'::: {{.callout-note collapse="true" title="{title}"}}\n{body}\n:::'))
-    else:
-        display(Markdown(f"**{title}**\n\n{body}"))
+    if not fold:
+        display(Markdown(f"**{title}**\n\n{_markdown(table, digits)}"))
+        return
+    # A folded box of Quarto's does not break across pages in print: one that is longer than a page loses its end.
+    parts = -(-len(table) // BOX_ROWS)
+    for part in range(parts):
+        heading = title if parts == 1 else f"{title} ({part + 1} of {parts})"
+        body = _markdown(table.iloc[part * BOX_ROWS : (part + 1) * BOX_ROWS], digits)
+        display(Markdown(f'::: {{.callout-note collapse="true" title="{heading}"}}\n{body}\n:::'))
 
 
 def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:
@@ -95,4 +104,6 @@ def _markdown(table: pd.DataFrame, digits: int) -> str:
 
 def _significant(value: float, digits: int) -> str:
     """Return a number at `digits` significant digits, without an exponent up to a million and never as -0."""
+    if math.isnan(value):
+        return "–"
     return f"{float(f'{value:.{digits}g}') + 0.0:g}"

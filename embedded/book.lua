@@ -1,7 +1,7 @@
 -- A pandoc reader: from the chapters, as JSON, it writes the pages and returns the document for the PDF. All that is
 -- Quarto's is resolved here. Where the two differ there is raw HTML and raw Typst: a writer drops what is not its own.
 local names = { sec = "Section", fig = "Figure", tbl = "Table", eq = "Equation" }
-local counts = { fig = 0, Chapter = 0, Appendix = 64 } -- the 65th letter is A
+local counts = { Chapter = 0, Appendix = 64 } -- the 65th letter is A
 local known, chapter = {}, nil -- what references can name, by identifier; the chapter at hand
 
 local function fail(message)
@@ -31,7 +31,7 @@ local function number(element)
   known[id] = { target = chapter.page .. "#" .. id, text = pandoc.utils.stringify(element) }
   if level and (not value or level > 2 or element.classes:includes("unnumbered")) then return nil end
   counts[kind] = counts[kind] + (level == 1 and 0 or 1)
-  if level ~= 1 then value = (value and kind ~= "fig" and value .. "." or "") .. counts[kind] end
+  if level ~= 1 then value = (value and value .. "." or "") .. counts[kind] end
   known[id].text = (level == 1 and chapter.kind or names[kind]) .. "\u{a0}" .. value
   if level then
     element.content:insert(1, pandoc.Span(value .. "\u{2002}", { class = "number" }))
@@ -79,7 +79,7 @@ function Reader(sources)
     local title = read.blocks[1]
     if not title or title.level ~= 1 then fail("does not begin with a title") end
     local numbered = not title.classes:includes("unnumbered")
-    counts[kind], counts.sec, counts.tbl, counts.eq = counts[kind] + (numbered and 1 or 0), 0, 0, 0
+    counts.sec, counts.fig, counts.tbl, counts.eq, counts[kind] = 0, 0, 0, 0, counts[kind] + (numbered and 1 or 0)
     this.number = numbered and (kind == "Appendix" and string.char or tostring)(counts[kind]) or nil
     local rules = { traverse = "topdown", Header = number, Figure = number, Table = number, Span = number }
     blocks[at] = pandoc.Div(read.blocks:walk({ Div = box }):walk(rules))

@@ -36,21 +36,28 @@ def book() -> Path:
     return ROOT / "_book"
 
 
-@pytest.fixture(scope="session")
-def browser_binary() -> str:
-    """Path of a Chromium or Chrome; where there is none, tests that need one are skipped."""
-    for name in BROWSERS:
+def first_program(names: tuple[str, ...], what: str, packages: str) -> str:
+    """Path of the first of some programs that is there; tests that need one are skipped where none is."""
+    for name in names:
         if found := shutil.which(name):
             version = subprocess.run([found, "--version"], capture_output=True, text=True).stdout.strip()
-            REPORT.append(f"browser: {version}")
+            REPORT.append(f"{what}: {version}")
             return found
-    message = (
-        "browser: none found, so the site was not opened; Debian's `apt-get install chromium` or Chrome brings one"
-    )
+    message = f"{what}: none found, so the site was not opened; {packages} brings one"
     if os.environ.get("CI"):
         pytest.fail(message)
     REPORT.append(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def browser_binary() -> str:
+    return first_program(BROWSERS, "browser", "Debian's `apt-get install chromium` or Google Chrome")
+
+
+@pytest.fixture(scope="session")
+def driver_binary() -> str:
+    return first_program(("chromedriver",), "browser's driver", "Debian's `apt-get install chromium-driver`")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,102 @@
+"""The stored results: complete, as their dictionary says, and equal to what their own weights give."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT
+
+from companion.data import sample_task
+from companion.findings import same_order
+from companion.losses import MASKS
+from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
+from companion.model import activations, predict, prototypes
+from companion.sweep import PAPER_SEEDS, PAPER_SIZES
+
+METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
+
+
+@pytest.fixture(params=["replication", "temperature"])
+def table(request) -> pd.DataFrame:
+    return request.getfixturevalue(request.param)
+
+
+def test_the_replication_is_the_paper_s_design_with_no_run_dropped(replication):
+    keys = replication[["mask", "size", "seed"]]
+    design = {(mask, size, seed) for mask in MASKS for size in PAPER_SIZES for seed in PAPER_SEEDS}
+    assert len(replication) == 480 and set(keys.itertuples(index=False, name=None)) == design
+    settings = {"strength": 1.0, "temperature": 1e-4, "steps": 2000, "learning_rate": 0.01, "dtype": "float64"}
+    assert all((replication[name] == value).all() for name, value in settings.items())
+
+
+def test_the_temperature_sweep_has_every_temperature(temperature):
+    keys = temperature[["mask", "size", "seed", "temperature"]]
+    heats = [10.0**power for power in range(-5, 2)]
+    assert len(temperature) == len(keys.drop_duplicates()) == 2 * len(PAPER_SIZES) * len(PAPER_SEEDS) * len(heats)
+    np.testing.assert_allclose(sorted(keys["temperature"].unique()), heats)
+    assert set(keys["mask"]) == {"000", "001"} and set(keys["seed"]) == set(PAPER_SEEDS)
+
+
+def test_the_two_files_agree_where_they_hold_the_same_runs(replication, temperature):
+    keys = ["mask", "size", "seed"]
+    cold = temperature[np.isclose(temperature["temperature"], 1e-4)].set_index(keys)
+    shared = replication.set_index(keys).loc[cold.index]
+    pd.testing.assert_series_equal(cold["reconstruction_error"], shared["reconstruction_error"], rtol=1e-12)
+
+
+def test_measures_recomputed_from_the_stored_weights_agree(table):
+    for row in table.itertuples():
+        x, y, w, b, a, c = (torch.tensor(value, dtype=torch.float64) for value in row[-6:])
+        positions = prototypes(w, b)
+        again = {
+            "fit_mse": float(((predict(x, w, b, a, c) - y) ** 2).mean()),
+            "reconstruction_error": reconstruction_error(x, y, positions, predict(positions, w, b, a, c)),
+            "specialization_ratio": specialization_ratio(activations(x, w, b)),
+            "expelled_fraction": expelled_fraction(x, positions),
+        }
+        stored = {name: getattr(row, name) for name in METRICS}
+        assert again == pytest.approx(stored, rel=1e-9, abs=1e-12), (row.mask, row.size, row.seed)
+
+
+def test_stored_training_points_are_those_of_their_seed(table):
+    for (size, seed), group in table.groupby(["size", "seed"]):
+        x, y = sample_task(size, seed)
+        for row in group.itertuples():
+            np.testing.assert_array_equal(row.x, x)
+            np.testing.assert_allclose(row.y, y, rtol=1e-14, atol=1e-16)
+
+
+def test_versions_stand_in_the_files(table):
+    assert {"companion", "python", "torch", "numpy", "scipy"} <= set(table.attrs["versions"])
+    assert table.attrs["versions"]["torch"].split("+")[0] == "2.13.0"
+
+
+def test_the_dictionary_names_every_column(table):
+    text = (ROOT / "data/README.md").read_text()
+    cells = re.findall(r"^\| (`[a-z_`, ]+`) \| ", text, re.MULTILINE)
+    named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+    assert named == list(table.columns)
+
+
+@pytest.mark.parametrize(
+    ("metric", "least", "share"),
+    [("reconstruction_error", np.log(1.5), 0.95), ("specialization_ratio", 0.1, 0.8), ("expelled_fraction", 0.1, 0.8)],
+)
+def test_medians_stand_in_the_order_of_the_independent_runs(replication, metric, least, share):
+    """Other seeds and other code: the same orders where the gaps are clear (few neurons make ratios tie)."""
+    independent = json.loads((ROOT / "data/independent.json").read_text())["masks"]
+    theirs = pd.DataFrame(
+        {mask: {int(n): cell[metric]["median"] for n, cell in row.items()} for mask, row in independent.items()}
+    )
+    ours = replication.pivot_table(index="size", columns="mask", values=metric, aggfunc="median")
+    scale = np.log if metric == "reconstruction_error" else np.asarray
+    counts = same_order(ours.apply(scale), theirs.apply(scale), least)
+    assert counts["clearly apart"].sum() > 80
+    assert counts["same order"].sum() >= share * counts["clearly apart"].sum()
+    large = counts.loc[[20, 50, 100]]
+    assert (large["same order"] == large["clearly apart"]).all()

@@ -1,0 +1,166 @@
+"""The figures: each shows the numbers of its table, with chance where E is shown, in a palette with a second cue."""
+
+from __future__ import annotations
+
+import inspect
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import trim_mean
+
+from companion import figures
+from companion.losses import MASKS
+
+
+@pytest.fixture(scope="module")
+def chance() -> pd.DataFrame:
+    return figures.chance_summary([3, 5, 10, 20, 50, 100], range(1000, 1010))
+
+
+@pytest.fixture(scope="module")
+def charts(replication, temperature, chance) -> dict[int, alt.TopLevelMixin]:
+    return {
+        1: figures.error_by_size(replication, chance),
+        2: figures.error_heatmap(replication, chance),
+        3: figures.prototype_positions(replication),
+        4: figures.temperature_sweep(temperature, chance),
+        5: figures.specialization_by_size(replication),
+        6: figures.specialization_heatmap(replication),
+        7: figures.reconstructions(replication, chance),
+    }
+
+
+def rows(chart: alt.TopLevelMixin) -> list[dict]:
+    """All data rows inside a chart's specification."""
+    return [row for dataset in chart.to_dict()["datasets"].values() for row in dataset]
+
+
+def encodings(spec: object, channel: str) -> list[dict]:
+    """All encodings of a channel, anywhere inside a specification."""
+    if isinstance(spec, list):
+        return [found for part in spec for found in encodings(part, channel)]
+    if not isinstance(spec, dict):
+        return []
+    here = [spec["encoding"][channel]] if channel in spec.get("encoding", {}) else []
+    return here + [found for part in spec.values() for found in encodings(part, channel)]
+
+
+def test_summary_is_the_mean_its_error_the_median_and_an_interval():
+    values = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 100])
+    runs = pd.DataFrame({"mask": "000", "size": 3, "E": values})
+    row = figures.summary(runs, "E").iloc[0]
+    assert row["n"] == 10 and row["mean"] == 14.5 and row["median"] == 5.5
+    assert row["sem"] == pytest.approx(values.std(ddof=1) / np.sqrt(10))
+    assert row["trimmed"] == pytest.approx(trim_mean(values, 0.1)) == pytest.approx(5.5)
+    assert 2 <= row["low"] < 5.5 < row["high"] <= 9
+
+
+def test_a_single_run_has_no_interval(replication):
+    one = replication[replication["seed"] == 1000]
+    data = figures.summary(one, "reconstruction_error")
+    assert data[["sem", "low", "high"]].isna().all(axis=None)
+    assert "NaN" not in figures.error_by_size(one, figures.chance_summary([3], [1000])).to_json()
+
+
+def test_chance_summary_repeats_the_median_of_the_draws(chance):
+    draws = figures.chance_level(20, range(1000, 1010))
+    row = chance.set_index("size").loc[20]
+    assert row["median"] == np.median(draws) and row["mean"] == pytest.approx(draws.mean())
+
+
+def test_the_median_run_has_as_many_runs_below_as_above(replication):
+    errors = replication.query("mask == '110' and size == 20")["reconstruction_error"]
+    chosen = figures.median_run(replication, "110", 20)["reconstruction_error"]
+    assert (errors < chosen).sum() == 4 and (errors > chosen).sum() == 5
+    with pytest.raises(ValueError, match="none of mask '110' and size 7"):
+        figures.median_run(replication, "110", 7)
+
+
+def test_reconstruction_points_give_back_the_run_s_error(replication):
+    run = replication.iloc[-1]
+    points = figures.reconstruction_points(run)
+    assert points["distance"].mean() == pytest.approx(run["reconstruction_error"], rel=1e-9)
+    assert points["expelled"].mean() == run["expelled_fraction"]
+    assert sorted(points["x"]) == sorted(run["x"])
+    distance = np.hypot(points["prototype"] - points["x"], points["value"] - points["y"])
+    np.testing.assert_allclose(points["distance"], distance)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 6])
+def test_figures_by_mask_show_the_summary(charts, replication, number):
+    metric = "reconstruction_error" if number < 3 else "specialization_ratio"
+    drawn = {
+        (row["mask"], row["size"]): row
+        for row in rows(charts[number])
+        if isinstance(row.get("mask"), str) and row.get("label") != "chance"
+    }
+    expected = figures.summary(replication, metric)
+    assert len(drawn) == len(expected) == 48
+    for row in expected.itertuples():
+        shown = drawn[row.mask, row.size]
+        assert (shown["mean"], shown["median"]) == pytest.approx((row.mean, row.median), rel=1e-5)
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 7])
+def test_every_picture_of_the_error_shows_chance(charts, chance, number):
+    text = charts[number].to_json()
+    assert "chance" in text
+    if number == 7:
+        assert f"chance: E = {chance.set_index('size')['median'][5]:.2g}" in text
+    else:
+        levels = {float(f"{value:.6g}") for value in chance["median"]}
+        assert levels <= {row.get("median", row.get("value")) for row in rows(charts[number])}
+
+
+def test_temperature_figure_shows_separation_against_std(charts, temperature):
+    expected = figures.summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
+    medians = {float(f"{value:.6g}") for value in expected.query("mask == '001'")["median"]}
+    assert medians <= {row.get("median") for row in rows(charts[4])}
+    std = {float(f"{value:.6g}") for value in expected.query("mask == '000'")["median"]}
+    assert std == {row["value"] for row in rows(charts[4]) if row.get("level") == "Std"} & std
+
+
+def test_positions_figure_draws_every_prototype_of_three_runs(charts):
+    drawn = [row for row in rows(charts[3]) if "prototype" in row]
+    assert len(drawn) == 300
+    beyond = [row for row in drawn if not figures.WINDOW[0] <= row["prototype"] <= figures.WINDOW[1]]
+    assert beyond and all(row["drawn"] in figures.WINDOW and row["side"] != "inside" for row in beyond)
+
+
+def test_masks_differ_in_colour_and_in_a_second_cue(charts):
+    assert len(set(figures.COLORS)) == len(set(figures.SHAPES)) == len(MASKS)
+    for number in (1, 5):
+        for channel, cues in (("color", figures.COLORS), ("shape", figures.SHAPES)):
+            scales = [e["scale"] for e in encodings(charts[number].to_dict(), channel) if "scale" in e]
+            assert scales and all(scale["range"] == list(cues) for scale in scales)
+            assert all(scale["domain"] == list(figures.MASK_LABELS.values()) for scale in scales)
+
+
+def contrast(color: str) -> float:
+    """Contrast of a colour against white (WCAG 2.2, relative luminance)."""
+    parts = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 1.05 / (0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05)
+
+
+def test_colours_can_be_told_from_the_ground():
+    assert all(contrast(color) > 2 for color in figures.COLORS)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_live_pictures_have_tooltips_and_toggles(charts, number):
+    spec = charts[number].to_dict()
+    assert encodings(spec, "tooltip")
+    if number in (1, 4, 5):
+        assert any(param.get("bind") == "legend" for param in spec["params"])
+
+
+def test_every_figure_is_one_function_of_a_table():
+    names = ("error_by_size", "error_heatmap", "prototype_positions", "temperature_sweep")
+    names += ("specialization_by_size", "specialization_heatmap", "reconstructions")
+    for number, name in enumerate(names, 1):
+        function = getattr(figures, name)
+        assert function.__doc__.startswith(f"Figure {number}")
+        assert next(iter(inspect.signature(function).parameters)) == "runs"

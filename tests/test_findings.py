@@ -1,0 +1,73 @@
+"""The findings: counted as their words say, and the same wherever they stand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from companion.findings import claim_counts, findings, findings_list, same_order
+from companion.losses import MASKS
+
+
+def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:
+    """Runs of two sizes and two seeds whose metrics are the given ones, the same in each."""
+    return pd.DataFrame(
+        {
+            "mask": mask,
+            "size": size,
+            "seed": seed,
+            "reconstruction_error": errors[mask],
+            "specialization_ratio": ratios[mask] / size,
+            "expelled_fraction": errors[mask],
+        }
+        for mask in MASKS
+        for size in (3, 5)
+        for seed in (1, 2)
+    )
+
+
+AS_THE_PAPER = {"010": 1.0, "011": 2.0, "001": 3.0, "000": 4.0, "100": 5.0, "101": 6.0, "110": 7.0, "111": 8.0}
+
+
+def test_runs_as_the_paper_has_them_show_every_claim():
+    counts = claim_counts(made_up(AS_THE_PAPER, {mask: -error for mask, error in AS_THE_PAPER.items()}))
+    assert (counts["by mean"] == counts["cases"])[counts["claim"].str[:2] != "C7"].all()
+    assert (counts["by mean"] == counts["by median"]).all()
+    assert counts.set_index("claim")["cases"].to_list() == [2, 4, 2, 2, 2, 4]
+
+
+def test_reversed_runs_show_none():
+    errors = {mask: -error for mask, error in AS_THE_PAPER.items()}
+    counts = claim_counts(made_up(errors, AS_THE_PAPER)).set_index("claim")
+    assert counts["by mean"].to_list()[:5] == [0] * 5
+
+
+def test_ties_show_no_order():
+    counts = claim_counts(made_up(dict.fromkeys(MASKS, 1.0), dict.fromkeys(MASKS, 1.0)))
+    assert counts["by mean"].to_list()[:5] == counts["by median"].to_list()[:5] == [0] * 5
+
+
+def test_falling_specialization_is_counted_by_steps():
+    counts = claim_counts(made_up(AS_THE_PAPER, dict.fromkeys(MASKS, 1.0))).set_index("claim")
+    assert counts["by mean"].iloc[-1] == counts["cases"].iloc[-1] == 4
+
+
+def test_same_order_counts_the_clear_pairs_alone():
+    theirs = pd.DataFrame({"a": [1.0, 1.0], "b": [1.05, 2.0], "c": [3.0, 3.0]}, index=[3, 5])
+    ours = pd.DataFrame({"a": [9.0, 1.0], "b": [0.0, 1.0], "c": [9.5, 2.0]}, index=[3, 5])
+    counts = same_order(ours, theirs, least=0.1)
+    assert counts["clearly apart"].to_list() == [2, 3]
+    assert counts["same order"].to_list() == [2, 2]
+    assert counts["other order"].to_list() == [[], [("a", "b")]]  # a tie of ours is no order
+
+
+def test_findings_are_five_lines_with_numbers(replication, temperature):
+    lines = findings(replication, temperature)
+    assert len(lines) == 5 and all(any(letter.isdigit() for letter in line) for line in lines)
+
+
+@pytest.mark.parametrize("place", ["_findings.md", "README.md", "index.qmd"])
+def test_findings_stand_as_the_data_give_them(place):
+    text = (ROOT / place).read_text()
+    assert "{{< include _findings.md >}}" in text if place == "index.qmd" else findings_list(ROOT) in text

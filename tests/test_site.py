@@ -1,0 +1,227 @@
+"""The built site in a headless browser without a network: every page, every picture, every link."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+from conftest import CHAPTERS
+
+PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
+REPLICATION = "chapters/08-replication.html"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(book: Path) -> Iterator[str]:
+    """The site under a path, as GitHub Pages serves a project."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=book.parent))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/{book.name}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(browser_binary: str, driver_binary: str) -> Iterator:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser_binary
+    # Every name but this machine's fails to resolve: the network is off.
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    for name in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1280,1000"):
+        options.add_argument(f"--{name}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(driver_binary))
+    yield driver
+    driver.quit()
+
+
+def wait(browser, script: str) -> object:
+    """Return what a script returns as soon as that is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(f"return {script}"))
+
+
+def drawn(browser) -> object:
+    """Wait until all seven figures are live."""
+    return wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
+
+
+def set_width(browser, width: int) -> None:
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+
+
+def requests(browser) -> list[str]:
+    """Addresses that the page asked for since the last call."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent" and event["params"]["request"]["url"].startswith("http")
+    ]
+
+
+def test_the_site_has_every_page(book):
+    found = {str(path.relative_to(book)) for path in book.rglob("*.html") if "site_libs" not in path.parts}
+    assert found == set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_without_errors_and_asks_no_other_host(browser, address, page):
+    set_width(browser, 1280)
+    browser.get(address + page)
+    if page == REPLICATION:
+        drawn(browser)
+    assert browser.execute_script('return document.querySelectorAll("main h1, header h1").length') >= 1
+    assert len(browser.execute_script('return document.querySelector("main").innerText')) > 300
+    assert browser.get_log("browser") == []
+    asked = requests(browser)
+    assert asked and all(url.startswith(address) for url in asked), asked
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_fits_a_narrow_screen(browser, address, page):
+    set_width(browser, 400)
+    browser.get(address + page)
+    if page == REPLICATION:
+        drawn(browser)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+
+
+def test_the_seven_figures_are_live_pictures_with_a_text(browser, address):
+    set_width(browser, 1280)
+    browser.get(address + REPLICATION)
+    drawn(browser)
+    for number in range(1, 8):
+        marks = f'document.querySelectorAll("#fig-{number} .live-figure svg.marks .role-mark path").length'
+        assert browser.execute_script(f"return {marks}") > 10
+        label = f'document.querySelector("#fig-{number} .live-figure").getAttribute("aria-label")'
+        assert len(browser.execute_script(f"return {label}")) > 40
+
+
+def test_a_legend_entry_singles_out_its_mask(browser, address):
+    from selenium.webdriver import ActionChains
+
+    set_width(browser, 1280)
+    browser.get(address + REPLICATION)
+    drawn(browser)
+    lines = (
+        '[...document.querySelectorAll("#fig-1 .mark-line path[opacity]")].map(line => line.getAttribute("opacity"))'
+    )
+    assert set(browser.execute_script(f"return {lines}")) == {"1"}
+    symbol = browser.find_element("css selector", "#fig-1 .role-legend-symbol path")
+    browser.execute_script('arguments[0].scrollIntoView({ block: "center" })', symbol)
+    ActionChains(browser).move_to_element(symbol).click().perform()
+    wait(browser, f'{lines}.includes("0.08")')
+    opacities = browser.execute_script(f"return {lines}")
+    assert sorted(opacities) == ["0.08"] * 14 + ["1"] * 2, "one mask of eight in each of two panels"
+
+
+def test_a_mark_tells_its_numbers(browser, address):
+    from selenium.webdriver import ActionChains
+
+    set_width(browser, 1280)
+    browser.get(address + REPLICATION)
+    drawn(browser)
+    mark = browser.find_element("css selector", "#fig-1 .mark-symbol.role-mark path")
+    browser.execute_script('arguments[0].scrollIntoView({ block: "center" })', mark)
+    ActionChains(browser).move_to_element(mark).perform()
+    text = wait(browser, 'document.querySelector("#vg-tooltip-element.visible")?.innerText')
+    assert all(name in text for name in ("label", "size", "mean", "sem", "median"))
+
+
+def test_a_click_switches_to_dark_and_the_choice_stays(browser, address):
+    set_width(browser, 1280)
+    browser.get(address + "index.html")
+    ground = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)"
+    assert min(browser.execute_script(f"return {ground}")) > 200
+    browser.execute_script('document.querySelector("#theme, .quarto-color-scheme-toggle").click()')
+    wait(browser, f"Math.max(...{ground}) < 70")
+    browser.get(address + PAGES[1])
+    wait(browser, f"Math.max(...{ground}) < 70")
+    browser.execute_script("localStorage.clear()")
+
+
+class Page(HTMLParser):
+    """What a page refers to, and what it can be referred by."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links, self.ids, self.pictures, self.titles = [], set(), [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        self.links += [given[name] for name in ("href", "src") if given.get(name) and tag != "base"]
+        self.ids |= {given[name] for name in ("id", "name") if given.get(name)}
+        if tag == "img":
+            self.pictures.append(given)
+
+
+@pytest.fixture(scope="module")
+def parsed(book: Path) -> dict[str, Page]:
+    return {page: Page((book / page).read_text(encoding="utf-8")) for page in PAGES}
+
+
+def test_every_internal_link_and_cross_reference_resolves(book, parsed):
+    broken = []
+    for page, content in parsed.items():
+        for link in content.links:
+            target, fragment = urldefrag(urljoin(f"http://site/{page}", link))
+            if urlparse(target).netloc != "site":
+                continue
+            path = unquote(urlparse(target).path).lstrip("/") or "index.html"
+            known = parsed[path].ids if path in parsed else set()
+            if not (book / path).is_file() or (fragment and path in parsed and unquote(fragment) not in known):
+                broken.append((page, link))
+    assert not broken
+    for page in PAGES:
+        assert not re.search(r"\?@|quarto-unresolved-ref", (book / page).read_text(encoding="utf-8")), page
+
+
+def test_pages_lead_to_the_next_and_the_one_before(book):
+    for at, page in enumerate(PAGES[:-3]):  # the order of the rest is references, then the appendices
+        text = (book / page).read_text(encoding="utf-8")
+        if at:
+            assert re.search(r'rel="prev"|class="nav-page nav-page-previous"', text)
+        assert re.search(r'rel="next"|class="nav-page nav-page-next"', text)
+
+
+def test_pictures_stand_in_the_page_without_javascript(book, parsed):
+    pictures = [given for content in parsed.values() for given in content.pictures]
+    assert len(pictures) >= 7 + 8
+    for given in pictures:
+        assert given["src"].endswith(".svg") and len(given.get("alt") or "") > 40
+    assert len(parsed[REPLICATION].pictures) == 7
+
+
+def test_equations_are_mathml(book):
+    assert (book / PAGES[1]).read_text(encoding="utf-8").count('<math display="block"') >= 6
+
+
+def test_a_quarto_site_can_be_searched(book):
+    if not (book / "site_libs").is_dir():
+        pytest.skip("built without Quarto, which brings the search")
+    assert len(json.loads((book / "search.json").read_text())) > 30
+
+
+def test_the_pdf_is_offered_for_download(book, parsed):
+    assert any(link.endswith("latent-to-data.pdf") for link in parsed["index.html"].links)
+    assert shutil.os.path.getsize(book / "latent-to-data.pdf") > 100_000
