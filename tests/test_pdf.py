@@ -26,6 +26,11 @@ def reader(book) -> PdfReader:
     return PdfReader(book / "latent-to-data.pdf")
 
 
+def letters(text: str) -> str:
+    """A text without its spaces, which a justified line need not hold."""
+    return re.sub(r"\s", "", text)
+
+
 def content(holder: PageObject, reader: PdfReader) -> tuple[int, int]:
     """Count the painted paths and the raster images of a page or a form, with the forms inside it."""
     stream = holder.get_contents() if isinstance(holder, PageObject) else holder
@@ -44,10 +49,10 @@ def content(holder: PageObject, reader: PdfReader) -> tuple[int, int]:
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_figure_is_drawn_as_vectors(reader, number):
-    caption = re.compile(rf"Figure\s8\.{number}[:.]?\s+The\spaper.s\sfigure\s{number}")
-    pages = [page for page in reader.pages if caption.search(page.extract_text())]
+    caption = re.compile(rf"Figure8\.{number}[:.]?Thepaper.sfigure{number}")
+    pages = [page for page in reader.pages if caption.search(letters(page.extract_text()))]
     assert len(pages) == 1
-    assert WORDS[number] in " ".join(pages[0].extract_text().split())
+    assert letters(WORDS[number]) in letters(pages[0].extract_text())
     paths, _ = content(pages[0], reader)
     assert paths > 40
 
