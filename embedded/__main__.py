@@ -78,7 +78,7 @@ def build(root: Path) -> str:
         source = json.dumps({"meta": meta, "chapters": chapters, "site": str(site), "page": str(HERE / "page.html")})
         options = [f"--from={HERE / 'book.lua'}", f"--defaults={HERE / 'defaults.yaml'}"]
         pypandoc.convert_text(source, "typst", "json", options, outputfile=str(printed), cworkdir=str(root))
-        compiler = typst.Compiler(printed, root=folder, font_paths=[site / "assets/fonts"], sys_inputs=meta)
+        compiler = typst.Compiler(printed, root=folder, sys_inputs=meta)
         compiler.compile(output=site / pdf)
         sheets = compiler.query("<sheets>", field="value", one=True)
         shutil.rmtree(root / "_book", ignore_errors=True)
