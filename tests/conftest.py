@@ -30,7 +30,7 @@ def temperature() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def book() -> Path:
     """The book as `make book` builds it, by whichever renderer it finds."""
-    done = subprocess.run(["make", "book"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     REPORT.append("book: " + done.stdout.strip().splitlines()[-1])
     return ROOT / "_book"
