@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS := $(wildcard chapters/0*.ipynb chapters/9*.ipynb)
-SOURCES := $(wildcard companion/*.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help book test chapters replicate lock clean

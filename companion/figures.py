@@ -89,11 +89,18 @@ def _median_interval(values: np.ndarray) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def chance_summary(sizes: Sequence[int], seeds: Sequence[int]) -> pd.DataFrame:
-    """Return the median and mean chance level of E by size: columns size, mean, median.
+def chance_summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean and median chance level of E by size, for the sizes and seeds of some runs.
 
     Book: chapter "Reconstruction and its chance level", section "Chance".
+
+    Args:
+        runs: one row a run.
+
+    Returns:
+        One row a size, ascending: size, mean, median.
     """
+    sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
     levels = [chance_level(size, seeds) for size in sizes]
     return pd.DataFrame(
         {"size": sizes, "mean": [level.mean() for level in levels], "median": [np.median(level) for level in levels]}

@@ -110,7 +110,7 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
     errors, expelled = by_mask(runs, "reconstruction_error", "median"), by_mask(runs, "expelled_fraction", "mean")
     special = by_mask(runs, "specialization_ratio", "mean")
     sizes = errors.index
-    chance = chance_summary(sizes.tolist(), sorted(runs["seed"].unique().tolist())).set_index("size")["median"]
+    chance = chance_summary(runs).set_index("size")["median"]
     largest = sizes.max()
     heat = summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
     hottest = heat["size"].max()
@@ -141,8 +141,7 @@ def write_findings() -> None:
     """Write the findings of the stored data into `_findings.md` and README.md, and the README's picture, figure 1."""
     text = findings_list(ROOT)
     runs = pd.read_parquet(ROOT / "data" / "replication.parquet")
-    sizes, seeds = sorted(runs["size"].unique().tolist()), sorted(runs["seed"].unique().tolist())
-    chart = error_by_size(runs, chance_summary(sizes, seeds))
+    chart = error_by_size(runs, chance_summary(runs))
     (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
     (ROOT / "_findings.md").write_text(text)
     readme = ROOT / "README.md"

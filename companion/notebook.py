@@ -65,7 +65,6 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
         fold: put it into a box that opens on a click (it is open in the PDF).
         digits: significant digits of floats.
     """
-    body = _markdown(table, digits)
     if not fold:
         display(Markdown(f"**{title}**\n\n{_markdown(table, digits)}"))
         return

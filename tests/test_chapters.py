@@ -71,7 +71,7 @@ def test_the_seven_figures_have_labels_captions_and_alternative_texts():
     assert "inferred" in labels["fig-4"]
 
 
-def test_every_statement_of_a_chapter_is_marked():
+def test_every_chapter_says_whose_its_statements_are():
     for stem in NOTEBOOKS:
         if stem not in ("sweep", "90-rerun"):
             text = json.dumps(NOTEBOOKS[stem], ensure_ascii=False)

@@ -42,6 +42,11 @@ def test_the_temperature_sweep_has_every_temperature(temperature):
     assert set(keys["mask"]) == {"000", "001"} and set(keys["seed"]) == set(PAPER_SEEDS)
 
 
+def test_std_does_not_depend_on_the_temperature(temperature):
+    std = temperature[temperature["mask"] == "000"].groupby(["size", "seed"])["reconstruction_error"]
+    assert (std.nunique() == 1).all() and (std.size() == 7).all()
+
+
 def test_the_two_files_agree_where_they_hold_the_same_runs(replication, temperature):
     keys = ["mask", "size", "seed"]
     cold = temperature[np.isclose(temperature["temperature"], 1e-4)].set_index(keys)

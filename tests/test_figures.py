@@ -15,8 +15,8 @@ from companion.losses import MASKS
 
 
 @pytest.fixture(scope="module")
-def chance() -> pd.DataFrame:
-    return figures.chance_summary([3, 5, 10, 20, 50, 100], range(1000, 1010))
+def chance(replication) -> pd.DataFrame:
+    return figures.chance_summary(replication)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_single_run_has_no_interval(replication):
     one = replication[replication["seed"] == 1000]
     data = figures.summary(one, "reconstruction_error")
     assert data[["sem", "low", "high"]].isna().all(axis=None)
-    assert "NaN" not in figures.error_by_size(one, figures.chance_summary([3], [1000])).to_json()
+    assert "NaN" not in figures.error_by_size(one, figures.chance_summary(one)).to_json()
 
 
 def test_chance_summary_repeats_the_median_of_the_draws(chance):
@@ -119,7 +119,7 @@ def test_temperature_figure_shows_separation_against_std(charts, temperature):
     medians = {float(f"{value:.6g}") for value in expected.query("mask == '001'")["median"]}
     assert medians <= {row.get("median") for row in rows(charts[4])}
     std = {float(f"{value:.6g}") for value in expected.query("mask == '000'")["median"]}
-    assert std == {row["value"] for row in rows(charts[4]) if row.get("level") == "Std"} & std
+    assert std <= {row["value"] for row in rows(charts[4]) if row.get("level") == "Std"}
 
 
 def test_positions_figure_draws_every_prototype_of_three_runs(charts):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -58,14 +57,13 @@ def wait(browser, script: str) -> object:
     return WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(f"return {script}"))
 
 
-def drawn(browser) -> object:
-    """Wait until all seven figures are live."""
-    return wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
-
-
-def set_width(browser, width: int) -> None:
+def open_page(browser, address: str, page: str, width: int = 1280) -> None:
+    """Open a page at a width; where there are live figures, wait until all seven are drawn."""
     device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    browser.get(address + page)
+    if page == REPLICATION:
+        wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
 
 
 def requests(browser) -> list[str]:
@@ -85,10 +83,7 @@ def test_the_site_has_every_page(book):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_opens_without_errors_and_asks_no_other_host(browser, address, page):
-    set_width(browser, 1280)
-    browser.get(address + page)
-    if page == REPLICATION:
-        drawn(browser)
+    open_page(browser, address, page)
     assert browser.execute_script('return document.querySelectorAll("main h1, header h1").length') >= 1
     assert len(browser.execute_script('return document.querySelector("main").innerText')) > 300
     assert browser.get_log("browser") == []
@@ -98,17 +93,12 @@ def test_a_page_opens_without_errors_and_asks_no_other_host(browser, address, pa
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_fits_a_narrow_screen(browser, address, page):
-    set_width(browser, 400)
-    browser.get(address + page)
-    if page == REPLICATION:
-        drawn(browser)
+    open_page(browser, address, page, width=400)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
 
 
 def test_the_seven_figures_are_live_pictures_with_a_text(browser, address):
-    set_width(browser, 1280)
-    browser.get(address + REPLICATION)
-    drawn(browser)
+    open_page(browser, address, REPLICATION)
     for number in range(1, 8):
         marks = f'document.querySelectorAll("#fig-{number} .live-figure svg.marks .role-mark path").length'
         assert browser.execute_script(f"return {marks}") > 10
@@ -119,9 +109,7 @@ def test_the_seven_figures_are_live_pictures_with_a_text(browser, address):
 def test_a_legend_entry_singles_out_its_mask(browser, address):
     from selenium.webdriver import ActionChains
 
-    set_width(browser, 1280)
-    browser.get(address + REPLICATION)
-    drawn(browser)
+    open_page(browser, address, REPLICATION)
     lines = (
         '[...document.querySelectorAll("#fig-1 .mark-line path[opacity]")].map(line => line.getAttribute("opacity"))'
     )
@@ -137,9 +125,7 @@ def test_a_legend_entry_singles_out_its_mask(browser, address):
 def test_a_mark_tells_its_numbers(browser, address):
     from selenium.webdriver import ActionChains
 
-    set_width(browser, 1280)
-    browser.get(address + REPLICATION)
-    drawn(browser)
+    open_page(browser, address, REPLICATION)
     mark = browser.find_element("css selector", "#fig-1 .mark-symbol.role-mark path")
     browser.execute_script('arguments[0].scrollIntoView({ block: "center" })', mark)
     ActionChains(browser).move_to_element(mark).perform()
@@ -148,13 +134,12 @@ def test_a_mark_tells_its_numbers(browser, address):
 
 
 def test_a_click_switches_to_dark_and_the_choice_stays(browser, address):
-    set_width(browser, 1280)
-    browser.get(address + "index.html")
+    open_page(browser, address, "index.html")
     ground = "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)"
     assert min(browser.execute_script(f"return {ground}")) > 200
     browser.execute_script('document.querySelector("#theme, .quarto-color-scheme-toggle").click()')
     wait(browser, f"Math.max(...{ground}) < 70")
-    browser.get(address + PAGES[1])
+    open_page(browser, address, PAGES[1])
     wait(browser, f"Math.max(...{ground}) < 70")
     browser.execute_script("localStorage.clear()")
 
@@ -224,4 +209,4 @@ def test_a_quarto_site_can_be_searched(book):
 
 def test_the_pdf_is_offered_for_download(book, parsed):
     assert any(link.endswith("latent-to-data.pdf") for link in parsed["index.html"].links)
-    assert shutil.os.path.getsize(book / "latent-to-data.pdf") > 100_000
+    assert (book / "latent-to-data.pdf").stat().st_size > 100_000

@@ -1,0 +1,71 @@
+"""What the chapters display: numbers as text, tables that keep every cell, charts that a page can bring to life."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import altair as alt
+import pandas as pd
+import pytest
+
+from companion import notebook
+from companion.losses import overlap_loss
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[str]:
+    """The Markdown that a call displays."""
+    texts: list[str] = []
+    monkeypatch.setattr(notebook, "display", lambda output: texts.append(output.data))
+    return texts
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of a pipe table, header first, without its rule."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|:")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.5"),
+        (130.4, "130"),
+        (0.000123, "0.00012"),
+        (1e-26, "1e-26"),
+        (-0.0, "0"),
+        (float("nan"), "–"),
+        (1.0, "1"),
+    ],
+)
+def test_numbers_have_two_digits_and_no_needless_exponent(shown, value, text):
+    notebook.show_table(pd.DataFrame({"E": [value]}, index=pd.Index(["a"], name="mask")), "title", digits=2)
+    assert cells(shown[0]) == [["mask", "E"], ["a", text]]
+
+
+def test_a_pipe_in_a_name_or_a_cell_does_not_end_it(shown):
+    notebook.show_table(pd.DataFrame({"farthest |x|": ["a|b"]}, index=pd.Index([3], name="N")), "title")
+    assert cells(shown[0]) == [["N", r"farthest \|x\|"], ["3", r"a\|b"]]
+
+
+@pytest.mark.parametrize("length", [1, notebook.BOX_ROWS, notebook.BOX_ROWS + 1, 2 * notebook.BOX_ROWS + 5])
+def test_a_long_folded_table_is_split_and_keeps_every_row(shown, length):
+    table = pd.DataFrame({"E": range(length)}, index=pd.Index(range(length), name="run"))
+    notebook.show_table(table, "numbers", fold=True)
+    rows = [row for text in shown for row in cells(text)[1:]]
+    assert rows == [[str(k), str(k)] for k in range(length)]
+    assert all(len(cells(text)) <= 1 + notebook.BOX_ROWS and text.startswith("::: {.callout-note") for text in shown)
+    assert len({text.splitlines()[0] for text in shown}) == len(shown), "boxes that share a title"
+
+
+def test_a_live_figure_s_specification_cannot_end_its_script(shown):
+    chart = alt.Chart(pd.DataFrame({"x": ["</script>"]})).mark_point().encode(x="x:N")
+    notebook.show_numbers(pd.DataFrame({"x": [1.0]}), chart, "fig-1")
+    script = re.search(r'data-figure="fig-1">(.*)</script>', shown[-1])[1]
+    assert "</script>" not in script and json.loads(script) == chart.to_dict()
+
+
+def test_source_is_the_function_s_own(shown):
+    notebook.show_source(overlap_loss)
+    assert "pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)" in shown[0]
