@@ -12,7 +12,11 @@ from companion.losses import MASKS, total_loss
 from companion.model import Parameters, prototypes
 
 LEARNING_RATE = 0.01
-"""Adam's step size; its other constants are (β₁, β₂, ε) = (0.9, 0.999, 1e-8)."""
+"""Adam's step size."""
+BETAS = (0.9, 0.999)
+"""Adam's decay rates β₁ and β₂ of the gradient's mean and mean square."""
+EPSILON = 1e-8
+"""Adam's ε, added to the root of the mean square."""
 
 
 class Trained(NamedTuple):
@@ -56,18 +60,9 @@ def train(
     Raises:
         ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
     """
-    require_choice("mask", mask, MASKS)
-    strength = require_number("strength", strength)
-    temperature = require_number("temperature", temperature, positive=True)
-    steps = require_integer("steps", steps, least=0)
-    if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
-        raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
-    require_same_shape(x=x, y=y)
-    require_same_shape(w=initial.w, b=initial.b, a=initial.a)
-    require_finite(x=x, y=y, **initial._asdict())
-
+    strength, temperature, steps = require_training(x, y, initial, mask, strength, temperature, steps, record)
     parameters = Parameters(*(value.detach().clone().requires_grad_() for value in initial))
-    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
     recorded = []
     for step in range(steps + 1):
         if step in record:
@@ -77,3 +72,30 @@ def train(
             total_loss(x, y, parameters, mask, strength, temperature).sum().backward()
             optimizer.step()
     return Trained(Parameters(*(value.detach() for value in parameters)), torch.stack(recorded) if recorded else None)
+
+
+def require_training(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    initial: Parameters,
+    mask: str,
+    strength: float,
+    temperature: float,
+    steps: int,
+    record: Sequence[int] = (),
+) -> tuple[float, float, int]:
+    """Pass if a training can start from these arguments, whatever the engine; return strength, temperature and steps.
+
+    Raises:
+        ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
+    """
+    require_choice("mask", mask, MASKS)
+    strength = require_number("strength", strength)
+    temperature = require_number("temperature", temperature, positive=True)
+    steps = require_integer("steps", steps, least=0)
+    if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
+        raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
+    require_same_shape(x=x, y=y)
+    require_same_shape(w=initial.w, b=initial.b, a=initial.a)
+    require_finite(x=x, y=y, **initial._asdict())
+    return strength, temperature, steps
