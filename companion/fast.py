@@ -186,11 +186,11 @@ _operator(operator.truediv, "fdiv")
 
 # --- the exponential ---
 
-HALF_RANGE = 537
-"""Half of float64's smallest exponent: 2^-y is built as 2^(537 - y) · 2^-537, so that only the last product rounds when
-the result is subnormal."""
-ROUNDER = 1.5 * 2.0**52 + HALF_RANGE
-"""A number this large has no fraction bits: subtracting y from it rounds y, and leaves k + 537 in the low bits."""
+LIFT = 537
+"""Half of float64's range of exponents: 2^-y is built as 2^(537 - y) · 2^-537, so that the exponent stays in range and
+only the last product rounds when the result is subnormal."""
+ROUNDER = 1.5 * 2.0**52 + LIFT
+"""A number this large has no fraction bits: subtracting y from it rounds y to k, and leaves 537 - k in the low bits."""
 MINIMAX = [
     "0x1.0000000000000p+0", "0x1.62e42fefa39efp-1", "0x1.ebfbdff82c5adp-3", "0x1.c6b08d7049fd1p-5",
     "0x1.3b2ab6fb9f413p-7", "0x1.5d87fe78cf26dp-10", "0x1.43091310bf6b0p-13", "0x1.ffcbfba7b89b6p-17",
@@ -199,11 +199,11 @@ MINIMAX = [
 """The polynomial of degree 11 nearest to 2^r on [-½, ½] (Remez, relative error 3e-18 before rounding), lowest first."""
 CONSTANTS = np.repeat(
     [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)]
-    + [ROUNDER, NOTHING + 0.5, 2.0**-HALF_RANGE],
+    + [ROUNDER, 2.0**-LIFT, NOTHING + 0.5],
     WIDTH,
 )
-"""What `halvings` needs, in lanes: the coefficients with alternating signs (it evaluates at -r), then three numbers.
-They are read from memory once, because the compiler would otherwise read them again in every turn of a loop."""
+"""What the exponential needs, in lanes: the coefficients with alternating signs (it evaluates at -r), then three numbers.
+They are an argument and no constants: so the compiler keeps them in registers and does not read them in every turn."""
 
 
 @njit(forceinline=True, **OPTIONS)
@@ -218,8 +218,8 @@ def _constants(table):
 
 @njit(forceinline=True, **OPTIONS)
 def halvings(y, constants):
-    """Return 2^-y for lanes y >= 0, to one unit in the last place: 2^-k by the exponent, 2^-r by a polynomial."""
-    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, rounder, nothing, back = constants
+    """Return 2^-y for lanes y >= 0, to one unit in the last place: 2^-k by exponent, 2^(k - y) by polynomial."""
+    c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, rounder, drop, nothing = constants
     y = at_most(y, nothing)
     shift = rounder - y
     r = y + (shift - rounder)
@@ -234,7 +234,7 @@ def halvings(y, constants):
     power = fma(power, r, c2)
     power = fma(power, r, c1)
     power = fma(power, r, c0)
-    return add_to_exponent(power, shift) * back
+    return add_to_exponent(power, shift) * drop
 
 
 @njit(**OPTIONS)
@@ -271,7 +271,7 @@ ROOT = math.sqrt(LOG2_E)
 class Run(NamedTuple):
     """One run's data, state and scratch space; samples and neurons are padded to multiples of WIDTH.
 
-    Parameters, their gradient and Adam's two moments are flat: w, b, a (padded neurons each), then c in lanes of its own.
+    Parameters, their gradient and Adam's two moments are flat: w, b, a (padded neurons each), then c in eight places.
     """
 
     samples: int
@@ -283,9 +283,12 @@ class Run(NamedTuple):
     gradient: np.ndarray
     mean: np.ndarray
     square: np.ndarray
-    scaled: np.ndarray  # ROOT · (w, b)
-    responses: np.ndarray  # (tile of samples, neurons) in lanes of samples
-    moments: np.ndarray  # per lanes of samples: r, r x, r x² for the fit, s, and the share
+    responses: np.ndarray  # (tile of samples, neurons)
+    partial: np.ndarray  # f and s of a tile's samples, in lanes to be summed
+    residual: np.ndarray
+    residual_x: np.ndarray
+    residual_xx: np.ndarray
+    row_sum: np.ndarray
     positions: np.ndarray  # prototypes by neuron
     order: np.ndarray  # neurons by position
     sorted_positions: np.ndarray
@@ -303,13 +306,12 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
     samples, neurons = x.size, w.size
     rows, columns = _padded(samples), _padded(neurons)
     order = np.argsort(x, kind="stable")
-    state = np.zeros((4, 3 * columns + WIDTH))
-    parameters = state[0]
-    parameters[:columns] = 1.0
+    parameters = np.zeros(3 * columns + WIDTH)
+    parameters[neurons:columns], parameters[columns + neurons : 2 * columns] = 1.0, FAR  # these respond to nothing
     for place, values in enumerate((w, b, a)):
         parameters[place * columns : place * columns + neurons] = values
     parameters[3 * columns] = c
-    tile = min(rows, max(WIDTH, TILE_ENTRIES // columns // WIDTH * WIDTH))
+    tile = min(samples, max(1, TILE_ENTRIES // columns))
     share = np.zeros(rows)
     share[:samples] = 1 / samples
     return Run(
@@ -319,12 +321,15 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
         y=np.pad(y[order], (0, rows - samples)),
         share=share,
         parameters=parameters,
-        gradient=state[1],
-        mean=state[2],
-        square=state[3],
-        scaled=np.zeros(2 * columns),
-        responses=np.zeros(tile * neurons),
-        moments=np.zeros(tile * 5),
+        gradient=np.zeros(parameters.size),
+        mean=np.zeros(parameters.size),
+        square=np.zeros(parameters.size),
+        responses=np.zeros(max(tile, WIDTH) * columns),
+        partial=np.zeros(2 * tile * WIDTH),
+        residual=np.zeros(tile),
+        residual_x=np.zeros(tile),
+        residual_xx=np.zeros(tile),
+        row_sum=np.zeros(tile),
         positions=np.zeros(columns),
         order=np.arange(neurons),
         sorted_positions=np.full(columns + WIDTH, FAR),
@@ -336,88 +341,86 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
 
 
 @njit(**OPTIONS)
-def _respond(run, start, stop, table):
-    """Responses of a tile of samples, and their residual r = 2/N (f - y) and row sum s = Σ_j h_ij as moments."""
+def _respond(run, start, stop, overlap, table):
+    """Responses of a tile of samples; a sample's residual r = 2/N (f - y), times 1, x and x², and sum s = Σ_j h_ij."""
     constants = _constants(table)
-    columns = run.positions.size
-    a = run.parameters[2 * columns : 3 * columns]
-    w, b = run.scaled[:columns], run.scaled[columns:]
-    c = run.parameters[3 * columns]
-    residual = fill(0.0)
-    at = 0
-    for i in range(start, stop, WIDTH):
-        x = load(run.x, i)
-        f, s = fill(c), fill(0.0)
-        for j in range(run.neurons):
-            z = fma(x, w[j], b[j])
+    columns, count = run.positions.size, stop - start
+    for i in range(2 * count):
+        store(run.partial, i * WIDTH, fill(0.0))
+    for j in range(0, columns, WIDTH):
+        w, b = load(run.parameters, j) * ROOT, load(run.parameters, columns + j) * ROOT  # exp(-z²) = 2^-(ROOT z)²
+        a = load(run.parameters, 2 * columns + j)
+        for i in range(count):
+            z = fma(w, run.x[start + i], b)
             h = halvings(z * z, constants)
-            store(run.responses, at, h)
-            at += WIDTH
-            f = fma(h, a[j], f)
-            s = s + h
-        share = load(run.share, i)
-        r = (f - load(run.y, i)) * 2.0 * share
-        residual = residual + r
-        m = (i - start) * 5
-        store(run.moments, m, r)
-        store(run.moments, m + WIDTH, r * x)
-        store(run.moments, m + 2 * WIDTH, r * x * x)
-        store(run.moments, m + 3 * WIDTH, s)
-        store(run.moments, m + 4 * WIDTH, share)
-    run.gradient[3 * columns] += total(residual)
+            store(run.responses, i * columns + j, h)
+            place = 2 * i * WIDTH
+            store(run.partial, place, fma(h, a, load(run.partial, place)))
+            if overlap:
+                store(run.partial, place + WIDTH, load(run.partial, place + WIDTH) + h)
+    c = run.parameters[3 * columns]
+    for i in range(count):
+        x = run.x[start + i]
+        f = total(load(run.partial, 2 * i * WIDTH)) + c
+        r = 2.0 / run.samples * (f - run.y[start + i])
+        run.residual[i], run.residual_x[i], run.residual_xx[i] = r, r * x, r * x * x
+        run.row_sum[i] = total(load(run.partial, (2 * i + 1) * WIDTH))
+        run.gradient[3 * columns] += r
 
 
 @njit(**OPTIONS)
 def _fit(run, start, stop):
     """Add the fit's gradient of a tile: with z = w x + b, its sums over samples need only Σ r h, Σ r h x, Σ r h x²."""
     columns = run.positions.size
-    w, b, a = run.parameters[:columns], run.parameters[columns : 2 * columns], run.parameters[2 * columns : 3 * columns]
-    for j in range(run.neurons):
-        sum0, sum1, sum2 = fill(0.0), fill(0.0), fill(0.0)
-        for i in range(0, stop - start, WIDTH):
-            h = load(run.responses, i * run.neurons + j * WIDTH)
-            sum0 = fma(h, load(run.moments, i * 5), sum0)
-            sum1 = fma(h, load(run.moments, i * 5 + WIDTH), sum1)
-            sum2 = fma(h, load(run.moments, i * 5 + 2 * WIDTH), sum2)
-        m0, m1, m2 = total(sum0), total(sum1), total(sum2)
-        run.gradient[j] -= 2.0 * a[j] * (w[j] * m2 + b[j] * m1)
-        run.gradient[columns + j] -= 2.0 * a[j] * (w[j] * m1 + b[j] * m0)
-        run.gradient[2 * columns + j] += m0
+    for j in range(0, columns, WIDTH):
+        m0, m1, m2 = fill(0.0), fill(0.0), fill(0.0)
+        for i in range(stop - start):
+            h = load(run.responses, i * columns + j)
+            m0 = fma(h, run.residual[i], m0)
+            m1 = fma(h, run.residual_x[i], m1)
+            m2 = fma(h, run.residual_xx[i], m2)
+        store(run.gradient, 2 * columns + j, load(run.gradient, 2 * columns + j) + m0)
+        twice_a = load(run.parameters, 2 * columns + j) * 2.0
+        _add_moments(run, j, twice_a * m0, twice_a * m1, twice_a * m2)
 
 
 @njit(**OPTIONS)
 def _overlap(run, start, stop, factor):
-    """Add the overlap's gradient of a tile: dL/dh_ij = factor · (s_i - h_ij) / samples, summed as in `_fit`."""
+    """Add the overlap's gradient of a tile: dL/dh_ij = factor (s_i - h_ij), summed as in `_fit`."""
     columns = run.positions.size
-    w, b = run.parameters[:columns], run.parameters[columns : 2 * columns]
-    for j in range(run.neurons):
-        sum0, sum1, sum2 = fill(0.0), fill(0.0), fill(0.0)
-        for i in range(0, stop - start, WIDTH):
-            h = load(run.responses, i * run.neurons + j * WIDTH)
-            m = i * 5
-            x = load(run.x, start + i)
-            term = (load(run.moments, m + 3 * WIDTH) - h) * load(run.moments, m + 4 * WIDTH) * h
-            sum0 = sum0 + term
-            sum1 = fma(term, x, sum1)
-            sum2 = fma(term * x, x, sum2)
-        m0, m1, m2 = total(sum0), total(sum1), total(sum2)
-        run.gradient[j] -= 2.0 * factor * (w[j] * m2 + b[j] * m1)
-        run.gradient[columns + j] -= 2.0 * factor * (w[j] * m1 + b[j] * m0)
+    for j in range(0, columns, WIDTH):
+        m0, m1, m2 = fill(0.0), fill(0.0), fill(0.0)
+        for i in range(stop - start):
+            h = load(run.responses, i * columns + j)
+            term = (run.row_sum[i] - h) * h
+            term_x = term * run.x[start + i]
+            m0 = m0 + term
+            m1 = m1 + term_x
+            m2 = fma(term_x, run.x[start + i], m2)
+        _add_moments(run, j, m0 * (2.0 * factor), m1 * (2.0 * factor), m2 * (2.0 * factor))
+
+
+@njit(forceinline=True, **OPTIONS)
+def _add_moments(run, j, m0, m1, m2):
+    """Add -Σ_i g_i z_i (x_i, 1) to dL/d(w, b) of eight neurons, with z = w x + b and moments Σ_i g_i (1, x_i, x_i²)."""
+    columns = run.positions.size
+    w, b = load(run.parameters, j), load(run.parameters, columns + j)
+    store(run.gradient, j, load(run.gradient, j) - fma(w, m2, b * m1))
+    store(run.gradient, columns + j, load(run.gradient, columns + j) - fma(w, m1, b * m0))
 
 
 @njit(**OPTIONS)
 def _sort(run):
     """Sort the prototypes by insertion: between two steps hardly any change places."""
-    order, positions = run.order, run.positions
-    for k in range(1, run.neurons):
-        neuron = order[k]
-        place = k
-        while place > 0 and positions[order[place - 1]] > positions[neuron]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = neuron
+    order, sorted_positions = run.order, run.sorted_positions
     for k in range(run.neurons):
-        run.sorted_positions[k] = positions[order[k]]
+        neuron = order[k]
+        position = run.positions[neuron]
+        place = k
+        while place > 0 and sorted_positions[place - 1] > position:
+            sorted_positions[place], order[place] = sorted_positions[place - 1], order[place - 1]
+            place -= 1
+        sorted_positions[place], order[place] = position, neuron
 
 
 @njit(**OPTIONS)
@@ -443,8 +446,8 @@ def _find_nearest(run):
 def _coverage(run, temperature, strength, table):
     """Add the coverage's force on each prototype, 2 λ mean_i p_ij (x̂_j - x_i), with p_ij the soft minimum's weights.
 
-    The weights are exp(-(d_ij² - m_i²)/τ) with m_i the distance to the nearest prototype. For eight neighbouring samples
-    only the prototypes between two bounds have a weight that is not 0 in float64.
+    The weights are exp(-(d_ij² - m_i²)/τ) with m_i the distance to the nearest prototype, over their sum. For eight
+    neighbouring samples only the prototypes between two bounds have a weight that is not 0 in float64.
     """
     constants = _constants(table)
     x, sorted_positions, neurons = run.x, run.sorted_positions, run.neurons
@@ -486,40 +489,36 @@ def _separation(run, temperature, factor, table):
     sorted_positions, neurons = run.sorted_positions, run.neurons
     scale = LOG2_E / temperature
     reach = math.sqrt(NOTHING / scale)
+    half = 0.5 * factor
     high = 0
     for j in range(0, neurons, WIDTH):
         here, push = load(sorted_positions, j), fill(0.0)
         behind = min(j + WIDTH, neurons)
-        for k in range(j, behind):
-            distance = here - sorted_positions[k]
-            push = fma(distance, halvings(distance * distance * scale, constants), push)
         while high < neurons and sorted_positions[high] <= sorted_positions[behind - 1] + reach:
             high += 1
-        for k in range(behind, high):
+        for k in range(j, max(high, behind)):
             distance = here - sorted_positions[k]
-            pair = distance * halvings(distance * distance * scale, constants)
+            pair = distance * halvings(distance * distance * scale, constants) * (factor if k >= behind else half)
             push = push + pair
-            store(run.forces, k * WIDTH, fma(pair, factor, load(run.forces, k * WIDTH)))
-        store(run.forces, neurons * WIDTH + j, push * -factor)
+            store(run.forces, k * WIDTH, load(run.forces, k * WIDTH) + pair)
+        store(run.forces, neurons * WIDTH + j, push * -1.0)
 
 
 @njit(**OPTIONS)
 def _gradient(run, overlap, coverage, separation, strength, temperature, table):
     """dL/d(w, b, a, c) of the total loss, into run.gradient."""
-    rows, columns, neurons = run.x.size, run.positions.size, run.neurons
+    columns, neurons = run.positions.size, run.neurons
     pairs = max(neurons * (neurons - 1), 1)
     w, b, gradient = run.parameters[:columns], run.parameters[columns : 2 * columns], run.gradient
     for k in range(0, gradient.size, WIDTH):
         store(gradient, k, fill(0.0))
-    for k in range(0, 2 * columns, WIDTH):
-        store(run.scaled, k, load(run.parameters, k) * ROOT)
-    tile = run.moments.size // 5
-    for start in range(0, rows, tile):
-        stop = min(start + tile, rows)
-        _respond(run, start, stop, table)
+    tile = run.residual.size
+    for start in range(0, run.samples, tile):
+        stop = min(start + tile, run.samples)
+        _respond(run, start, stop, overlap, table)
         _fit(run, start, stop)
         if overlap:
-            _overlap(run, start, stop, 2.0 * strength / pairs)
+            _overlap(run, start, stop, 2.0 * strength / (run.samples * pairs))
     if not (coverage or separation):
         return
     for j in range(0, columns, WIDTH):
