@@ -202,8 +202,8 @@ CONSTANTS = np.repeat(
     + [ROUNDER, 2.0**-LIFT, NOTHING + 0.5],
     WIDTH,
 )
+"""What the exponential needs, in lanes: coefficients with alternating signs (it evaluates at -r), and three numbers.
 They are an argument and no constants, so the compiler keeps them in registers and reads them once."""
-They are an argument and no constants: so the compiler keeps them in registers and does not read them in every turn."""
 
 
 @njit(forceinline=True, **OPTIONS)
