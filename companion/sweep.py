@@ -280,7 +280,10 @@ class Rows:
         asked = places >= 0
         self._empty -= int(asked.sum())
         for name, values in self._values.items():
-            values[first + places[asked]] = runs[name].to_numpy()[asked]
+            text = pa.types.is_string(COLUMNS.field(name).type)
+            # Text is the same in all runs of one mask and one sweep: one object instead of one a run.
+            found = runs[name][0].as_py() if text else runs[name].to_numpy()[asked]
+            values[first + places[asked]] = found
 
     def frame(self) -> pd.DataFrame:
         """Return the table, once.
@@ -417,17 +420,17 @@ def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> 
         yield from map(run_batch, batches)
         return
     own = ThreadPoolExecutor(os.cpu_count()) if executor is None else None
+    start = own or executor
     waiting = iter(batches)
     pending: set[Future] = set()
-    done: set[Future] = set()
     try:
         while True:
-            pending |= {
-                (own or executor).submit(run_batch, batch) for batch in islice(waiting, IN_FLIGHT - len(pending))
-            }
+            pending |= {start.submit(run_batch, batch) for batch in islice(waiting, IN_FLIGHT - len(pending))}
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            # What failed comes last: it ends the sweep, and what is trained by then is to be kept.
+            done = sorted(done, key=lambda future: future.exception() is None)
             while done:
                 runs = done.pop().result()
                 _refuse_other_versions(runs)
