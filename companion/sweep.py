@@ -222,7 +222,12 @@ def measure(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> dict[st
 
     Returns:
         fit_mse, reconstruction_error, specialization_ratio and expelled_fraction, each of shape (runs,).
+
+    Raises:
+        ValueError: if one run is given without a dimension of runs.
     """
+    if x.dim() != 2:
+        raise ValueError(f"shapes: x {tuple(x.shape)} was given; allowed is (runs, samples)")
     x, y, w, b, a, c = (value.double() for value in (x, y, *parameters))
     positions = prototypes(w, b)
     finite = c.isfinite() & torch.stack([w, b, a, positions]).isfinite().all(-1).all(0)

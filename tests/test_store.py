@@ -10,13 +10,14 @@ import random
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -478,6 +479,17 @@ def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     REPORT.append(f"SIGKILL: {kills} at random moments, {while_writing} of them within a write; no finished run lost")
 
 
+def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(folder, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, Path.replace
+    kind = lambda handle: "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"  # noqa: E731
+    monkeypatch.setattr(os, "fsync", lambda handle: calls.append(f"fsync {kind(handle)}") or fsync(handle))
+    monkeypatch.setattr(Path, "replace", lambda path, to: calls.append("rename") or replace(path, to))
+    with Store(folder, **_description(folder)) as kept:
+        kept.add(run_batch(_start(3, (8,))))
+    assert calls == ["fsync file", "rename", "fsync folder"]
+
+
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_sigkill_at_each_step_of_a_write_loses_nothing(tmp_path, call, count):
@@ -541,15 +553,18 @@ def test_ctrl_c_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path, monk
 
 
 class Failing(ThreadPoolExecutor):
-    """An executor whose fourth batch fails, as a worker's exception or a dead pool does."""
+    """An executor whose fourth batch fails, as a worker's exception or a dead pool does; later ones never start."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(1)
-        self.error, self.left = error, 4
+        self.error, self.count, self.later = error, 0, []
 
     def submit(self, function, batch):
-        self.left -= 1
-        return super().submit(function if self.left else self.fail, batch)
+        self.count += 1
+        if self.count > 4:
+            self.later.append(Future())
+            return self.later[-1]
+        return super().submit(function if self.count < 4 else self.fail, batch)
 
     def fail(self, batch):
         raise self.error
@@ -562,7 +577,8 @@ def test_whatever_stops_a_sweep_comes_through_with_what_is_kept(tmp_path, error,
     with Failing(error) as executor, pytest.raises(type(error)) as caught:
         run_sweep(**SMALL, store=tmp_path / "runs", executor=executor)
     kept = len(runs_in(tmp_path / "runs"))
-    assert caught.value is error and kept == 6 and len(trained) < 8
+    assert caught.value is error and kept == 6 and len(trained) == 3
+    assert len(executor.later) == 4 and all(future.cancelled() for future in executor.later)
     assert error.__notes__ == [
         f"6 of 16 runs are finished and kept in '{tmp_path / 'runs'}'; the same call goes on from there"
     ]
