@@ -4,10 +4,10 @@ BIN := .venv/bin
 CHAPTERS := $(wildcard chapters/0*.ipynb chapters/9*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test chapters replicate lock clean
+.PHONY: help book test test-kills chapters replicate lock clean
 
 help: ## list what make can do
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
 	@if command -v quarto >/dev/null; then \
@@ -17,6 +17,9 @@ book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
 	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/python -m pytest --nbval --nbval-current-env tests $(CHAPTERS)
+
+test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
+	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
 	@for chapter in $(notdir $(CHAPTERS)); do \

@@ -2,36 +2,76 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
 import platform
 import tempfile
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, nullcontext
 from importlib.metadata import version
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from tqdm import tqdm
 
 from companion import __version__
 from companion.checks import require_choice, require_device, require_integer, require_number
 from companion.data import sample_task
-from companion.losses import MASKS, fit_loss
+from companion.losses import MASKS
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
-from companion.train import LEARNING_RATE, train
+from companion.model import Parameters, activations, initial_parameters, prototypes
+from companion.store import COLUMNS, Store, differing_versions
+from companion.train import LEARNING_RATE, Trained, train
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
 PAPER_SEEDS = tuple(range(1000, 1010))
-ENGINES = ("torch",)
+TARGET = "sine"
+METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 BATCH_ENTRIES = 50_000
-"""Entries of a batch's (runs, samples, neurons) arrays: few enough to stay in a core's cache, which
+"""Entries of a torch batch's (runs, samples, neurons) arrays: few enough to stay in a core's cache, which
 also bounds a batch's memory (about 30 such arrays of 8 bytes live at once)."""
+BATCH_RUNS = 500
+"""Most runs of any batch: at most about half a megabyte of results."""
+IN_FLIGHT = 128
+"""Batches that an executor holds at once: enough to keep as many workers busy, few enough that results which
+all arrive together do not fill the memory."""
+VERSIONS = b"versions"
+"""Key of a batch's metadata: the versions of the process that trained it."""
+
+
+class Engine(NamedTuple):
+    """A way to train.
+
+    `train` has the arguments and the result of `companion.train.train`; `batch` says how many seeds of a size
+    train together, given the steps; `threads` whether several batches train side by side in one process.
+    """
+
+    train: Callable[..., Trained]
+    batch: Callable[[int, int], int]
+    threads: bool
+
+
+def batch_for_cache(size: int, steps: int) -> int:
+    """Return as many seeds as fit into a core's cache, whatever the number of steps."""
+    return max(1, min(BATCH_RUNS, BATCH_ENTRIES // size**2))
+
+
+def batch_for_a_second(size: int, steps: int) -> int:
+    """Return as many seeds as compiled code trains in about a second, so that progress shows and Ctrl-C is prompt."""
+    largest = min(BATCH_RUNS, 1_000_000 // size**2)  # 8 MB in each (runs, samples, neurons) array of the measures
+    return max(1, min(largest, 400_000_000 // (size**2 * max(steps, 1))))
+
+
+ENGINES: dict[str, Engine] = {"torch": Engine(train, batch_for_cache, threads=False)}
+"""Engines by name: all that depends on which one trains. PyTorch brings threads of its own."""
 
 
 class Batch(NamedTuple):
@@ -43,6 +83,7 @@ class Batch(NamedTuple):
     strength: float
     temperature: float
     steps: int
+    engine: str
     device: str
     dtype: str
 
@@ -58,7 +99,9 @@ def run_sweep(
     executor: Executor | None = None,
     device: str = "cpu",
     dtype: str = "float64",
-    progress: bool = False,
+    progress: bool | None = None,
+    store: str | Path | None = None,
+    columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Train and measure every combination of mask, size and seed.
 
@@ -71,114 +114,205 @@ def run_sweep(
         strength: λ >= 0.
         temperature: τ > 0.
         steps: Adam steps, at least 0.
-        engine: "torch", the only one so far.
-        executor: where batches are trained; None means here, one after another.
+        engine: a name in `ENGINES`.
+        executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
+            `companion`, such as a process pool's, Dask's or mpi4py's; None means in this process.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
-        progress: show a progress bar on stderr.
+        progress: whether to show a bar on stderr; None means where stderr is a terminal.
+        store: a folder that keeps every finished run, made if its parent exists. Runs that it holds are not
+            trained again, so the same call goes on where an earlier one was stopped; None keeps nothing.
+        columns: which columns to return; None means all. With a store, and without the weights, hundreds of
+            thousands of runs fit into little memory.
 
     Returns:
-        One row a run, ordered as the arguments are: mask, then size, then seed.
+        One row a run, ordered as the arguments are: mask, then size, then seed. Lists are NumPy arrays.
         `attrs["versions"]` holds the library versions.
 
     Raises:
-        ValueError: naming the first argument that is not allowed, before any training.
+        ValueError: naming the first argument that is not allowed, or the file for which the store is
+            refused, before any training.
+        RuntimeError: if a worker's versions of what decides a result are not those of this process.
+        Exception: whatever stopped the training, with a note that says how many runs are finished.
     """
     masks = _list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
     sizes = _list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2))
-    seeds = _list_of("seeds", seeds, lambda name, given: require_integer(name, given, least=0))
+    seeds = _list_of("seeds", seeds, _require_seed)
     settings = {
         "strength": require_number("strength", strength),
         "temperature": require_number("temperature", temperature, positive=True),
         "steps": require_integer("steps", steps, least=0),
         "device": require_device("device", device),
         "dtype": require_choice("dtype", dtype, ("float64", "float32")),
+        "engine": require_choice("engine", engine, ENGINES),
     }
-    require_choice("engine", engine, ENGINES)
+    names = COLUMNS.names if columns is None else columns
+    names = _list_of("columns", names, lambda name, given: require_choice(name, given, COLUMNS.names))
 
-    batches = [
-        Batch(mask, size, tuple(chunk), **settings)
-        for mask, size in product(masks, sizes)
-        for chunk in _chunks(seeds, max(1, BATCH_ENTRIES // size**2))
-    ]
-    rows: dict[tuple[str, int, int], dict[str, Any]] = {}
-    with tqdm(total=len(masks) * len(sizes) * len(seeds), unit="run", disable=not progress) as bar:
-        for finished in _run_all(batches, executor):
-            rows.update({(row["mask"], row["size"], row["seed"]): row for row in finished})
-            bar.update(len(finished))
-    table = pd.DataFrame([rows[key] for key in product(masks, sizes, seeds)])
-    table.attrs["versions"] = library_versions()
-    return table
+    table = Rows(masks, sizes, seeds, names)
+    with _opened(store, settings) as kept:
+        finished = kept.finished() if kept else {}
+        batches = [
+            Batch(mask, size, tuple(chunk), **settings)
+            for mask, size in product(masks, sizes)
+            for chunk in _chunks(
+                _without(seeds, finished.get((mask, size))), ENGINES[engine].batch(size, settings["steps"])
+            )
+        ]
+        # The longest first: one that starts last would keep all other workers waiting.
+        batches.sort(key=lambda batch: -len(batch.seeds) * batch.size**2)
+        missing = sum(len(batch.seeds) for batch in batches)
+        hidden = None if progress is None else not progress
+        with tqdm(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
+            try:
+                with closing(_run_all(batches, ENGINES[engine].threads, executor)) as trained:
+                    for runs in trained:
+                        kept.add(runs) if kept else table.put(runs)
+                        missing -= runs.num_rows
+                        bar.update(runs.num_rows)
+            except BaseException as error:
+                error.add_note(_what_is_kept(table.length - missing, table.length, store))
+                raise
+        if kept:
+            for runs in kept.read(list({"mask", "size", "seed", *names})):
+                table.put(runs)
+    return table.frame()
 
 
-def run_batch(batch: Batch) -> list[dict[str, Any]]:
-    """Train one batch and return its rows.
+def run_batch(batch: Batch) -> pa.Table:
+    """Train one batch and measure it.
 
     Args:
         batch: runs of one mask and size.
 
     Returns:
-        One dict a seed, in their order: settings, metrics, and lists x, y, w, b, a and number c after training.
+        `companion.store.COLUMNS`, one row a seed, in their order; this process's versions in the metadata.
     """
-    tasks = [sample_task(batch.size, seed) for seed in batch.seeds]
+    tasks = [sample_task(batch.size, seed, TARGET) for seed in batch.seeds]
     initial = [initial_parameters(batch.size, seed) for seed in batch.seeds]
     kind = {"device": batch.device, "dtype": getattr(torch, batch.dtype)}
     x, y = (torch.stack(column).to(**kind) for column in zip(*tasks, strict=True))
     start = Parameters(*(torch.stack(column).to(**kind) for column in zip(*initial, strict=True)))
-    trained = train(x, y, start, batch.mask, batch.strength, batch.temperature, batch.steps).parameters
+    trained = ENGINES[batch.engine].train(x, y, start, batch.mask, batch.strength, batch.temperature, batch.steps)
 
-    x, y = x.cpu(), y.cpu()
-    parameters = Parameters(*(value.cpu() for value in trained))
-    return [
-        {
-            "mask": batch.mask,
-            "size": batch.size,
-            "seed": seed,
-            "strength": batch.strength,
-            "temperature": batch.temperature,
-            "steps": batch.steps,
-            "learning_rate": LEARNING_RATE,
-            "target": "sine",
-            "engine": "torch",
-            "dtype": batch.dtype,
-            **measure(x[run], y[run], Parameters(*(value[run] for value in parameters))),
-            "x": x[run].tolist(),
-            "y": y[run].tolist(),
-            **{name: value[run].tolist() for name, value in parameters._asdict().items()},
-        }
-        for run, seed in enumerate(batch.seeds)
-    ]
+    x, y = x.cpu().double(), y.cpu().double()
+    parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
+    same = {name: getattr(batch, name) for name in ("mask", "size", "strength", "temperature", "steps", "engine")}
+    same |= {"learning_rate": LEARNING_RATE, "target": TARGET, "dtype": batch.dtype}
+    lists = {"x": x, "y": y, "w": parameters.w, "b": parameters.b, "a": parameters.a}
+    values = {
+        **{name: pa.repeat(value, len(batch.seeds)) for name, value in same.items()},
+        "seed": pa.array(batch.seeds, pa.int64()),
+        **measure(x, y, parameters),
+        **{name: _list_column(value.numpy()) for name, value in lists.items()},
+        "c": parameters.c.numpy(),
+    }
+    metadata = {VERSIONS: json.dumps(library_versions())}
+    return pa.table({name: values[name] for name in COLUMNS.names}, schema=COLUMNS.with_metadata(metadata))
 
 
-def measure(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> dict[str, float]:
-    """Return the four metrics of one trained run, computed in float64.
+def measure(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> dict[str, np.ndarray]:
+    """Return the four metrics of trained runs, computed in float64; each run's are the same bits in any company.
 
     A run whose parameters or prototypes are not finite keeps its row, with NaN in every metric.
 
     Args:
-        x, y: training data, shape (samples,).
-        parameters: w, b, a of shape (neurons,), c of shape ().
+        x, y: training data, shape (runs, samples).
+        parameters: w, b, a of shape (runs, neurons), c of shape (runs,).
 
     Returns:
-        fit_mse, reconstruction_error, specialization_ratio and expelled_fraction.
+        fit_mse, reconstruction_error, specialization_ratio and expelled_fraction, each of shape (runs,).
+
+    Raises:
+        ValueError: if one run is given without a dimension of runs.
     """
-    x, y = x.double(), y.double()
-    parameters = Parameters(*(value.double() for value in parameters))
-    positions = prototypes(parameters.w, parameters.b)
-    if not all(value.isfinite().all() for value in (*parameters, positions)):
-        return dict.fromkeys(("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"), math.nan)
-    return {
-        "fit_mse": float(fit_loss(predict(x, *parameters), y)),
-        "reconstruction_error": reconstruction_error(x, y, positions, predict(positions, *parameters)),
-        "specialization_ratio": specialization_ratio(activations(x, parameters.w, parameters.b)),
-        "expelled_fraction": expelled_fraction(x, positions),
-    }
+    if x.dim() != 2:
+        raise ValueError(f"shapes: x {tuple(x.shape)} was given; allowed is (runs, samples)")
+    x, y, w, b, a, c = (value.double() for value in (x, y, *parameters))
+    positions = prototypes(w, b)
+    finite = c.isfinite() & torch.stack([w, b, a, positions]).isfinite().all(-1).all(0)
+    metrics = {name: np.full(len(x), math.nan) for name in METRICS}
+    if finite.any():
+        x, y, w, b, a, c, positions = (value[finite] for value in (x, y, w, b, a, c, positions))
+        responses = activations(x, w, b)
+        fitted = _weighted_sum(responses, a, c)
+        values = _weighted_sum(activations(positions, w, b), a, c)
+        found = (
+            ((fitted - y.numpy()) ** 2).mean(-1),
+            reconstruction_error(x, y, positions, values),
+            specialization_ratio(responses),
+            expelled_fraction(x, positions),
+        )
+        for name, value in zip(METRICS, found, strict=True):
+            metrics[name][finite.numpy()] = value
+    return metrics
+
+
+def _weighted_sum(responses: torch.Tensor, a: torch.Tensor, c: torch.Tensor) -> np.ndarray:
+    """Return the network's values, shape (runs, samples), from responses; see `companion.model.output`.
+
+    That one multiplies matrices, which rounds differently with the number of runs; a sum along the last axis does not.
+    """
+    return (responses.numpy() * a.numpy()[:, None, :]).sum(-1) + c.numpy()[:, None]
+
+
+def _list_column(values: np.ndarray) -> pa.ListArray:
+    """Return rows of equal length as a column of lists."""
+    runs, length = values.shape
+    return pa.ListArray.from_arrays(np.arange(0, runs * length + 1, length, dtype=np.int32), values.reshape(-1))
+
+
+class Rows:
+    """A table that is filled in any order: every run has its place from the start, so nothing is sorted or copied."""
+
+    def __init__(self, masks: list[str], sizes: list[int], seeds: list[int], columns: list[str]) -> None:
+        self.length = len(masks) * len(sizes) * len(seeds)
+        self._empty = self.length
+        self._groups = {key: place * len(seeds) for place, key in enumerate(product(masks, sizes))}
+        self._seeds = pd.Index(seeds, dtype=np.int64)
+        kinds = {name: COLUMNS.field(name).type for name in columns}
+        self._values = {
+            name: np.empty(self.length, kind.to_pandas_dtype() if pa.types.is_primitive(kind) else object)
+            for name, kind in kinds.items()
+        }
+
+    def put(self, runs: pa.Table) -> None:
+        """Put runs of one mask and size in their places; those that were not asked for have none."""
+        first = self._groups.get((runs["mask"][0].as_py(), runs["size"][0].as_py()))
+        if first is None:
+            return
+        places = self._seeds.get_indexer(runs["seed"].to_numpy())
+        asked = places >= 0
+        self._empty -= int(asked.sum())
+        for name, values in self._values.items():
+            text = pa.types.is_string(COLUMNS.field(name).type)
+            # Text is the same in all runs of one mask and one sweep: one object instead of one a run.
+            found = runs[name][0].as_py() if text else runs[name].to_numpy()[asked]
+            values[first + places[asked]] = found
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table, once.
+
+        Raises:
+            RuntimeError: if a run is missing.
+        """
+        if self._empty:
+            raise RuntimeError(f"table: {self._empty} of its {self.length} runs are missing")
+        values = {name: pd.Series(self._values.pop(name), copy=False) for name in list(self._values)}
+        table = pd.DataFrame(values, copy=False)
+        table.attrs["versions"] = library_versions()
+        return table
+
+
+@functools.cache
+def _library_versions() -> dict[str, str]:
+    names = ("torch", "numpy", "numba", "scipy", "pandas", "pyarrow")
+    return {"companion": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def library_versions() -> dict[str, str]:
     """Return the versions that a result depends on: Python's, this module's, and the libraries'."""
-    names = ("torch", "numpy", "scipy", "pandas", "pyarrow")
-    return {"companion": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
+    return dict(_library_versions())
 
 
 def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
@@ -253,17 +387,68 @@ def _chunks(values: Sequence[int], length: int) -> list[Sequence[int]]:
     return [values[start : start + length] for start in range(0, len(values), length)]
 
 
-def _run_all(batches: list[Batch], executor: Executor | None) -> Iterable[list[dict[str, Any]]]:
-    """Yield each batch's rows as it finishes; an executor gets the largest networks first."""
-    if executor is None:
+def _without(seeds: list[int], finished: np.ndarray | None) -> list[int]:
+    """Return the seeds that are still to be trained, in their order."""
+    if finished is None:
+        return seeds
+    known = set(finished.tolist())
+    return [seed for seed in seeds if seed not in known]
+
+
+def _require_seed(name: str, given: Any) -> int:
+    """Return a seed, refusing one that no column of 64-bit numbers holds."""
+    seed = require_integer(name, given, least=0)
+    if seed >= 2**63:
+        raise ValueError(f"{name}: {given!r} was given; allowed are whole numbers from 0 to 2**63 - 1")
+    return seed
+
+
+def _opened(store: str | Path | None, settings: dict[str, Any]) -> Any:
+    """Return the store to be opened, or a stand-in that gives None."""
+    if store is None:
+        return nullcontext()
+    kind = torch.device(settings["device"]).type  # which of several GPUs trains decides nothing
+    fixed = {"learning_rate": LEARNING_RATE, "target": TARGET}
+    return Store(store, settings | fixed | {"device": kind}, library_versions())
+
+
+def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:
+    """Return the line that a sweep which is stopped ends with."""
+    if store is None:
+        return f"{finished} of {total} runs were finished and are lost; with store=... they would be kept"
+    return f"{finished} of {total} runs are finished and kept in {str(store)!r}; the same call goes on from there"
+
+
+def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Iterator[pa.Table]:
+    """Yield each batch's runs as it finishes, and hold on to none of them."""
+    if executor is None and not threads:
         yield from map(run_batch, batches)
         return
-    futures: list[Future] = [
-        executor.submit(run_batch, batch) for batch in sorted(batches, key=lambda batch: -batch.size)
-    ]
+    own = ThreadPoolExecutor(os.cpu_count()) if executor is None else None
+    start = own or executor
+    waiting = iter(batches)
+    pending: set[Future] = set()
     try:
-        for future in as_completed(futures):
-            yield future.result()
+        while True:
+            pending |= {start.submit(run_batch, batch) for batch in islice(waiting, IN_FLIGHT - len(pending))}
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            # What failed comes last: it ends the sweep, and what is trained by then is to be kept.
+            done = sorted(done, key=lambda future: future.exception() is None)
+            while done:
+                runs = done.pop().result()
+                _refuse_other_versions(runs)
+                yield runs
     finally:
-        for future in futures:
+        for future in pending:
             future.cancel()
+        if own:
+            own.shutdown(cancel_futures=True)
+
+
+def _refuse_other_versions(runs: pa.Table) -> None:
+    """Refuse runs of a worker whose bits may be others than this process's, whose versions the table will carry."""
+    theirs = json.loads(runs.schema.metadata[VERSIONS])
+    for name, (there, here) in differing_versions(theirs, library_versions()).items():
+        raise RuntimeError(f"executor: a worker has {name} {there}, and {name} {here} is here; install one version")

@@ -52,7 +52,10 @@ def test_a_row_holds_the_trained_run_and_its_measures(small):
     np.testing.assert_array_equal(row["x"], x)
     for name, value in trained._asdict().items():
         np.testing.assert_allclose(row[name], value, rtol=1e-9, atol=1e-12)
-    assert {name: row[name] for name in NUMBERS} == pytest.approx(measure(x, y, trained), rel=1e-9)
+    measured = measure(x[None], y[None], Parameters(*(value[None] for value in trained)))
+    assert {name: row[name] for name in NUMBERS} == pytest.approx(
+        {name: v.item() for name, v in measured.items()}, rel=1e-9
+    )
 
 
 def test_masks_of_a_seed_share_data_and_start():
@@ -80,11 +83,22 @@ def test_single_precision_trains_in_single_precision(small):
 
 
 def test_a_run_that_is_not_finite_keeps_its_row():
+    tasks, starts = zip(*((sample_task(3, seed), initial_parameters(3, seed)) for seed in range(4)), strict=True)
+    x, y = (torch.stack(column) for column in zip(*tasks, strict=True))
+    whole = Parameters(*(torch.stack(column) for column in zip(*starts, strict=True)))
+    broken = Parameters(*(value.clone() for value in whole))
+    broken.w[0, 1] = 0.0  # an infinite prototype
+    broken.a[1, 2] = torch.nan
+    broken.c[3] = torch.inf
+    for name, values in measure(x, y, broken).items():
+        assert np.isnan(values).tolist() == [True, True, False, True]
+        assert values[2] == measure(x, y, whole)[name][2]
+
+
+def test_one_run_without_its_dimension_is_not_measured():
     x, y = sample_task(3, 1)
-    w, b, a, c = initial_parameters(3, 1)
-    broken = Parameters(torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64), b, a, c)
-    assert all(np.isnan(value) for value in measure(x, y, broken).values())
-    assert not any(np.isnan(value) for value in measure(x, y, Parameters(w, b, a, c)).values())
+    with pytest.raises(ValueError, match=r"shapes: x \(3,\) was given; allowed is \(runs, samples\)"):
+        measure(x, y, initial_parameters(3, 1))
 
 
 @pytest.mark.parametrize(
@@ -97,6 +111,7 @@ def test_a_run_that_is_not_finite_keeps_its_row():
         ({"sizes": 3}, "sizes: 3 was given; allowed is a list"),
         ({"seeds": [1, 1]}, "seeds: .* none twice"),
         ({"seeds": [-1]}, "seeds: -1"),
+        ({"seeds": [2**63]}, r"seeds: 9223372036854775808 was given; allowed .* 2\*\*63 - 1"),
         ({"strength": -1}, "strength: -1"),
         ({"strength": float("nan")}, "strength: nan"),
         ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),

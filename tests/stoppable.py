@@ -1,0 +1,130 @@
+"""Sweeps in processes of their own, made to be stopped: each reports every run that it calls finished.
+
+As a script, `python stoppable.py FOLDER SEEDS [WORKERS] [LIMIT]` sweeps into a store, in WORKERS processes (0: in
+its own) and with files of at most LIMIT bytes, which is how a full disk looks to it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from companion import store
+from companion.store import Store
+from companion.sweep import ENGINES, run_sweep
+
+SWEEP = {"masks": ["000", "011", "111"], "sizes": [3, 5], "seeds": list(range(12)), "steps": 3, "engine": "torch"}
+STEPS = 40
+"""Of the script's sweeps: a batch takes some hundredths of a second."""
+
+
+def batches_of(count: int) -> None:
+    """Train `count` seeds at a time, for many small parts."""
+    ENGINES["torch"] = ENGINES["torch"]._replace(batch=lambda size, steps: count)
+
+
+def batch_of_the_script(size: int, steps: int) -> int:
+    """A size of 30 takes the longer, so it comes first; its parts are the smaller."""
+    return 1 if size == 30 else 90
+
+
+def report_finished(report: Callable[[list[tuple]], Any]) -> None:
+    """Call `report` with the runs of a part as soon as the store calls them kept."""
+    add = Store.add
+
+    def add_and_report(kept: Store, runs: pa.Table) -> None:
+        add(kept, runs)
+        report(list(zip(*(runs[name].to_pylist() for name in ("mask", "size", "seed")), strict=True)))
+
+    Store.add = add_and_report
+
+
+class SlowFile(io.FileIO):
+    """A file on a slow disk, whose bytes arrive in two halves: most of a sweep's time is spent within writes."""
+
+    def write(self, data: bytes) -> int:
+        half = len(data) // 2
+        written = super().write(memoryview(data)[:half])
+        time.sleep(0.005)
+        return written + super().write(memoryview(data)[half:])
+
+    def flush(self) -> None:
+        time.sleep(0.005)
+        super().flush()
+
+
+def sweep_and_report(folder: Path, reports: Connection, crash: tuple[str, int] | None = None) -> None:
+    """Sweep into a store, telling when it starts and what is finished.
+
+    Args:
+        folder: the store.
+        reports: gets one message at the start, and a list of runs a part.
+        crash: ("fsync" or "replace", n): SIGKILL itself right before the n-th such call of the store;
+            None: write slowly, to be killed by another.
+    """
+    torch.set_num_threads(1)
+    batches_of(2)
+    report_finished(reports.send)
+    if crash:
+        _kill_itself_before(*crash)
+    else:
+        opened = store.Path.open
+        store.Path.open = lambda path, *how, **more: (
+            SlowFile(path, "wb") if path.name.startswith(store.TEMPORARY) else opened(path, *how, **more)
+        )
+    reports.send([])
+    run_sweep(**SWEEP, store=folder)
+
+
+def sweep_with_forked_workers(folder: Path, reports: Connection) -> None:
+    """Sweep into a store with two workers, which get every open file of this process; tell their ids."""
+    batches_of(1)
+    with ProcessPoolExecutor(2, get_context("fork"), torch.set_num_threads, (1,)) as executor:
+        report_finished(lambda _: reports.send(list(executor._processes)))
+        run_sweep(**(SWEEP | {"steps": 2000}), store=folder, executor=executor)
+
+
+def _kill_itself_before(name: str, calls: int) -> None:
+    place = store.os if name == "fsync" else store.Path
+    original = getattr(place, name)
+    left = [calls]
+
+    def counted(*arguments: Any) -> Any:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    setattr(place, name, counted)
+
+
+def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
+    torch.set_num_threads(1)
+    if limit:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    ENGINES["torch"] = ENGINES["torch"]._replace(batch=batch_of_the_script)
+    report_finished(lambda runs: print(json.dumps(runs), flush=True))
+    pool = (
+        ProcessPoolExecutor(int(workers), get_context("spawn"), torch.set_num_threads, (1,)) if int(workers) else None
+    )
+    with pool or nullcontext():
+        run_sweep(["000", "111"], [30, 3], range(int(seeds)), steps=STEPS, engine="torch", store=folder, executor=pool)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
