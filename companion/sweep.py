@@ -70,7 +70,17 @@ def batch_for_a_second(size: int, steps: int) -> int:
     return max(1, min(largest, 400_000_000 // (size**2 * max(steps, 1))))
 
 
-ENGINES: dict[str, Engine] = {"torch": Engine(train, batch_for_cache, threads=False)}
+def train_fast(*arguments: Any) -> Trained:
+    """Return what `companion.fast.train` does; numba is imported, at a cost of 60 MB, only where runs are trained."""
+    from companion import fast
+
+    return fast.train(*arguments)
+
+
+ENGINES: dict[str, Engine] = {
+    "fast": Engine(train_fast, batch_for_a_second, threads=True),
+    "torch": Engine(train, batch_for_cache, threads=False),
+}
 """Engines by name: all that depends on which one trains. PyTorch brings threads of its own."""
 
 
@@ -95,7 +105,7 @@ def run_sweep(
     strength: float = 1.0,
     temperature: float = 1e-4,
     steps: int = 2000,
-    engine: str = "torch",
+    engine: str | None = None,
     executor: Executor | None = None,
     device: str = "cpu",
     dtype: str = "float64",
@@ -114,9 +124,11 @@ def run_sweep(
         strength: λ >= 0.
         temperature: τ > 0.
         steps: Adam steps, at least 0.
-        engine: a name in `ENGINES`.
+        engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
+            one where it can be used. They agree to rounding.
         executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
-            `companion`, such as a process pool's, Dask's or mpi4py's; None means in this process.
+            `companion`, such as a process pool's, Dask's or mpi4py's; None means in this process, the fast
+            engine on all its cores.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
         progress: whether to show a bar on stderr; None means where stderr is a terminal.
@@ -144,8 +156,8 @@ def run_sweep(
         "steps": require_integer("steps", steps, least=0),
         "device": require_device("device", device),
         "dtype": require_choice("dtype", dtype, ("float64", "float32")),
-        "engine": require_choice("engine", engine, ENGINES),
     }
+    settings["engine"] = engine = _require_engine(engine, settings["device"], settings["dtype"])
     names = COLUMNS.names if columns is None else columns
     names = _list_of("columns", names, lambda name, given: require_choice(name, given, COLUMNS.names))
 
@@ -393,6 +405,20 @@ def _without(seeds: list[int], finished: np.ndarray | None) -> list[int]:
         return seeds
     known = set(finished.tolist())
     return [seed for seed in seeds if seed not in known]
+
+
+def _require_engine(given: str | None, device: str, dtype: str) -> str:
+    """Return the engine's name, or that of the one to use; refuse the fast one what it cannot do."""
+    fits = device == "cpu" and dtype == "float64"
+    if given is None:
+        return "fast" if fits else "torch"
+    engine = require_choice("engine", given, ENGINES)
+    if engine == "fast" and not fits:
+        raise ValueError(
+            f"engine: 'fast' was given with device {device!r} and dtype {dtype!r}; allowed are 'cpu' and 'float64', "
+            "or engine 'torch'"
+        )
+    return engine
 
 
 def _require_seed(name: str, given: Any) -> int:

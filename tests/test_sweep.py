@@ -16,7 +16,7 @@ from conftest import ROOT
 from companion.data import sample_task
 from companion.losses import MASKS
 from companion.model import Parameters, initial_parameters
-from companion.sweep import measure, read_list, run_sweep, write_runs
+from companion.sweep import ENGINES, measure, read_list, run_sweep, write_runs
 from companion.train import train
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
@@ -76,6 +76,35 @@ def test_an_executor_gives_the_same_table(small):
         pd.testing.assert_frame_equal(run_sweep(**SMALL, executor=executor), small)
 
 
+def shuffled(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["mask", "size", "seed"]).reset_index(drop=True)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_the_fast_engine_gives_the_same_bits_in_any_chunks_and_order(batch, monkeypatch):
+    design = {"masks": ["000", "011", "111"], "sizes": [3, 20], "seeds": [5, 1, 4, 2, 3], "steps": 50}
+    expected = shuffled(run_sweep(**design))
+    monkeypatch.setitem(ENGINES, "fast", ENGINES["fast"]._replace(batch=lambda size, steps: batch))
+    again = run_sweep(**{name: given[::-1] if name != "steps" else given for name, given in design.items()})
+    pd.testing.assert_frame_equal(shuffled(again), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_the_fast_engine_gives_the_same_bits_on_any_number_of_threads(workers, monkeypatch):
+    monkeypatch.setitem(ENGINES, "fast", ENGINES["fast"]._replace(batch=lambda size, steps: 1))
+    design = {"masks": ["010", "101"], "sizes": [3, 20], "seeds": range(8), "steps": 50}
+    with ThreadPoolExecutor(workers) as executor:
+        pd.testing.assert_frame_equal(run_sweep(**design, executor=executor), run_sweep(**design), check_exact=True)
+
+
+def test_the_engines_agree(small):
+    close(run_sweep(**SMALL, engine="torch").assign(engine="fast"), small)
+
+
+def test_the_fast_engine_is_used_where_it_can_be(small):
+    assert set(small["engine"]) == {"fast"} and set(run_sweep(**SMALL, dtype="float32")["engine"]) == {"torch"}
+
+
 def test_single_precision_trains_in_single_precision(small):
     single = run_sweep(**SMALL, dtype="float32")
     assert all(np.float32(value) == value for values in single["w"] for value in values)
@@ -116,7 +145,8 @@ def test_one_run_without_its_dimension_is_not_measured():
         ({"strength": float("nan")}, "strength: nan"),
         ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
         ({"steps": 1.5}, "steps: 1.5"),
-        ({"engine": "numpy"}, "engine: 'numpy' was given; allowed are 'torch'"),
+        ({"engine": "numpy"}, "engine: 'numpy' was given; allowed are 'fast', 'torch'"),
+        ({"engine": "fast", "dtype": "float32"}, "engine: 'fast' was given with device 'cpu' and dtype 'float32'"),
         ({"dtype": "float16"}, "dtype: 'float16'"),
         ({"device": "gpu"}, "device: 'gpu' was given"),
     ],
