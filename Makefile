@@ -4,7 +4,7 @@ BIN := .venv/bin
 CHAPTERS := $(wildcard chapters/0*.ipynb chapters/9*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-kills chapters replicate lock clean
+.PHONY: help book test test-kills chapters replicate bench lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,15 +28,19 @@ chapters: .venv/everything ## execute every chapter but the sweep with papermill
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) chapters/sweep.ipynb
 	$(BIN)/python -m companion.findings
 
-replicate: .venv/everything ## everything from nothing: 480 runs, temperature sweep, chapters, book
+replicate: .venv/everything ## everything from nothing: the sweeps, chapters, book
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb temperature.out.ipynb -f data/temperature.yaml
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb plain.out.ipynb -p engine torch -p workers 2 -p out plain.parquet
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"
 	$(MAKE) chapters
 	$(MAKE) book
 
+bench: .venv/bench ## the fast engine against what a user would otherwise write; writes data/benchmarks.json
+	$(BIN)/python -m benchmarks
+
 lock: ## write the versions in .venv to requirements.lock
-	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu//' > requirements.lock
+	$(BIN)/pip freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed 's/==.*//' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock
 
 clean: ## remove .venv and _book
 	rm -rf .venv _book
@@ -53,3 +57,7 @@ clean: ## remove .venv and _book
 	$(BIN)/pip install --quiet --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --editable .
 	@touch $@ .venv/renderer
+
+.venv/bench: benchmarks/requirements.txt .venv/everything
+	$(BIN)/pip install --quiet --constraint requirements.lock --requirement benchmarks/requirements.txt
+	@touch $@

@@ -597,7 +597,7 @@ def train(
     steps: int = 2000,
     record: Sequence[int] = (),
 ) -> Trained:
-    """Do what `companion.train.train` does, run after run, several hundred times as fast; float64 on a CPU only.
+    """Do what `companion.train.train` does, run after run and much faster; float64 on a CPU only.
 
     Arguments, result and errors are those of `companion.train.train`; the two agree to rounding, which training can
     amplify over many steps. The interpreter's lock is released, so threads train runs at the same time.
@@ -631,6 +631,21 @@ def train(
         trajectory = torch.stack(recorded).reshape(*leading, len(record), neurons).movedim(-2, 0)
     w, b, a, c = (torch.stack(values) for values in zip(*trained, strict=True))
     return Trained(Parameters(*(v.reshape(*leading, neurons) for v in (w, b, a)), c.reshape(leading)), trajectory)
+
+
+def run_memory(size: int) -> int:
+    """Return the bytes that the engine holds while it trains one run of `size` samples and neurons.
+
+    Book: chapter "How fast, and how it survives", section "One run in cache".
+
+    Args:
+        size: N, at least 1.
+
+    Returns:
+        Bytes: responses of at most `TILE_ENTRIES` numbers, and all else in proportion to N.
+    """
+    ones = np.ones(size)
+    return sum(value.nbytes for value in _new_run(ones, ones, ones, ones, ones, 0.0) if isinstance(value, np.ndarray))
 
 
 def _split(run: Run, flat: np.ndarray) -> Parameters:

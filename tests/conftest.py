@@ -28,6 +28,11 @@ def temperature() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def plain() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data" / "plain.parquet")
+
+
+@pytest.fixture(scope="session")
 def book() -> Path:
     """The book as `make book` builds it, by whichever renderer it finds."""
     done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)

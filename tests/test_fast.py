@@ -277,3 +277,8 @@ def test_bad_input_is_named(change, says):
     good = {"x": x, "y": y, "initial": initial_parameters(4, 1), "mask": "111", "steps": 5}
     with pytest.raises(ValueError, match=says):
         fast.train(**(good | change))
+
+
+def test_a_run_s_memory_grows_no_faster_than_its_size():
+    small, large = fast.run_memory(500), fast.run_memory(50_000)
+    assert fast.run_memory(100) < 2**18 and large / small < 110

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from conftest import ROOT
@@ -202,8 +205,12 @@ def test_text_that_is_no_list_is_named():
 
 def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Run the sweep's notebook as the README does, with `folder` as the place of its files."""
-    command = [sys.executable, "-m", "papermill", ROOT / "chapters/sweep.ipynb", folder / "out.ipynb", "--cwd", folder]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+    return subprocess.run(papermill_command(folder, *arguments), capture_output=True, text=True)
+
+
+def papermill_command(folder: Path, *arguments: str) -> list:
+    notebook = ROOT / "chapters/sweep.ipynb"
+    return [sys.executable, "-m", "papermill", notebook, folder / "out.ipynb", "--cwd", folder, *arguments]
 
 
 def test_papermill_runs_the_readme_s_example(tmp_path):
@@ -225,12 +232,59 @@ def test_papermill_reads_lists_given_as_text(tmp_path, small):
     close(runs[runs["temperature"] == 1e-4], small)
 
 
+def test_papermill_goes_on_where_it_was_stopped(tmp_path):
+    """Killed with its kernel after some parts are written; the same command then trains what is missing."""
+    design = {"masks": ["000", "111"], "sizes": [60], "seeds": list(range(60)), "steps": 3000}
+    arguments = [part for name, given in design.items() for part in ("-y", f"{name}: {json.dumps(given)}")]
+    arguments += ["-p", "store", "kept", "-p", "out", "runs.parquet"]
+    parts = tmp_path / "kept"
+    running = subprocess.Popen(papermill_command(tmp_path, *arguments), stderr=subprocess.DEVNULL)
+    while not (written := list(parts.glob("*.parquet"))):
+        assert running.poll() is None
+        time.sleep(0.05)
+    for process in [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]:
+        process.kill()
+    running.wait()
+    assert not (tmp_path / "runs.parquet").exists()
+    before = {path: path.stat().st_mtime_ns for path in written}
+    done = papermill(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    runs = pd.read_parquet(tmp_path / "runs.parquet")
+    columns = [name for name in runs.columns if name not in "xywba"]
+    pd.testing.assert_frame_equal(runs[columns], run_sweep(**design)[columns], check_exact=True)
+
+
+def test_papermill_keeps_each_temperature_in_a_folder_of_its_own(tmp_path):
+    arguments = [
+        "-y",
+        "masks: ['001']",
+        "-y",
+        "sizes: [3]",
+        "-y",
+        "seeds: [1]",
+        "-p",
+        "steps",
+        "5",
+        "-p",
+        "workers",
+        "1",
+    ]
+    done = papermill(tmp_path, *arguments, "-y", "temperature: [1.0e-4, 1.0e-2]", "-p", "store", "kept")
+    assert done.returncode == 0, done.stderr
+    folders = {path.parent.name for path in (tmp_path / "kept").glob("*/*.parquet")}
+    assert folders == {"temperature-0.0001", "temperature-0.01"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("-y", "masks: ['000', '012']"), "masks: '012' was given; allowed are '000'"),
         (("-y", "sizes: [1]"), "sizes: 1 was given; allowed are whole numbers of at least 2"),
         (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
+        (("-p", "engine", "jax"), "engine: 'jax' was given; allowed are 'fast', 'torch'"),
+        (("-p", "workers", "0"), "workers: 0 was given; allowed are whole numbers of at least 1"),
+        (("-p", "store", "no/such"), "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
         (("-p", "out", "runs.csv"), "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
     ],
 )
