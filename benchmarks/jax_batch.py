@@ -1,17 +1,18 @@
 """What an expert would pick: JAX, with vmap over runs, jit, and fori_loop over steps.
 
-As fast as we could make it; tried on Zen 4, microseconds a step of ten runs at N = 100, masks 000 and 111, on one core:
-    240, 720 as below but all ten runs in one batch; 210, 685 run after run (from N = 50 on; below, batches win)
+As fast as we could make it. Tried on one Zen 4 core, microseconds a step of ten runs at N = 100, masks 000, 111:
+    240, 720 with all ten runs in one batch; 210, 685 run after run, as below from N = 50 on (smaller: batches win)
     350, 900 with h * a summed in place of h @ a; 410, 1040 with the runs as the arrays' last axis
-    230, 740 with the gradient written by hand: no better than jax.grad
-    235, 725 with each separation pair once (triu_indices) or one-sided (stop_gradient), all within the noise
-    260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: within the noise
-    jax.nn.logsumexp and sums in place of products: about twice as long as this logsumexp and h @ a
-One function for all masks, their coefficients data, evaluates terms that are off: 1.8 times as long as one a mask.
-Both cores: two threads that take jobs from one queue; XLA's own threads alone are slower (9 s against 12 s, for batches
-of ten), one-threaded XLA (PJRT_NPROC=1, xla_cpu_multi_thread_eigen=false) no faster. Not tried: virtual devices, whose
-threads would do what these two do, but wait for one another; unrolling fori_loop, whose cost here is not the loop's;
-donate_argnums, which saves one copy of the parameters in 2,000 steps.
+    230, 740 with the gradient written by hand in place of jax.grad
+    235, 725 with each pair of the separation once (triu_indices) or one-sided (stop_gradient): noise
+    260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: noise
+On two cores, seconds for the whole work: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only. Then, all within the
+noise: 5.6 as below, 5.5 with the loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, and an own
+logsumexp as fast as jax.nn's. One function for all masks, with their coefficients as data, evaluates terms that are off:
+at N = 100 it takes 1.8 times as long, at N = 3 0.6 times, where hardly any time goes.
+Both cores: two threads take jobs from one queue. XLA's own threads alone: 12 s where two threads took 9 (batches only);
+one-threaded XLA (PJRT_NPROC=1, xla_cpu_multi_thread_eigen=false) is no faster; two processes with half the work each
+would take as long. Not tried: two virtual devices.
 """
 
 from __future__ import annotations
@@ -51,9 +52,7 @@ def loss(parameters: Parameters, x: jax.Array, y: jax.Array, switches: Switches)
         q = -b / w
         if switches.coverage:
             exponent = jnp.square(x[:, None] - q) * (-1 / TEMPERATURE)
-            largest = lax.stop_gradient(exponent.max(1))
-            weights = jnp.exp(exponent - largest[:, None]).sum(1)
-            result -= STRENGTH * TEMPERATURE * (jnp.log(weights) + largest).mean()
+            result -= STRENGTH * TEMPERATURE * jax.nn.logsumexp(exponent, axis=1).mean()
         if switches.separation:
             closeness = jnp.exp(jnp.square(q[:, None] - q) * (-1 / TEMPERATURE)).sum()
             result += STRENGTH * (closeness - neurons) / pairs  # a prototype's own closeness is 1

@@ -8,6 +8,7 @@ Book: chapter "How fast, and how it survives".
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -128,13 +129,14 @@ def square_root(typing, x):
 
 
 @intrinsic
-def at_most(typing, x, high):
-    """Return the smaller of x and high in each lane; NaN stays."""
+def zero_where_above(typing, x, y, limit):
+    """Return x, but 0 in the lanes where y is above the limit."""
 
     def build(context, builder, signature, args):
-        return builder.select(builder.fcmp_ordered(">", *args), args[1], args[0])
+        zero = ir.Constant(VECTOR, [0.0] * WIDTH)
+        return builder.select(builder.fcmp_ordered(">", args[1], args[2]), zero, args[0])
 
-    return lanes(lanes, lanes), build
+    return lanes(lanes, lanes, lanes), build
 
 
 @intrinsic
@@ -199,7 +201,7 @@ MINIMAX = [
 """The polynomial of degree 11 nearest to 2^r on [-½, ½] (Remez, relative error 3e-18 before rounding), lowest first."""
 CONSTANTS = np.repeat(
     [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)]
-    + [ROUNDER, 2.0**-LIFT, NOTHING + 0.5],
+    + [ROUNDER, 2.0**-LIFT, NOTHING],
     WIDTH,
 )
 """What the exponential needs, in lanes: coefficients with alternating signs (it evaluates at -r), and three numbers.
@@ -220,7 +222,6 @@ def _constants(table):
 def halvings(y, constants):
     """Return 2^-y for lanes y >= 0, to one unit in the last place: 2^-k by exponent, 2^(k - y) by polynomial."""
     c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, rounder, drop, nothing = constants
-    y = at_most(y, nothing)
     shift = rounder - y
     r = y + (shift - rounder)
     power = fma(r, c11, c10)
@@ -234,7 +235,8 @@ def halvings(y, constants):
     power = fma(power, r, c2)
     power = fma(power, r, c1)
     power = fma(power, r, c0)
-    return add_to_exponent(power, shift) * drop
+    # A 0 before the last product, not a product that underflows, for which processors take their time.
+    return zero_where_above(add_to_exponent(power, shift), y, nothing) * drop
 
 
 @njit(**OPTIONS)
@@ -610,9 +612,7 @@ def train(
     _require_cpu_float64(x, y, initial)
     leading, neurons = initial.w.shape[:-1], initial.w.shape[-1]
     flat = [value.detach().reshape(-1, value.shape[-1]).numpy() for value in (x, y, initial.w, initial.b, initial.a)]
-    passed = np.arange(1, steps + 1)
-    rates = np.array([LEARNING_RATE / (1 - BETAS[0] ** step) for step in passed.tolist()])
-    roots = np.array([1 / math.sqrt(1 - BETAS[1] ** step) for step in passed.tolist()])
+    rates, roots = _bias_corrections(steps)
     ends = sorted({*record, steps})
     trained, recorded = [], []
     for *row, c in zip(*flat, initial.c.detach().reshape(-1).tolist(), strict=True):
@@ -631,6 +631,15 @@ def train(
         trajectory = torch.stack(recorded).reshape(*leading, len(record), neurons).movedim(-2, 0)
     w, b, a, c = (torch.stack(values) for values in zip(*trained, strict=True))
     return Trained(Parameters(*(v.reshape(*leading, neurons) for v in (w, b, a)), c.reshape(leading)), trajectory)
+
+
+@functools.lru_cache(maxsize=8)
+def _bias_corrections(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Adam's step size over the first bias correction, and the inverse root of the second, for each step."""
+    passed = range(1, steps + 1)
+    rates = [LEARNING_RATE / (1 - BETAS[0] ** step) for step in passed]
+    roots = [1 / math.sqrt(1 - BETAS[1] ** step) for step in passed]
+    return np.array(rates), np.array(roots)
 
 
 def run_memory(size: int) -> int:

@@ -1,0 +1,77 @@
+"""Where a step of the fast engine goes: each part of it alone, again and again, on one core."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from benchmarks.timing import seconds_of
+from benchmarks.work import STRENGTH, TEMPERATURE, start_of
+from companion import fast
+from companion.losses import MASKS
+from companion.train import train
+
+MASK = "111"
+"""All terms on."""
+
+
+@njit(nogil=True)
+def _respond(run, times, table):
+    for _ in range(times):
+        fast._respond(run, 0, run.samples, True, table)
+
+
+@njit(nogil=True)
+def _fit(run, times, table):
+    for _ in range(times):
+        fast._fit(run, 0, run.samples)
+
+
+@njit(nogil=True)
+def _overlap(run, times, table):
+    for _ in range(times):
+        fast._overlap(run, 0, run.samples, 1.0)
+
+
+@njit(nogil=True)
+def _coverage(run, times, table):
+    for _ in range(times):
+        fast._coverage(run, TEMPERATURE, STRENGTH, table)
+
+
+@njit(nogil=True)
+def _separation(run, times, table):
+    for _ in range(times):
+        fast._separation(run, TEMPERATURE, STRENGTH, table)
+
+
+@njit(nogil=True)
+def _whole(run, times, table):
+    for _ in range(times):
+        fast._gradient(run, True, True, True, STRENGTH, TEMPERATURE, table)
+
+
+PARTS = {
+    "responses and sums": _respond,
+    "fit": _fit,
+    "overlap": _overlap,
+    "coverage": _coverage,
+    "separation": _separation,
+    "whole gradient": _whole,
+}
+
+
+def microseconds(size: int, times: int, repeats: int = 20) -> dict[str, float]:
+    """Return what each part of a step takes, the best of some repeats, on a network trained for 1,000 steps.
+
+    All responses must fit into one tile, so size is at most 181.
+    """
+    x, y, parameters = start_of(size, [1000])
+    trained = train(x, y, parameters, MASK, STRENGTH, TEMPERATURE, 1000).parameters
+    run = fast._new_run(*(value[0].numpy() for value in (x, y, *trained)))
+    fast._gradient(run, *MASKS[MASK], STRENGTH, TEMPERATURE, fast.CONSTANTS)
+    found = {}
+    for name, part in PARTS.items():
+        part(run, 1, fast.CONSTANTS)  # compile
+        # Gradients add up over the repeats, which costs the same as overwriting them.
+        found[name] = min(seconds_of(lambda: part(run, times, fast.CONSTANTS)) for _ in range(repeats)) / times * 1e6
+    return found
