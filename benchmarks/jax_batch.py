@@ -1,0 +1,110 @@
+"""What an expert would pick: JAX, with vmap over runs, jit, and fori_loop over steps.
+
+KNOBS_LINES
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), "--xla_cpu_prefer_vector_width=512"])  # before jax
+
+import jax
+import jax.numpy as jnp
+import torch
+from jax import lax
+
+from benchmarks.work import STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
+from companion.losses import MASKS, Switches
+from companion.model import Parameters
+
+ALONE = 50
+"""Size from which a run trains alone."""
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_cpu_enable_async_dispatch", False)  # a job runs in the thread that asked for it
+
+
+def loss(parameters: Parameters, x: jax.Array, y: jax.Array, switches: Switches) -> jax.Array:
+    """The total loss of one run."""
+    w, b, a, c = parameters
+    neurons = w.size
+    pairs = neurons * (neurons - 1)
+    h = jnp.exp(-jnp.square(x[:, None] * w + b))
+    result = jnp.square(h @ a + c - y).mean()
+    if switches.overlap:
+        result += STRENGTH * (jnp.square(h @ jnp.ones(neurons)).mean() - jnp.square(h).sum() / neurons) / pairs
+    if switches.coverage or switches.separation:
+        q = -b / w
+        if switches.coverage:
+            exponent = jnp.square(x[:, None] - q) * (-1 / TEMPERATURE)
+            largest = lax.stop_gradient(exponent.max(1))
+            weights = jnp.exp(exponent - largest[:, None]).sum(1)
+            result -= STRENGTH * TEMPERATURE * (jnp.log(weights) + largest).mean()
+        if switches.separation:
+            closeness = jnp.exp(jnp.square(q[:, None] - q) * (-1 / TEMPERATURE)).sum()
+            result += STRENGTH * (closeness - neurons) / pairs  # a prototype's own closeness is 1
+    return result
+
+
+def train_batch(parameters: Parameters, x: jax.Array, y: jax.Array, steps: int, *, mask: str) -> Parameters:
+    """Train a batch of runs with Adam."""
+    gradient = jax.vmap(jax.grad(partial(loss, switches=MASKS[mask])))
+
+    def step(count: int, state: tuple[Parameters, Parameters, Parameters]) -> tuple[Parameters, Parameters, Parameters]:
+        parameters, mean, square = state
+        passed = (count + 1).astype(jnp.float64)
+        g = gradient(parameters, x, y)
+        mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, g)
+        square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, g)
+        rate, root = 0.01 / (1 - 0.9**passed), jnp.sqrt(1 - 0.999**passed)
+        moved = jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) / root + 1e-8), parameters, mean, square)
+        return moved, mean, square
+
+    zeros = jax.tree.map(jnp.zeros_like, parameters)
+    return lax.fori_loop(0, steps, step, (parameters, zeros, zeros))[0]
+
+
+def train(parameters: Parameters, x: jax.Array, y: jax.Array, steps: int, *, mask: str) -> Parameters:
+    """Train runs together while that is cheaper a step, large ones one after another: each then fits a core's cache."""
+    if x.shape[-1] < ALONE:
+        return train_batch(parameters, x, y, steps, mask=mask)
+    batches_of_one = jax.tree.map(lambda value: value[:, None], (parameters, x, y))
+    trained = lax.map(lambda batch: train_batch(*batch, steps, mask=mask), batches_of_one)
+    return jax.tree.map(lambda value: value[:, 0], trained)
+
+
+Compiled = dict[tuple[str, int], Callable]
+
+
+def _arguments(start: Start, steps: int) -> tuple:
+    return (Parameters(*map(jnp.asarray, start.parameters)), jnp.asarray(start.x), jnp.asarray(start.y), steps)
+
+
+def compile_all(work: Work) -> Compiled:
+    """Compile one function for each mask and size, on all cores."""
+
+    def compiled(job: Job) -> Callable:
+        arguments = _arguments(start_of(job.size, job.seeds), work.steps)
+        return jax.jit(partial(train, mask=job.mask)).lower(*arguments).compile()
+
+    kinds = {(job.mask, job.size): job for job in jobs_of(work)}
+    return dict(zip(kinds, on_all_cores(compiled, kinds.values()), strict=True))
+
+
+def train_all(start: Start, mask: str, steps: int) -> Parameters:
+    """Train a batch of runs, compiled for this call alone."""
+    trained = jax.jit(partial(train, mask=mask))(*_arguments(start, steps))
+    return Parameters(*(torch.from_numpy(jax.device_get(value).copy()) for value in trained))
+
+
+def run(work: Work, compiled: Compiled) -> None:
+    """Do the work on all cores, a job a thread."""
+
+    def trained(job: Job) -> None:
+        start = start_of(job.size, job.seeds)
+        jax.block_until_ready(compiled[job.mask, job.size](*_arguments(start, work.steps)))
+
+    on_all_cores(trained, jobs_of(work))

@@ -1,0 +1,107 @@
+"""The companion module's engines: the fast one and the batched PyTorch one, as `run_sweep` drives them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+
+from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
+from companion import sweep
+from companion.model import Parameters
+from companion.train import train as torch_train
+
+try:
+    from companion.fast import train as fast_train
+except ModuleNotFoundError:  # this checkout has no fast engine, or numba is missing
+    fast_train = None
+
+SWEEP_HAS_FAST = "fast" in sweep.ENGINES
+GROWTH_SIZES = (3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+
+FIRST_CALL = """
+import time
+from benchmarks.ours import fast_train
+from benchmarks.work import start_of
+start = start_of(3, [1000])
+begin = time.perf_counter()
+fast_train(*start, "111", steps=1)
+print(time.perf_counter() - begin)
+"""
+
+
+def train_all_fast(start: Start, mask: str, steps: int) -> Parameters:
+    """Train runs with the fast engine."""
+    return fast_train(*start, mask, STRENGTH, TEMPERATURE, steps).parameters
+
+
+def train_all_torch(start: Start, mask: str, steps: int) -> Parameters:
+    """Train runs as one batch of PyTorch."""
+    return torch_train(*start, mask, STRENGTH, TEMPERATURE, steps).parameters
+
+
+def run_fast(work: Work) -> None:
+    """Do the work with the fast engine on all cores; a job is one run, so that the last ones leave no core idle."""
+    starts = {size: start_of(size, work.seeds) for size in work.sizes}
+
+    def trained(item: tuple[Job, int]) -> None:
+        job, row = item
+        start = starts[job.size]
+        one = Start(start.x[row], start.y[row], Parameters(*(value[row] for value in start.parameters)))
+        train_all_fast(one, job.mask, work.steps)
+
+    on_all_cores(trained, [(job, row) for job in jobs_of(work) for row in range(len(work.seeds))])
+
+
+def run_torch(work: Work) -> None:
+    """Do the work with batches of PyTorch on all cores, cut as `run_sweep` cuts them."""
+    torch.set_num_threads(1)
+
+    def trained(item: tuple[Job, tuple[int, ...]]) -> None:
+        job, seeds = item
+        train_all_torch(start_of(job.size, seeds), job.mask, work.steps)
+
+    cut = [
+        (job, job.seeds[first : first + length])
+        for job in jobs_of(work)
+        for length in [max(1, sweep.BATCH_ENTRIES // job.size**2)]
+        for first in range(0, len(job.seeds), length)
+    ]
+    on_all_cores(trained, cut)
+
+
+def run_sweep(work: Work) -> None:
+    """Do the work and measure every run: the whole of `run_sweep` with the fast engine."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(CORES) as executor:
+        sweep.run_sweep(work.masks, work.sizes, work.seeds, steps=work.steps, engine="fast", executor=executor)
+
+
+def first_call_seconds() -> tuple[float, float]:
+    """Return the seconds of a fresh process's first call, with nothing compiled before and with numba's cache filled."""
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        command = [sys.executable, "-c", FIRST_CALL]
+        cold, cached = (float(subprocess.check_output(command, env=environment)) for _ in range(2))
+    return cold, cached
+
+
+def step_seconds(mask: str, size: int, at_least: float) -> float:
+    """Return the best of three times of a step of one run on one core, from trainings of `at_least` seconds each."""
+    x, y, parameters = start_of(size, [1000])
+    one = Start(x[0], y[0], Parameters(*(value[0] for value in parameters)))
+
+    def seconds(steps: int) -> float:
+        begin = time.perf_counter()
+        train_all_fast(one, mask, steps)
+        return time.perf_counter() - begin
+
+    steps = 1
+    while seconds(steps) < at_least:
+        steps *= 2
+    return min(seconds(steps) for _ in range(3)) / steps
