@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu`: the companion's PyTorch path on a GPU, added to the JSON file of `python -m benchmarks`."""
+"""`python -m benchmarks.gpu`: the companion's PyTorch path on a GPU, added to the JSON of `python -m benchmarks`."""
 
 from __future__ import annotations
 

@@ -3,10 +3,11 @@
 Written as its expert would. Tried, one step of six (mask, size) pairs together, on one Zen 4 core:
     2.98 ms as below; 3.60 through companion.losses.total_loss, whose input checks would be counted against the loop
     Adam: 2.98 fused, 3.34 plain, 3.46 foreach; 2.85 with all parameters in one tensor
-    2.80 with the operations of `loss` picked for few kernels (addcmul, mv, dot) -- so it uses mv and dot
+    2.80 with the operations picked for few kernels (addcmul, mv, dot, mse_loss): `loss` takes those that read as well
     3.07 with autograd.grad in place of backward
-    THREADS_LINE
-    torch.compile needs a C++ compiler on the user's machine, so it is left out: COMPILE_LINE
+    2.90 with one thread as below, 2.96 with two: arrays this small gain nothing from a second
+    torch.compile needs a C++ compiler on the user's machine, so it is left out. Where there is one it takes 2.18,
+    and half a minute to compile six (mask, size) pairs of the 48: not 1.4 times as fast.
 Two processes, one a core, would halve the time: its runs share nothing.
 """
 

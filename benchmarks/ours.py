@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -76,14 +77,12 @@ def run_torch(work: Work) -> None:
 
 def run_sweep(work: Work) -> None:
     """Do the work and measure every run: the whole of `run_sweep` with the fast engine."""
-    from concurrent.futures import ThreadPoolExecutor
-
     with ThreadPoolExecutor(CORES) as executor:
         sweep.run_sweep(work.masks, work.sizes, work.seeds, steps=work.steps, engine="fast", executor=executor)
 
 
 def first_call_seconds() -> tuple[float, float]:
-    """Return the seconds of a fresh process's first call, with nothing compiled before and with numba's cache filled."""
+    """Return the seconds of the first call in two fresh processes, the second with numba's cache filled."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
         command = [sys.executable, "-c", FIRST_CALL]
