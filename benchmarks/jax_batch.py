@@ -1,17 +1,17 @@
 """What an expert would pick: JAX, with vmap over runs, jit, and fori_loop over steps.
 
-As fast as we could make it. Tried on Zen 4, microseconds a step of ten runs at N = 100, masks 000 and 111, on one core:
+As fast as we could make it. Tried on Zen 4, one core, microseconds a step of ten runs at N = 100, masks 000 and 111:
     240, 720 with all ten runs in one batch; 210, 685 run after run, as below from N = 50 on (smaller: batches win)
     350, 900 with h * a summed in place of h @ a; 410, 1040 with the runs as the arrays' last axis
     230, 740 with the gradient written by hand in place of jax.grad
     235, 725 with each pair of the separation once (triu_indices) or one-sided (stop_gradient): within the noise
-    260, 780 with XLA's own choice of 256-bit vectors, 300, 870 with AVX2; fast-math and fusion emitters: within the noise
-The whole work on two cores, seconds: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only; 5.6 as below, 5.5 with the
-loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, and as fast with an own logsumexp:
-all within the noise. One function for all masks, with their coefficients as data, evaluates terms that are
-off: at N = 100 it takes 1.8 times as long, at N = 3 0.6 times, where hardly any time goes.
-Both cores: two threads take jobs from one queue (batches only: 9 s on a busy machine, where XLA's own threads alone took
-12 s); one-threaded XLA (PJRT_NPROC=1, xla_cpu_multi_thread_eigen=false) is no faster; two processes, half the work each,
+    260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: within the noise
+On two cores, seconds for the whole work: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only. Then, all within the
+noise: 5.6 as below, 5.5 with the loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, and an own
+logsumexp as fast as jax.nn's. One function for all masks, with their coefficients as data, evaluates terms that are off:
+at N = 100 it takes 1.8 times as long, at N = 3 0.6 times, where hardly any time goes.
+Both cores: two threads take jobs from one queue. XLA's own threads alone: 12 s where two threads took 9 (batches only);
+one-threaded XLA (PJRT_NPROC=1, xla_cpu_multi_thread_eigen=false) is no faster; two processes with half the work each
 would take as long. Not tried: two virtual devices.
 """
 
