@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -63,7 +64,8 @@ def main() -> int:
         return 1
 
     work = Work(sizes=(3, 5), seeds=(1000, 1001), steps=20) if settings.quick else Work()
-    result = measure(work, jax_batch, rounds=1 if settings.quick else 3, quick=settings.quick)
+    with ours.processes() as pool:
+        result = measure(work, jax_batch, pool, rounds=1 if settings.quick else 3, quick=settings.quick)
     record.write(settings.out, result)
     print_table(result)
     print(f"{settings.out} written")
@@ -85,7 +87,7 @@ def disagreements(contenders: dict[str, Callable[[Start, str, int], Parameters]]
     return found
 
 
-def measure(work: Work, jax_batch: Any, rounds: int, quick: bool) -> dict[str, Any]:
+def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool) -> dict[str, Any]:
     """Return every figure, after a warm-up of each contender."""
     compiled: dict[str, Any] = {}
     jax_compile = seconds_of(lambda: compiled.update(jax_batch.compile_all(work)))
@@ -101,14 +103,14 @@ def measure(work: Work, jax_batch: Any, rounds: int, quick: bool) -> dict[str, A
         "jax": lambda: seconds_of(lambda: jax_batch.run(work, compiled)),
         "floor": lambda: seconds_of(lambda: floor.floor(candidates[fastest], floor.exponentials(work))),
         "torch_batched": lambda: extrapolated(
-            lambda steps: ours.run_torch(work._replace(steps=steps)), torch_few, torch_more, work.steps
+            lambda steps: ours.run_torch(work._replace(steps=steps), pool), torch_few, torch_more, work.steps
         ),
         "loop": lambda: extrapolated(lambda steps: loop.run(work._replace(steps=steps)), few, more, work.steps),
     }
     if ours.SWEEP_HAS_FAST:
         functions["fast_sweep"] = lambda: seconds_of(lambda: ours.run_sweep(work))
     warm_up = work._replace(steps=2)
-    for run in (ours.run_fast, ours.run_torch, loop.run, partial(jax_batch.run, compiled=compiled)):
+    for run in (ours.run_fast, partial(ours.run_torch, pool=pool), loop.run, partial(jax_batch.run, compiled=compiled)):
         run(warm_up)
     rows = {name: summary(times) for name, times in in_rounds(functions, rounds).items()}
     rows["fast"] |= {"compile_seconds": cold, "cached_compile_seconds": cached}
@@ -125,7 +127,7 @@ def measure(work: Work, jax_batch: Any, rounds: int, quick: bool) -> dict[str, A
         "date": datetime.now(UTC).date().isoformat(),
         "machine": record.machine(),
         "versions": record.versions(),
-        "settings": {**work._asdict(), "runs": work.runs, "dtype": "float64", "threads": CORES, "quick": quick},
+        "settings": {**work._asdict(), "runs": work.runs, "dtype": "float64", "cores": CORES, "quick": quick},
         "contenders": rows,
         "ratios": {
             "loop_over_fast": seconds["loop"] / seconds["fast"],
@@ -152,9 +154,7 @@ def print_table(result: dict[str, Any]) -> None:
         for name, row in sorted(contenders.items(), key=lambda item: item[1]["seconds"])
     ]  # fmt: skip
     headers = ["", "seconds", "median", "times ours", "compile s", ""]
-    print(
-        f"{settings['runs']} runs of {settings['steps']} steps, float64, {settings['threads']} cores; best of repeats"
-    )
+    print(f"{settings['runs']} runs of {settings['steps']} steps, float64, {settings['cores']} cores; best of repeats")
     print(tabulate(rows, headers, floatfmt=".3g"))
     print(f"floor: {result['contenders']['floor']['library']}, nanoseconds an exponential on one core:", end=" ")
     print(", ".join(f"{name} {value:.2f}" for name, value in result["nanoseconds_an_exponential"].items()))

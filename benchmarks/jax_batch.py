@@ -1,11 +1,11 @@
 """What an expert would pick: JAX, with vmap over runs, jit, and fori_loop over steps.
 
-As fast as we could make it. Tried on Zen 4, one core, microseconds a step of ten runs at N = 100, masks 000 and 111:
+As fast as we could make it. Tried on one Zen 4 core, microseconds a step of ten runs at N = 100, masks 000, 111:
     240, 720 with all ten runs in one batch; 210, 685 run after run, as below from N = 50 on (smaller: batches win)
     350, 900 with h * a summed in place of h @ a; 410, 1040 with the runs as the arrays' last axis
     230, 740 with the gradient written by hand in place of jax.grad
-    235, 725 with each pair of the separation once (triu_indices) or one-sided (stop_gradient): within the noise
-    260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: within the noise
+    235, 725 with each pair of the separation once (triu_indices) or one-sided (stop_gradient): noise
+    260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: noise
 On two cores, seconds for the whole work: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only. Then, all within the
 noise: 5.6 as below, 5.5 with the loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, and an own
 logsumexp as fast as jax.nn's. One function for all masks, with their coefficients as data, evaluates terms that are off:

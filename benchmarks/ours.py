@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 
 import torch
 
@@ -58,21 +60,20 @@ def run_fast(work: Work) -> None:
     on_all_cores(trained, [(job, row) for job in jobs_of(work) for row in range(len(work.seeds))])
 
 
-def run_torch(work: Work) -> None:
-    """Do the work with batches of PyTorch on all cores, cut as `run_sweep` cuts them."""
-    torch.set_num_threads(1)
+def processes() -> ProcessPoolExecutor:
+    """Return a process a core, each with one thread: in threads, PyTorch's small steps would wait for the interpreter."""
+    return ProcessPoolExecutor(CORES, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
 
-    def trained(item: tuple[Job, tuple[int, ...]]) -> None:
-        job, seeds = item
-        train_all_torch(start_of(job.size, seeds), job.mask, work.steps)
 
-    cut = [
-        (job, job.seeds[first : first + length])
-        for job in jobs_of(work)
-        for length in [max(1, sweep.BATCH_ENTRIES // job.size**2)]
-        for first in range(0, len(job.seeds), length)
-    ]
-    on_all_cores(trained, cut)
+def run_torch(work: Work, pool: ProcessPoolExecutor) -> None:
+    """Do the work with batches of PyTorch on all cores, cut so that their arrays stay in a core's cache."""
+    list(pool.map(_train_job, jobs_of(work), repeat(work.steps)))
+
+
+def _train_job(job: Job, steps: int) -> None:
+    length = max(1, sweep.BATCH_ENTRIES // job.size**2)
+    for first in range(0, len(job.seeds), length):
+        train_all_torch(start_of(job.size, job.seeds[first : first + length]), job.mask, steps)
 
 
 def run_sweep(work: Work) -> None:
