@@ -28,7 +28,8 @@ LABELS = {
     "jax": "JAX, vmap + jit",
     "torch_batched": "PyTorch, batched",
     "loop": "PyTorch, one run after another",
-    "floor": "only the exponentials",
+    "floor": "only the exponentials, a library's",
+    "own_floor": "only the exponentials, the fast engine's",
 }
 
 
@@ -95,6 +96,8 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
     candidates = floor.candidates()
     nanoseconds = {name: floor.nanoseconds(exponential) for name, exponential in candidates.items()}
     fastest = min(nanoseconds, key=nanoseconds.get)
+    own = floor.with_fast()
+    nanoseconds["companion.fast"] = floor.nanoseconds(own)
 
     few, more = (2, 4) if quick else (10, 60)
     torch_few, torch_more = (2, 4) if quick else (10, 110)
@@ -102,6 +105,7 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
         "fast": lambda: seconds_of(lambda: ours.run_fast(work)),
         "jax": lambda: seconds_of(lambda: jax_batch.run(work, compiled)),
         "floor": lambda: seconds_of(lambda: floor.floor(candidates[fastest], floor.exponentials(work))),
+        "own_floor": lambda: seconds_of(lambda: floor.floor(own, floor.exponentials(work))),
         "torch_batched": lambda: extrapolated(
             lambda steps: ours.run_torch(work._replace(steps=steps), pool), torch_few, torch_more, work.steps
         ),
@@ -116,6 +120,7 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
     rows["fast"] |= {"compile_seconds": cold, "cached_compile_seconds": cached}
     rows["jax"] |= {"compile_seconds": jax_compile}
     rows["floor"] |= {"exponentials": floor.exponentials(work), "library": fastest}
+    rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.fast"}
     rows["loop"] |= {"measured_steps": more - few}
     rows["torch_batched"] |= {"measured_steps": torch_more - torch_few}
 
@@ -133,6 +138,7 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
             "loop_over_fast": seconds["loop"] / seconds["fast"],
             "jax_over_fast": seconds["jax"] / seconds["fast"],
             "fast_over_floor": seconds["fast"] / seconds["floor"],
+            "fast_over_own_floor": seconds["fast"] / seconds["own_floor"],
         },
         "nanoseconds_an_exponential": nanoseconds,
         "fast_by_size": {size: summary(times) for size, times in size_times.items()},
@@ -160,7 +166,7 @@ def print_table(result: dict[str, Any]) -> None:
     print(", ".join(f"{name} {value:.2f}" for name, value in result["nanoseconds_an_exponential"].items()))
     ratios = result["ratios"]
     print(f"loop / ours {ratios['loop_over_fast']:.0f}, JAX / ours {ratios['jax_over_fast']:.1f}, ", end="")
-    print(f"ours / floor {ratios['fast_over_floor']:.2f}")
+    print(f"ours / floor {ratios['fast_over_floor']:.2f} ({ratios['fast_over_own_floor']:.2f} with our exponential)")
 
 
 if __name__ == "__main__":

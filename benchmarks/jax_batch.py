@@ -6,10 +6,10 @@ As fast as we could make it. Tried on one Zen 4 core, microseconds a step of ten
     230, 740 with the gradient written by hand in place of jax.grad
     235, 725 with each pair of the separation once (triu_indices) or one-sided (stop_gradient): noise
     260, 780 with XLA's own choice of 256-bit vectors; 300, 870 with AVX2; fast-math, fusion emitters: noise
-On two cores, seconds for the whole work: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only. Then, all within the
-noise: 5.6 as below, 5.5 with the loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, and an own
-logsumexp as fast as jax.nn's. One function for all masks, with their coefficients as data, evaluates terms that are off:
-at N = 100 it takes 1.8 times as long, at N = 3 0.6 times, where hardly any time goes.
+On two cores, seconds for the whole work: 5.4 with ALONE = 50, 5.9 with 20, 6.2 with batches only. Then, in the noise:
+5.6 as below, 5.5 with the loop unrolled by 4 (and 4 times the compilation), 5.8 with donated arguments, 6.1 with an own
+logsumexp where jax.nn's took 5.9. One function for all masks, with their coefficients as data, evaluates terms that
+are off: at N = 100 it takes 1.8 times as long, at N = 3 0.6 times, where hardly any time goes.
 Both cores: two threads take jobs from one queue. XLA's own threads alone: 12 s where two threads took 9 (batches only);
 one-threaded XLA (PJRT_NPROC=1, xla_cpu_multi_thread_eigen=false) is no faster; two processes with half the work each
 would take as long. Not tried: two virtual devices.

@@ -127,7 +127,7 @@ def test_quick_run_writes_what_it_measured(tmp_path):
     assert {"fast", "jax", "loop", "floor", "torch_batched"} <= set(result["contenders"])
     assert all(row["seconds"] > 0 and row["repeats"] == 1 for row in result["contenders"].values())
     assert result["contenders"]["fast"]["compile_seconds"] > 0 and result["contenders"]["jax"]["compile_seconds"] > 0
-    assert set(result["ratios"]) == {"loop_over_fast", "jax_over_fast", "fast_over_floor"}
+    assert set(result["ratios"]) == {"loop_over_fast", "jax_over_fast", "fast_over_floor", "fast_over_own_floor"}
     assert set(result["fast_by_size"]) == {"3", "5"}
     assert [path.name for path in tmp_path.iterdir()] == ["benchmarks.json"]
 
