@@ -40,7 +40,7 @@ bench: .venv/bench ## the fast engine against what a user would otherwise write;
 	$(BIN)/python -m benchmarks
 
 lock: ## write the versions in .venv to requirements.lock
-	$(BIN)/pip freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed 's/==.*//' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock
+	$(BIN)/pip freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed -n 's/==.*//p' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock
 
 clean: ## remove .venv and _book
 	rm -rf .venv _book

@@ -16,7 +16,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from benchmarks import floor, loop, ours, record
+from benchmarks import floor, loop, ours, profile, record
 from benchmarks.timing import extrapolated, in_rounds, seconds_of, summary
 from benchmarks.work import CORES, Start, Work, start_of
 from companion.model import Parameters
@@ -25,7 +25,8 @@ TOLERANCE = 1e-9
 LABELS = {
     "fast": "fast engine",
     "fast_sweep": "fast engine, whole run_sweep",
-    "jax": "JAX, vmap + jit",
+    "jax": "JAX, tuned",
+    "jax_whole": "JAX, whole sizes",
     "torch_batched": "PyTorch, batched",
     "loop": "PyTorch, one run after another",
     "floor": "only the exponentials, a library's",
@@ -45,11 +46,8 @@ def main() -> int:
     settings = parser.parse_args(namespace=Settings())
     if not settings.out.parent.is_dir():
         parser.error(f"--out: the folder of {settings.out} does not exist")
-    if ours.fast_train is None:
-        print("benchmarks: companion.fast is not here, so there is nothing to compare", file=sys.stderr)
-        return 1
     try:
-        from benchmarks import jax_batch
+        from benchmarks import jax_batch, jax_whole
     except ModuleNotFoundError as error:
         print(f"benchmarks: {error}; pip install --requirement benchmarks/requirements.txt", file=sys.stderr)
         return 1
@@ -57,6 +55,7 @@ def main() -> int:
     contenders = {
         "loop": loop.train_all,
         "jax": jax_batch.train_all,
+        "jax_whole": jax_whole.train_all,
         "torch_batched": ours.train_all_torch,
         "fast": ours.train_all_fast,
     }
@@ -66,7 +65,7 @@ def main() -> int:
 
     work = Work(sizes=(3, 5), seeds=(1000, 1001), steps=20) if settings.quick else Work()
     with ours.processes() as pool:
-        result = measure(work, jax_batch, pool, rounds=1 if settings.quick else 3, quick=settings.quick)
+        result = measure(work, jax_batch, jax_whole, pool, rounds=1 if settings.quick else 3, quick=settings.quick)
     record.write(settings.out, result)
     print_table(result)
     print(f"{settings.out} written")
@@ -88,10 +87,12 @@ def disagreements(contenders: dict[str, Callable[[Start, str, int], Parameters]]
     return found
 
 
-def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool) -> dict[str, Any]:
+def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: int, quick: bool) -> dict[str, Any]:
     """Return every figure, after a warm-up of each contender."""
     compiled: dict[str, Any] = {}
     jax_compile = seconds_of(lambda: compiled.update(jax_batch.compile_all(work)))
+    whole: dict[int, Any] = {}
+    whole_compile = seconds_of(lambda: whole.update(jax_whole.compile_all(work)))
     cold, cached = ours.first_call_seconds()
     candidates = floor.candidates()
     nanoseconds = {name: floor.nanoseconds(exponential) for name, exponential in candidates.items()}
@@ -104,21 +105,22 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
     functions: dict[str, Callable[[], float]] = {
         "fast": lambda: seconds_of(lambda: ours.run_fast(work)),
         "jax": lambda: seconds_of(lambda: jax_batch.run(work, compiled)),
+        "jax_whole": lambda: seconds_of(lambda: jax_whole.run(work, whole)),
         "floor": lambda: seconds_of(lambda: floor.floor(candidates[fastest], floor.exponentials(work))),
         "own_floor": lambda: seconds_of(lambda: floor.floor(own, floor.exponentials(work))),
         "torch_batched": lambda: extrapolated(
             lambda steps: ours.run_torch(work._replace(steps=steps), pool), torch_few, torch_more, work.steps
         ),
+        "fast_sweep": lambda: seconds_of(lambda: ours.run_sweep(work)),
         "loop": lambda: extrapolated(lambda steps: loop.run(work._replace(steps=steps)), few, more, work.steps),
     }
-    if ours.SWEEP_HAS_FAST:
-        functions["fast_sweep"] = lambda: seconds_of(lambda: ours.run_sweep(work))
     warm_up = work._replace(steps=2)
     for run in (ours.run_fast, partial(ours.run_torch, pool=pool), loop.run, partial(jax_batch.run, compiled=compiled)):
         run(warm_up)
     rows = {name: summary(times) for name, times in in_rounds(functions, rounds).items()}
     rows["fast"] |= {"compile_seconds": cold, "cached_compile_seconds": cached}
     rows["jax"] |= {"compile_seconds": jax_compile}
+    rows["jax_whole"] |= {"compile_seconds": whole_compile}
     rows["floor"] |= {"exponentials": floor.exponentials(work), "library": fastest}
     rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.fast"}
     rows["loop"] |= {"measured_steps": more - few}
@@ -137,10 +139,16 @@ def measure(work: Work, jax_batch: Any, pool: Executor, rounds: int, quick: bool
         "ratios": {
             "loop_over_fast": seconds["loop"] / seconds["fast"],
             "jax_over_fast": seconds["jax"] / seconds["fast"],
+            "jax_whole_over_fast": seconds["jax_whole"] / seconds["fast"],
             "fast_over_floor": seconds["fast"] / seconds["floor"],
             "fast_over_own_floor": seconds["fast"] / seconds["own_floor"],
         },
         "nanoseconds_an_exponential": nanoseconds,
+        "profile": {
+            "mask": profile.MASK,
+            "size": 20 if quick else 100,
+            "microseconds": profile.microseconds(20 if quick else 100, 200),
+        },
         "fast_by_size": {size: summary(times) for size, times in size_times.items()},
         "fast_growth": [
             {"mask": mask, "size": size, "step_seconds": ours.step_seconds(mask, size, 0.001 if quick else 0.2)}

@@ -60,13 +60,18 @@ def loss(parameters: Parameters, x: jax.Array, y: jax.Array, switches: Switches)
 
 
 def train_batch(parameters: Parameters, x: jax.Array, y: jax.Array, steps: int, *, mask: str) -> Parameters:
-    """Train a batch of runs with Adam."""
+    """Train a batch of runs of one mask."""
     gradient = jax.vmap(jax.grad(partial(loss, switches=MASKS[mask])))
+    return adam(lambda parameters: gradient(parameters, x, y), parameters, steps)
+
+
+def adam(gradient: Callable[[Parameters], Parameters], parameters: Parameters, steps: int) -> Parameters:
+    """Follow a gradient."""
 
     def step(count: int, state: tuple[Parameters, Parameters, Parameters]) -> tuple[Parameters, Parameters, Parameters]:
         parameters, mean, square = state
         passed = (count + 1).astype(jnp.float64)
-        g = gradient(parameters, x, y)
+        g = gradient(parameters)
         mean = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, mean, g)
         square = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, square, g)
         rate, root = 0.01 / (1 - 0.9**passed), jnp.sqrt(1 - 0.999**passed)

@@ -15,15 +15,10 @@ import torch
 
 from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
 from companion import sweep
+from companion.fast import train as fast_train
 from companion.model import Parameters
 from companion.train import train as torch_train
 
-try:
-    from companion.fast import train as fast_train
-except ModuleNotFoundError:  # this checkout has no fast engine, or numba is missing
-    fast_train = None
-
-SWEEP_HAS_FAST = "fast" in sweep.ENGINES
 GROWTH_SIZES = (3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 FIRST_CALL = """

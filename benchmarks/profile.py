@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from numba import njit
 
 from benchmarks.timing import seconds_of
@@ -73,5 +75,6 @@ def microseconds(size: int, times: int, repeats: int = 20) -> dict[str, float]:
     for name, part in PARTS.items():
         part(run, 1, fast.CONSTANTS)  # compile
         # Gradients add up over the repeats, which costs the same as overwriting them.
-        found[name] = min(seconds_of(lambda: part(run, times, fast.CONSTANTS)) for _ in range(repeats)) / times * 1e6
+        again = partial(part, run, times, fast.CONSTANTS)
+        found[name] = min(seconds_of(again) for _ in range(repeats)) / times * 1e6
     return found

@@ -200,8 +200,7 @@ MINIMAX = [
 ]  # fmt: skip
 """The polynomial of degree 11 nearest to 2^r on [-½, ½] (Remez, relative error 3e-18 before rounding), lowest first."""
 CONSTANTS = np.repeat(
-    [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)]
-    + [ROUNDER, 2.0**-LIFT, NOTHING],
+    [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)] + [ROUNDER, 2.0**-LIFT, NOTHING],
     WIDTH,
 )
 """What the exponential needs, in lanes: coefficients with alternating signs (it evaluates at -r), and three numbers.

@@ -30,14 +30,15 @@ def test_work_is_the_paper_s():
 
 
 @pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("contender", ["loop", "jax", "fast"])
+@pytest.mark.parametrize("contender", ["loop", "jax", "jax_whole", "fast"])
 def test_contenders_train_alike(contender, mask):
     if contender == "jax":
         pytest.importorskip("jax")
         from benchmarks.jax_batch import train_all
+    elif contender == "jax_whole":
+        pytest.importorskip("jax")
+        from benchmarks.jax_whole import train_all
     elif contender == "fast":
-        if ours.fast_train is None:
-            pytest.skip("companion.fast is not here")
         train_all = ours.train_all_fast
     else:
         train_all = loop.train_all
@@ -115,19 +116,18 @@ def test_extrapolation_continues_the_cost_of_a_step(monkeypatch):
 
 def test_quick_run_writes_what_it_measured(tmp_path):
     pytest.importorskip("jax")
-    if ours.fast_train is None:
-        pytest.skip("companion.fast is not here")
     out = tmp_path / "benchmarks.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(out)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "32 runs of 20 steps" in printed
     result = json.loads(out.read_text())
     assert {"date", "machine", "versions", "settings", "contenders", "ratios"} <= set(result)
-    assert {"nanoseconds_an_exponential", "fast_by_size", "fast_growth"} <= set(result)
+    assert {"nanoseconds_an_exponential", "fast_by_size", "fast_growth", "profile"} <= set(result)
     assert {"fast", "jax", "loop", "floor", "torch_batched"} <= set(result["contenders"])
     assert all(row["seconds"] > 0 and row["repeats"] == 1 for row in result["contenders"].values())
     assert result["contenders"]["fast"]["compile_seconds"] > 0 and result["contenders"]["jax"]["compile_seconds"] > 0
-    assert set(result["ratios"]) == {"loop_over_fast", "jax_over_fast", "fast_over_floor", "fast_over_own_floor"}
+    over_fast = {"loop_over_fast", "jax_over_fast", "jax_whole_over_fast"}
+    assert set(result["ratios"]) == over_fast | {"fast_over_floor", "fast_over_own_floor"}
     assert set(result["fast_by_size"]) == {"3", "5"}
     assert [path.name for path in tmp_path.iterdir()] == ["benchmarks.json"]
 
@@ -140,3 +140,18 @@ def test_without_a_gpu_nothing_is_written(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert out.read_text() == "{}"
+
+
+def test_what_the_chapter_s_pictures_say_is_so():
+    """Chapter "How fast, and how it survives": the texts that stand in place of its two pictures."""
+    stored = json.loads((ROOT / "data/benchmarks.json").read_text())
+    seconds = {name: row["seconds"] for name, row in stored["contenders"].items()}
+    fast = seconds["fast"]
+    assert seconds["own_floor"] < fast < 3 * seconds["own_floor"]
+    assert 2 * fast < seconds["jax"] < seconds["jax_whole"] < 20 * fast
+    assert 20 * fast < seconds["torch_batched"] < 100 * fast < seconds["loop"] < 1000 * fast
+    for mask in ("000", "111"):
+        step = {row["size"]: row["step_seconds"] for row in stored["fast_growth"] if row["mask"] == mask}
+        squares = {size: value / size**2 for size, value in step.items()}
+        assert squares[3] > 3 * squares[20] and max(squares.values()) == squares[3]
+        assert 0.5 < squares[2000] / squares[100] < 2
