@@ -142,7 +142,7 @@ def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
         x=alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(format="~g", tickCount=4)),
     )
     # A bar on a logarithmic axis has no zero to start from: it starts at the axis.
-    drawn = chart.mark_bar(color=CURVE_COLORS[0]).encode(x2=alt.datum(low / 3))
+    drawn = chart.mark_bar(color=ORIGINAL).encode(x2=alt.datum(low / 3))
     numbers = chart.mark_text(align="left", dx=4, fontSize=11).encode(text="label:N")
     return configure(alt.concat((drawn + numbers).properties(width=NARROW_PANEL * 2 - 60, height=32 * len(frame))))
 
