@@ -583,7 +583,7 @@ def gradient(
     """
     strength, temperature, _ = require_training(x, y, parameters, mask, strength, temperature, 0)
     _require_cpu_float64(x, y, parameters)
-    run = _new_run(*(value.numpy() for value in (x, y, *parameters)))
+    run = _new_run(*(value.detach().numpy() for value in (x, y, *parameters)))
     _gradient(run, *MASKS[mask], strength, temperature, CONSTANTS)
     return _split(run, run.gradient)
 

@@ -138,13 +138,13 @@ def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
     low, high = frame["value"].min(), frame["value"].max()
     scale = alt.Scale(type="log", domain=[low / 3, high * 3])
     chart = alt.Chart(frame).encode(
-        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=230)),
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=180)),
         x=alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(format="~g", tickCount=4)),
     )
     # A bar on a logarithmic axis has no zero to start from: it starts at the axis.
     drawn = chart.mark_bar(color=ORIGINAL).encode(x2=alt.datum(low / 3))
     numbers = chart.mark_text(align="left", dx=4, fontSize=11).encode(text="label:N")
-    return configure(alt.concat((drawn + numbers).properties(width=NARROW_PANEL * 2 - 60, height=32 * len(frame))))
+    return configure(alt.concat((drawn + numbers).properties(width=NARROW_PANEL, height=30 * len(frame))))
 
 
 def points(x: torch.Tensor, y: torch.Tensor, pairs: pd.DataFrame) -> alt.TopLevelMixin:

@@ -84,7 +84,12 @@ def require_training(
     steps: int,
     record: Sequence[int] = (),
 ) -> tuple[float, float, int]:
-    """Pass if a training can start from these arguments, whatever the engine; return strength, temperature and steps.
+    """Return strength, temperature and steps if a training can start from these arguments, whatever the engine.
+
+    Args: those of `train`.
+
+    Returns:
+        λ and τ as floats, the number of steps as an int.
 
     Raises:
         ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
