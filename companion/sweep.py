@@ -115,7 +115,8 @@ def run_sweep(
 ) -> pd.DataFrame:
     """Train and measure every combination of mask, size and seed.
 
-    Book: chapter "The full replication"; columns: `data/README.md`.
+    Book: chapter "Rerunning, and what we chose", section "From Python"; chapter "How fast, and how it survives",
+    section "Sweeps that survive". Columns: `data/README.md`.
 
     Args:
         masks: names in `companion.losses.MASKS`.
