@@ -128,8 +128,8 @@ def run_sweep(
         engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
             one where it can be used. They agree to rounding.
         executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
-            `companion`, such as a process pool's, Dask's or mpi4py's; None means in this process, the fast
-            engine on all its cores.
+            `companion`, such as one of `companion.workers.open_executor`, Dask's or mpi4py's; None means in this
+            process, the fast engine on all its cores.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
         progress: whether to show a bar on stderr; None means where stderr is a terminal.

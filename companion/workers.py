@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -36,11 +37,20 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
             yield executor
     elif workers is not None:
         count = require_integer("workers", workers, least=1)
-        # Spawned, because PyTorch's threads do not survive a fork; one thread each, so that they do not compete.
-        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as executor:
+        # Spawned, because PyTorch's threads do not survive a fork.
+        with ProcessPoolExecutor(count, get_context("spawn"), _start_worker) as executor:
             yield executor
     else:
         yield None
+
+
+def _start_worker() -> None:
+    """Let a worker use one thread, so that they do not compete, and leave Ctrl-C to the process that coordinates.
+
+    A terminal sends it to all; a worker that stopped halfway through handing over a result would keep that one waiting.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
 
 
 def _dask_client(scheduler: str):

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -27,6 +26,7 @@ import torch
 from companion import store
 from companion.store import Store
 from companion.sweep import ENGINES, run_sweep
+from companion.workers import open_executor
 
 SWEEP = {"masks": ["000", "011", "111"], "sizes": [3, 5], "seeds": list(range(12)), "steps": 3, "engine": "torch"}
 STEPS = 40
@@ -119,11 +119,10 @@ def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     ENGINES["torch"] = ENGINES["torch"]._replace(batch=batch_of_the_script)
     report_finished(lambda runs: print(json.dumps(runs), flush=True))
-    pool = (
-        ProcessPoolExecutor(int(workers), get_context("spawn"), torch.set_num_threads, (1,)) if int(workers) else None
-    )
-    with pool or nullcontext():
-        run_sweep(["000", "111"], [30, 3], range(int(seeds)), steps=STEPS, engine="torch", store=folder, executor=pool)
+    with open_executor(int(workers) or None) as executor:
+        run_sweep(
+            ["000", "111"], [30, 3], range(int(seeds)), steps=STEPS, engine="torch", store=folder, executor=executor
+        )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
 import pytest
+import torch
 from distributed import LocalCluster
 
 from companion.sweep import run_sweep
@@ -49,3 +51,9 @@ def test_a_missing_dask_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match="Dask is not installed; pip install"), open_executor(scheduler="tcp://a:1"):
         pass
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_coordinates():
+    with open_executor(workers=1) as executor:
+        assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
+        assert executor.submit(torch.get_num_threads).result() == 1
