@@ -7,11 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
-
-import torch
 
 from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
 from companion import sweep
@@ -55,18 +52,16 @@ def run_fast(work: Work) -> None:
     on_all_cores(trained, [(job, row) for job in jobs_of(work) for row in range(len(work.seeds))])
 
 
-def processes() -> ProcessPoolExecutor:
-    """Return a process a core, each with one thread: threads would wait for the interpreter (124 s, not 83)."""
-    return ProcessPoolExecutor(CORES, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,))
+def run_torch(work: Work, pool: Executor) -> None:
+    """Do the work with batches of PyTorch, cut so that their arrays stay in a core's cache, in a process a core.
 
-
-def run_torch(work: Work, pool: ProcessPoolExecutor) -> None:
-    """Do the work with batches of PyTorch on all cores, cut so that their arrays stay in a core's cache."""
+    Threads would wait for the interpreter (124 s, not 83).
+    """
     list(pool.map(_train_job, jobs_of(work), repeat(work.steps)))
 
 
 def _train_job(job: Job, steps: int) -> None:
-    length = max(1, sweep.BATCH_ENTRIES // job.size**2)
+    length = sweep.batch_for_cache(job.size, steps)
     for first in range(0, len(job.seeds), length):
         train_all_torch(start_of(job.size, job.seeds[first : first + length]), job.mask, steps)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.work import CORES
+from companion.store import write_whole
 
 PATH = Path(__file__).parents[1] / "data" / "benchmarks.json"
 
@@ -41,11 +40,4 @@ def versions() -> dict[str, str]:
 
 def write(path: Path, result: dict[str, Any]) -> None:
     """Write a result, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".json")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(json.dumps(result, indent=1) + "\n")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())

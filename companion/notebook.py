@@ -50,6 +50,7 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
         Markdown(
             f"*{len(runs)} runs; seeds {seeds[0]}–{seeds[-1]}; λ = {runs['strength'].iloc[0]:g}; "
             f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
+            f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
             f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
             f"Made by*\n\n```bash\n{command}\n```"
         )

@@ -151,7 +151,7 @@ class Store:
         pq.write_table(table.select(COLUMNS.names).replace_schema_metadata(metadata), sink)
         data = sink.getvalue()
         path = self.folder / _name(mask, size, seeds, _digest(data))
-        _write_whole(path, data)
+        write_whole(path, data)
         self._parts.append(Part(path, mask, size, seeds))
 
     def read(self, columns: Sequence[str] = tuple(COLUMNS.names)) -> Iterator[pa.Table]:
@@ -253,8 +253,16 @@ def _digest(data: bytes | pa.Buffer) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _write_whole(path: Path, data: bytes | pa.Buffer) -> None:
-    """Write a file so that under its name it is complete and on the disk, whenever the process or the machine stops."""
+def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
+    """Write a file so that under its name it is complete and on the disk, whenever the process or the machine stops.
+
+    Args:
+        path: in a folder that exists; a file already there is replaced only once the new one is complete.
+        data: all its bytes.
+
+    Raises:
+        OSError: if they cannot be written; the file that was there stays.
+    """
     temporary = path.with_name(TEMPORARY + path.name)
     try:
         with temporary.open("wb") as file:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import math
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import closing, nullcontext
@@ -28,7 +28,7 @@ from companion.data import sample_task
 from companion.losses import MASKS
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.model import Parameters, activations, initial_parameters, prototypes
-from companion.store import COLUMNS, Store, differing_versions
+from companion.store import COLUMNS, Store, differing_versions, write_whole
 from companion.train import LEARNING_RATE, Trained, train
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
@@ -343,14 +343,9 @@ def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
         ValueError: if the path is not allowed.
     """
     path = check_out(out)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".parquet")
-    os.close(handle)
-    try:
-        table.to_parquet(temporary, index=False)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    whole = io.BytesIO()
+    table.to_parquet(whole, index=False)
+    write_whole(path, whole.getvalue())
     return path
 
 

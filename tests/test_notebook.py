@@ -69,3 +69,10 @@ def test_a_live_figure_s_specification_cannot_end_its_script(shown):
 def test_source_is_the_function_s_own(shown):
     notebook.show_source(overlap_loss)
     assert "pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)" in shown[0]
+
+
+def test_provenance_names_what_trained_the_runs(replication, shown):
+    notebook.show_provenance(replication, "make it")
+    numba = replication.attrs["versions"]["numba"]
+    wanted = ("480 runs; seeds 1000–1009", f"engine fast; numba {numba}, torch", "make it")
+    assert all(part in shown[0] for part in wanted)
