@@ -1,7 +1,7 @@
 # The book's doors. Each makes the .venv that it needs; Python 3.11 and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-CHAPTERS := $(wildcard chapters/0*.ipynb chapters/9*.ipynb)
+CHAPTERS := $(filter-out chapters/sweep.ipynb,$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-kills chapters replicate bench lock clean

@@ -20,10 +20,16 @@ BOX_ROWS = 30
 """Rows of a folded table: as many as fit on a page."""
 
 
-def show_source(*functions: Callable) -> None:
-    """Display the source of functions of the companion: the code that runs, not a copy of it."""
+def show_source(*functions: Callable, fold: str | None = None) -> None:
+    """Display the source of functions of the companion: the code that runs, not a copy of it.
+
+    Args:
+        functions: of one module or several.
+        fold: the title of a box that opens on a click (it is open in the PDF); None means no box.
+    """
     source = "\n\n".join(inspect.getsource(function).rstrip() for function in functions)
-    display(Markdown(f"```python\n{source}\n```"))
+    block = f"```python\n{source}\n```"
+    display(Markdown(block if fold is None else _folded(block, fold)))
 
 
 def show_chart(chart: alt.TopLevelMixin) -> None:
@@ -74,7 +80,7 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
     for part in range(parts):
         heading = title if parts == 1 else f"{title} ({part + 1} of {parts})"
         body = _markdown(table.iloc[part * BOX_ROWS : (part + 1) * BOX_ROWS], digits)
-        display(Markdown(f'::: {{.callout-note collapse="true" title="{heading}"}}\n{body}\n:::'))
+        display(Markdown(_folded(body, heading)))
 
 
 def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:
@@ -92,6 +98,11 @@ def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, dig
     display(
         Markdown(f'```{{=html}}\n<script type="application/json" data-figure="{figure}">{specification}</script>\n```')
     )
+
+
+def _folded(body: str, title: str) -> str:
+    """Return Markdown in a box that opens on a click."""
+    return f'::: {{.callout-note collapse="true" title="{title}"}}\n{body}\n:::'
 
 
 def _markdown(table: pd.DataFrame, digits: int) -> str:
