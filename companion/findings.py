@@ -1,10 +1,12 @@
 """What the stored runs show, in five computed lines: the front page, the README and the replication chapter share them.
 
-`python -m companion.findings` writes them from data/ into `_findings.md` and into README.md, with its picture.
+`python -m companion.findings` writes them from data/ into `_findings.md` and into README.md, with its picture, and the
+ledger of claims into `_ledger.md` and `data/claims.json`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import permutations
 from pathlib import Path
@@ -12,12 +14,11 @@ from pathlib import Path
 import pandas as pd
 import vl_convert
 
+from companion import ledger
+from companion.claims import ACTIVE, FREE
 from companion.figures import chance_summary, error_by_size, summary
-from companion.losses import MASKS
 
 ROOT = Path(__file__).parent.parent
-ACTIVE = [mask for mask, switches in MASKS.items() if switches.overlap]
-FREE = [mask for mask, switches in MASKS.items() if not switches.overlap]
 
 
 def by_mask(runs: pd.DataFrame, metric: str, statistic: str) -> pd.DataFrame:
@@ -56,11 +57,11 @@ def _cases(runs: pd.DataFrame, statistic: str) -> dict[str, list[bool]]:
             *(special["011"] > special["000"]),
         ],
         "C3 every overlap-active mask has a higher E than every other": list(
-            errors[ACTIVE].min(axis=1) > errors[FREE].max(axis=1)
+            errors[list(ACTIVE)].min(axis=1) > errors[list(FREE)].max(axis=1)
         ),
         "C4 separation alone has a lower E than Std (the paper: at some N)": list(errors["001"] < errors["000"]),
         "C6 every overlap-active mask expels more than every other": list(
-            expelled[ACTIVE].min(axis=1) > expelled[FREE].max(axis=1)
+            expelled[list(ACTIVE)].min(axis=1) > expelled[list(FREE)].max(axis=1)
         ),
         "C7 specialization of an overlap-active mask is lower at the next N": [
             later < earlier
@@ -130,7 +131,7 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
         f"mask 100's mean specialization ratio goes from {special['100'].iloc[0]:.2f} at N = {sizes.min()} to "
         f"{special['100'].iloc[-1]:.2f}.",
         f"**Separation harms when it is hot.** At N = {hottest} its median E goes from {hot.iloc[0]:.2f} at τ = "
-        f"{hot.index[0]:g} to {hot.iloc[-1]:.0f} at τ = {hot.index[-1]:g}.",
+        f"{hot.index[0]:g} to {hot.iloc[-1]:.0f} at τ = {hot.index[-1]:g} ({temperature['seed'].nunique()} seeds).",
         f"**No mask beats chance by much, and none at scale.** Prototypes drawn at random on the target have a lower "
         f"median E than the best mask at {int((errors.min(axis=1) > chance).sum())} of {len(sizes)} sizes; at N = "
         f"{largest} the best mask stands at {errors.loc[largest].min() / chance[largest]:.1f} times chance.",
@@ -138,12 +139,16 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
 
 
 def write_findings() -> None:
-    """Write the findings of the stored data into `_findings.md` and README.md, and the README's picture, figure 1."""
+    """Write what the stored data show: `_findings.md`, the ledger, README.md and its picture, figure 1."""
     text = findings_list(ROOT)
     runs = pd.read_parquet(ROOT / "data" / "replication.parquet")
     chart = error_by_size(runs, chance_summary(runs))
     (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
     (ROOT / "_findings.md").write_text(text)
+    entries = ledger.read(ROOT)
+    (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
+    machines = json.dumps(ledger.as_json(entries), ensure_ascii=False, indent=1)
+    (ROOT / "data" / "claims.json").write_text(machines + "\n")
     readme = ROOT / "README.md"
     marked = re.sub(
         r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: text, readme.read_text(), flags=re.S

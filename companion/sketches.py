@@ -126,6 +126,33 @@ def curves(
     return configure(alt.concat(chart.properties(width=NARROW_PANEL * 2, height=220)))
 
 
+def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
+    """Draw a claim's cases: each effect with its interval, against the line of no difference.
+
+    Args:
+        cases: columns label, effect, low, high and outcome ("supported", "open" or "contradicted"), in the order drawn.
+        title: of the axis.
+        ratios: whether the effects are ratios (a logarithmic axis, no difference at 1) or differences (0).
+    """
+    outcomes = ["supported", "open", "contradicted"]
+    base = alt.Chart(rounded(cases[["label", "effect", "low", "high", "outcome"]])).encode(
+        y=alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=220)),
+        color=alt.Color(
+            "outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=[ORIGINAL, "#666666", RECONSTRUCTION])
+        ),
+    )
+    scale = alt.Scale(type="log", nice=False, padding=12) if ratios else alt.Scale(zero=False, nice=False, padding=12)
+    x = alt.X("effect:Q", title=title, scale=scale, axis=alt.Axis(format="~g", tickCount=6))
+    line = alt.Chart(pd.DataFrame({"none": [1.0 if ratios else 0.0]})).mark_rule(color="#999999", strokeDash=[4, 3])
+    shape = alt.Shape("outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=["circle", "diamond", "cross"]))
+    layers = alt.layer(
+        line.encode(x="none:Q"),
+        base.mark_rule(strokeWidth=1.5).encode(x=alt.X("low:Q", title=title), x2="high:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(x=x, shape=shape),
+    )
+    return configure(alt.concat(layers.properties(width=NARROW_PANEL * 1.2, height=max(90, 17 * len(cases)))))
+
+
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
     """Draw bars on a logarithmic axis, each with its number.
 

@@ -129,6 +129,12 @@ class Study:
         errors = self._values["reconstruction_error"]
         return errors[group] - np.mean([errors[mask, *group[1:]] for mask in self.masks], axis=0)
 
+    def own_units(self, metric: str, group: Group | float) -> np.ndarray:
+        """Return one side of a statement in its metric's own units, shape (seeds,); of a "place" it is E."""
+        if not isinstance(group, tuple):
+            return np.full(self.seeds, math.exp(group) if metric in LOGARITHMIC else group)
+        return self.raw["reconstruction_error" if metric == "place" else metric][group]
+
     def mean(self, metric: str, group: Group | float) -> float:
         """Return the same of the group's arithmetic mean over seeds, which is what the paper shows."""
         if not isinstance(group, tuple):
@@ -186,44 +192,40 @@ class Verdict:
         """The case that decides: the most contradicted if the claim does not hold, else the least supported."""
         return int(self.p_against.argmin() if self.verdict == DOES_NOT_HOLD else self.p_for.argmax())
 
-    def _row(self, number: int) -> dict[str, object]:
-        case, study = self.cases[number], self.study
+    def shown(self, number: int) -> Statement:
+        """Return the statement that decided a case: its weakest, or the most contradicted if the case is."""
+        statements = self.cases[number].statements
         if self.contradicted[number]:
-            shown = min(case.statements, key=lambda statement: p_against(study, [statement])[0])
-        else:
-            shown = max(case.statements, key=lambda statement: p_for(study, [statement])[0])
-        first, second = study.values(shown.metric, shown.first), study.values(shown.metric, shown.second)
+            return statements[int(p_against(self.study, statements).argmin())]
+        return statements[int(p_for(self.study, statements).argmax())]
+
+    def _row(self, number: int) -> dict[str, object]:
+        shown = self.shown(number)
+        first, second = (self.study.values(shown.metric, side) for side in shown[1:3])
         effect, share = paired.median_difference(first, second), paired.superiority_interval(first, second)
-        ratio = shown.metric in LOGARITHMIC
-        sides = {name: _mean_and_sem(study, shown.metric, side) for name, side in zip("ab", shown[1:3], strict=True)}
-        outcome = "supported" if self.supported[number] else "contradicted" if self.contradicted[number] else "open"
+        if shown.metric in LOGARITHMIC:
+            effect = paired.Interval(*map(math.exp, effect))
+        means = {}
+        for name, side in (("first", shown.first), ("second", shown.second)):
+            array = self.study.own_units(shown.metric, side)
+            means |= {f"mean of {name}": array.mean(), f"sem of {name}": sem(array) if len(array) > 1 else math.nan}
         return {
-            "case": case.name,
+            "case": self.cases[number].name,
             "comparison": describe(shown),
             "metric": shown.metric,
-            "seeds": study.seeds,
-            **{
-                name: math.exp(end) if ratio else end
-                for name, end in zip(("effect", "low", "high"), effect, strict=True)
-            },
+            "seeds": self.study.seeds,
+            **dict(zip(("effect", "low", "high"), effect, strict=True)),
             **dict(zip(("superiority", "superiority low", "superiority high"), share, strict=True)),
             "p for": float(self.p_for[number]),
             "p against": float(self.p_against[number]),
-            "outcome": outcome,
-            "mean of first": sides["a"][0],
-            "sem of first": sides["a"][1],
-            "mean of second": sides["b"][0],
-            "sem of second": sides["b"][1],
+            "outcome": self.outcome(number),
+            **{name: float(value) for name, value in means.items()},
             "by mean": "supported" if self.by_mean_supported[number] else "contradicted",
         }
 
-
-def _mean_and_sem(study: Study, metric: str, group: Group | float) -> tuple[float, float]:
-    """A side's mean and standard error in its own units; a "place" has the E of its mask."""
-    if not isinstance(group, tuple):
-        return (math.exp(group) if metric in LOGARITHMIC else group), math.nan
-    array = study.raw["reconstruction_error" if metric == "place" else metric][group]
-    return float(array.mean()), float(sem(array)) if len(array) > 1 else math.nan
+    def outcome(self, number: int) -> str:
+        """Return what the ranks say of a case: "supported", "contradicted" or "open"."""
+        return "supported" if self.supported[number] else "contradicted" if self.contradicted[number] else "open"
 
 
 def describe(statement: Statement) -> str:

@@ -23,6 +23,11 @@ def replication() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def powered() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data" / "powered.parquet")
+
+
+@pytest.fixture(scope="session")
 def temperature() -> pd.DataFrame:
     return pd.read_parquet(ROOT / "data" / "temperature.parquet")
 

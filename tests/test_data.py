@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 
 from companion.data import sample_task
@@ -21,7 +22,7 @@ from companion.sweep import PAPER_SEEDS, PAPER_SIZES
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 
 
-@pytest.fixture(params=["replication", "temperature", "plain"])
+@pytest.fixture(params=["replication", "powered", "temperature", "plain"])
 def table(request) -> pd.DataFrame:
     return request.getfixturevalue(request.param)
 
@@ -34,23 +35,39 @@ def test_the_replication_is_the_paper_s_design_with_no_run_dropped(replication):
     assert all((replication[name] == value).all() for name, value in settings.items())
 
 
+def test_the_powered_sweep_is_the_same_design_with_two_hundred_seeds(powered, replication):
+    keys = ["mask", "size", "seed"]
+    design = {(mask, size, seed) for mask in MASKS for size in PAPER_SIZES for seed in range(1000, 1200)}
+    assert len(powered) == 9600 and set(powered[keys].itertuples(index=False, name=None)) == design
+    ten = powered[powered["seed"].isin(PAPER_SEEDS)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ten[replication.columns], replication)  # bit for bit
+
+
 def test_the_temperature_sweep_has_every_temperature(temperature):
     keys = temperature[["mask", "size", "seed", "temperature"]]
-    heats = [10.0**power for power in range(-5, 2)]
-    assert len(temperature) == len(keys.drop_duplicates()) == 2 * len(PAPER_SIZES) * len(PAPER_SEEDS) * len(heats)
+    heats = [number * 10.0**power for power in range(-5, 1) for number in (1, 3)] + [10.0]
+    assert len(temperature) == len(keys.drop_duplicates()) == 2 * len(PAPER_SIZES) * 30 * len(heats)
     np.testing.assert_allclose(sorted(keys["temperature"].unique()), heats)
-    assert set(keys["mask"]) == {"000", "001"} and set(keys["seed"]) == set(PAPER_SEEDS)
+    assert set(keys["mask"]) == {"000", "001"} and set(keys["seed"]) == set(range(1000, 1030))
+
+
+@pytest.mark.parametrize("name", ["powered", "temperature"])
+def test_a_sweep_s_parameter_file_is_what_made_it(name):
+    parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text())
+    table = pd.read_parquet(ROOT / "data" / parameters.pop("out"), columns=["mask", "seed", "temperature"])
+    for parameter, values in parameters.items():
+        assert set(table[parameter.removesuffix("s")]) == set(values)
 
 
 def test_std_does_not_depend_on_the_temperature(temperature):
     std = temperature[temperature["mask"] == "000"].groupby(["size", "seed"])["reconstruction_error"]
-    assert (std.nunique() == 1).all() and (std.size() == 7).all()
+    assert (std.nunique() == 1).all() and (std.size() == 13).all()
 
 
-def test_the_two_files_agree_where_they_hold_the_same_runs(replication, temperature):
+def test_the_two_files_agree_where_they_hold_the_same_runs(powered, temperature):
     keys = ["mask", "size", "seed"]
     cold = temperature[np.isclose(temperature["temperature"], 1e-4)].set_index(keys)
-    shared = replication.set_index(keys).loc[cold.index]
+    shared = powered.set_index(keys).loc[cold.index]
     pd.testing.assert_series_equal(cold["reconstruction_error"], shared["reconstruction_error"], rtol=1e-12)
 
 

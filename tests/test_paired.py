@@ -1,0 +1,98 @@
+"""Paired comparisons: known answers, symmetries, and the libraries they lean on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom, permutation_test, wilcoxon
+from statsmodels.stats.multitest import multipletests
+
+from companion import paired
+
+RNG = np.random.default_rng
+
+
+def test_a_sample_that_is_lower_everywhere_has_the_smallest_p_value_there_is():
+    low = np.arange(10.0)
+    assert paired.p_less(low, low + np.linspace(1, 2, 10)) == pytest.approx(2.0**-10)
+    assert paired.p_less(low + np.linspace(1, 2, 10), low) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seeds", [10, 200])
+def test_p_values_are_scipy_s_one_comparison_at_a_time(seeds):
+    first, second = RNG(0).normal(size=(2, 3, 4, seeds))
+    p = paired.p_less(first, second, 0.1)
+    assert p.shape == (3, 4)
+    one = wilcoxon(first[2, 1] - second[2, 1] - 0.1, alternative="less", method="exact" if seeds == 10 else "approx")
+    assert p[2, 1] == pytest.approx(one.pvalue, rel=0.02)  # scipy's default has no correction for continuity
+
+
+def test_the_exact_test_is_the_permutation_of_signs():
+    difference = RNG(1).normal(0.4, 1, size=9)
+    ranks = np.abs(difference).argsort().argsort() + 1
+    flipped = permutation_test(
+        (difference,), lambda d, axis: ((d > 0) * ranks).sum(axis), permutation_type="samples", alternative="less"
+    )
+    assert paired.p_less(difference, 0.0) == pytest.approx(flipped.pvalue)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0])
+@pytest.mark.parametrize("seeds", [10, 200])
+def test_ties_and_zeros_do_not_raise_the_error_rate(seeds, spread):
+    """A ratio of few neurons has few values: most differences are zero or tie with others."""
+    difference = np.round(RNG(2).normal(0, spread, size=(4000, seeds)))
+    assert (paired.p_less(difference, 0.0) <= 0.025).sum() <= binom.ppf(0.999, 4000, 0.025)
+
+
+def test_equality_alone_shows_nothing_and_few_seeds_show_no_equivalence():
+    same = np.zeros(200)
+    assert paired.p_less(same, same) > 0.4
+    noisy = RNG(3).normal(0, 1, size=(2, 10))
+    assert paired.p_within(*noisy, 0.1) > 0.025  # a test for a difference would not reject either
+    assert paired.p_less(*noisy) > 0.025 and paired.p_less(*noisy[::-1]) > 0.025
+
+
+def test_equivalence_is_within_the_margin_on_both_sides_and_symmetric():
+    first, second = RNG(4).normal(0, 0.1, size=(2, 200))
+    assert paired.p_within(first, second, 0.5) < 1e-6
+    assert paired.p_within(first + 0.6, second, 0.5) > 0.9 and paired.p_within(first - 0.6, second, 0.5) > 0.9
+    assert paired.p_within(first, second, 0.02) == pytest.approx(float(paired.p_within(second, first, 0.02)), rel=1e-6)
+
+
+def test_holm_is_statsmodels():
+    p = RNG(5).uniform(size=(50, 12)) ** 3
+    p[0, :4] = p[0, 0]  # ties
+    expected = [multipletests(row, method="holm")[1] for row in p]
+    np.testing.assert_allclose(paired.holm(p), expected, rtol=1e-12)
+
+
+def test_superiority_counts_ties_half():
+    low, high = np.array([1.0, 2, 3, 4]), np.array([2.0, 2, 2, 9])
+    assert paired.superiority(low, high) == (2 + 0.5) / 4
+    assert paired.superiority(low, high) + paired.superiority(high, low) == 1
+    assert paired.superiority_interval(low, high).value == paired.superiority(low, high)
+
+
+def test_the_interval_of_a_share_stays_within_its_limits():
+    value, low, high = paired.superiority_interval(np.zeros(200), np.ones(200))
+    assert value == 1 and 0.97 < low < 1 and high <= 1
+
+
+def test_the_median_s_interval_holds_the_truth_as_often_as_it_says():
+    skewed = RNG(6).exponential(1, size=(300, 60))
+    found = [paired.median_difference(row, 0.0) for row in skewed]
+    held = sum(one.low <= np.log(2) <= one.high for one in found)
+    assert 0.90 * 300 <= held <= 0.99 * 300
+
+
+def test_one_wild_run_does_not_move_the_median_s_interval():
+    values = RNG(7).normal(size=200)
+    wild = values.copy()
+    wild[values.argmax()] = 1e6
+    assert paired.median_difference(values, 0.0) == paired.median_difference(wild, 0.0)
+
+
+def test_intervals_of_ties_and_of_one_seed_are_given():
+    assert paired.median_difference(np.zeros(20), 0.0) == (0.0, 0.0, 0.0)
+    one = paired.median_difference(np.ones(1), 0.0)
+    assert one.value == 1 and np.isnan(one.low)
