@@ -126,12 +126,13 @@ def curves(
     return configure(alt.concat(chart.properties(width=NARROW_PANEL * 2, height=220)))
 
 
-def curve_panels(frames: Mapping[str, tuple[str, pd.DataFrame]], x_title: str) -> alt.TopLevelMixin:
+def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_title: str) -> alt.TopLevelMixin:
     """Draw the same few curves in one quantity after another, a panel each, with a line at zero.
 
     Args:
-        frames: y titles, each with the axis' type, "linear" or "symlog" (marked at powers of ten), and a frame with the
-            columns x, value (NaN breaks a curve) and curve (its name).
+        frames: y titles, each with the axis' constant and a frame of the columns x, value (NaN breaks a curve) and
+            curve (its name). The axis is linear up to about the constant, on both sides of zero, and logarithmic
+            beyond, marked at the constant times powers of ten; None is a linear axis.
         x_title: title of the axis that the panels share.
     """
     names = list(next(iter(frames.values()))[1]["curve"].unique())
@@ -141,12 +142,15 @@ def curve_panels(frames: Mapping[str, tuple[str, pd.DataFrame]], x_title: str) -
         "color": alt.Color("curve:N", title=None, scale=colors),
         "strokeDash": alt.StrokeDash("curve:N", title=None, scale=dashes),
     }
-    powers = [sign * 10**power for power in range(7) for sign in (-1, 1)]
     panels = []
-    for title, (kind, frame) in frames.items():
-        ends = frame["value"].min(), frame["value"].max()
-        ticks = {"values": [tick for tick in powers if ends[0] <= tick <= ends[1]]} if kind == "symlog" else {}
-        y = alt.Y("value:Q", title=title, scale=alt.Scale(type=kind), axis=alt.Axis(format="~r", **ticks))
+    for title, (constant, frame) in frames.items():
+        scale, ticks = alt.Scale(), {}
+        if constant is not None:
+            low, high = frame["value"].min(), frame["value"].max()
+            marks = [sign * constant * 10.0**power for power in range(9) for sign in (-1, 1)]
+            scale = alt.Scale(type="symlog", constant=constant)
+            ticks = {"values": [0.0, *(mark for mark in marks if low <= mark <= high)]}
+        y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format="~r", **ticks))
         x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False), axis=alt.Axis(format="~r", tickCount=5))
         zero = alt.Chart(pd.DataFrame({"value": [0.0]})).mark_rule(color=CHANCE).encode(y=y)
         lines = alt.Chart(rounded(frame)).mark_line().encode(x=x, y=y, **encode)
