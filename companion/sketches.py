@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.figures import DASHES, NARROW_PANEL, ORIGINAL, RECONSTRUCTION, WINDOW, configure, rounded
+from companion.figures import CHANCE, DASHES, NARROW_PANEL, ORIGINAL, RECONSTRUCTION, WINDOW, configure, rounded
 from companion.model import Parameters, activations, predict, prototypes
 
 CURVE_COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
@@ -113,8 +113,8 @@ def curves(
         alt.Chart(rounded(frame))
         .mark_line()
         .encode(
-            x=alt.X("x:Q", title=x_title, scale=alt.Scale(type=x_type, nice=False), axis=alt.Axis(format="~g")),
-            y=alt.Y("value:Q", title=y_title, scale=alt.Scale(type=y_type), axis=alt.Axis(format="~g")),
+            x=alt.X("x:Q", title=x_title, scale=alt.Scale(type=x_type, nice=False), axis=_numbers(x_type)),
+            y=alt.Y("value:Q", title=y_title, scale=alt.Scale(type=y_type), axis=_numbers(y_type)),
             color=alt.Color("curve:N", title=None, scale=alt.Scale(domain=names, range=colors)),
             strokeDash=alt.StrokeDash(
                 "curve:N",
@@ -151,6 +151,38 @@ def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, shape=shape),
     )
     return configure(alt.concat(layers.properties(width=NARROW_PANEL * 1.2, height=max(90, 17 * len(cases)))))
+
+
+def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_title: str) -> alt.TopLevelMixin:
+    """Draw the same few curves in one quantity after another, a panel each, with a line at zero.
+
+    Args:
+        frames: y titles, each with the axis' constant and a frame of the columns x, value (NaN breaks a curve) and
+            curve (its name). The axis is linear up to about the constant, on both sides of zero, and logarithmic
+            beyond, marked at the constant times powers of ten; None is a linear axis.
+        x_title: title of the axis that the panels share.
+    """
+    names = list(next(iter(frames.values()))[1]["curve"].unique())
+    colors = alt.Scale(domain=names, range=list(CURVE_COLORS[: len(names)]))
+    dashes = alt.Scale(domain=names, range=[list(dash) for dash in DASHES[: len(names)]])
+    encode = {
+        "color": alt.Color("curve:N", title=None, scale=colors),
+        "strokeDash": alt.StrokeDash("curve:N", title=None, scale=dashes),
+    }
+    panels = []
+    for title, (constant, frame) in frames.items():
+        scale, ticks = alt.Scale(), {}
+        if constant is not None:
+            low, high = frame["value"].min(), frame["value"].max()
+            marks = [sign * constant * 10.0**power for power in range(9) for sign in (-1, 1)]
+            scale = alt.Scale(type="symlog", constant=constant)
+            ticks = {"values": [0.0, *(mark for mark in marks if low <= mark <= high)]}
+        y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format="~r", **ticks))
+        x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False), axis=alt.Axis(format="~r", tickCount=5))
+        zero = alt.Chart(pd.DataFrame({"value": [0.0]})).mark_rule(color=CHANCE).encode(y=y)
+        lines = alt.Chart(rounded(frame)).mark_line().encode(x=x, y=y, **encode)
+        panels.append((zero + lines).properties(width=NARROW_PANEL + 80, height=220))
+    return configure(alt.concat(*panels, columns=2))
 
 
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
@@ -192,3 +224,8 @@ def points(x: torch.Tensor, y: torch.Tensor, pairs: pd.DataFrame) -> alt.TopLeve
         .encode(x=axis, y=value),
     )
     return configure(alt.concat(layers.properties(width=NARROW_PANEL * 2, height=210)))
+
+
+def _numbers(kind: str) -> alt.Axis:
+    """An axis of plain numbers; on a logarithmic one, small numbers have exponents."""
+    return alt.Axis(format="~g" if kind == "log" else "~r")

@@ -1,0 +1,58 @@
+"""Runs from weights that differ in the last bit, and what chapter "How far rounding travels" says of its picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from companion import fast
+from companion.losses import MASKS
+from companion.model import initial_parameters
+from companion.rounding import one_ulp_up, stacked, trained_again
+from companion.sweep import METRICS
+
+KEY = ["mask", "size", "seed"]
+
+
+def test_every_input_weight_moves_to_the_next_number_and_nothing_else_moves():
+    start = initial_parameters(20, 7)
+    up = one_ulp_up(start)
+    np.testing.assert_array_equal(up.w, np.nextafter(start.w.numpy(), np.inf))
+    assert (up.w > start.w).all() and torch.equal(torch.nextafter(up.w, start.w), start.w)
+    assert all(one is other for one, other in zip(up[1:], start[1:], strict=True))
+
+
+def test_unmoved_runs_are_the_stored_ones(replication):
+    again = trained_again(["111", "000"], [5, 20], [1003, 1001], moved=False)
+    assert list(again.columns) == [*KEY, *METRICS]
+    assert again[KEY].to_numpy().tolist() == [[m, n, s] for m in ("111", "000") for n in (5, 20) for s in (1003, 1001)]
+    stored = again[KEY].merge(replication, on=KEY)
+    np.testing.assert_array_equal(again[list(METRICS)], stored[list(METRICS)])
+
+
+def test_moved_runs_start_beside_the_others_and_end_elsewhere_by_chance():
+    for steps, near in ((0, 1e-9), (50, 1e-6)):
+        one, other = (trained_again(["011"], [20], range(5), steps, moved) for moved in (False, True))
+        shift = (one["reconstruction_error"] - other["reconstruction_error"]).abs()
+        assert shift.max() < near and (shift > 0).any()
+
+
+def test_a_mask_that_is_not_one_is_refused():
+    with pytest.raises(ValueError, match="mask"):
+        trained_again(["222"], [5], [1])
+
+
+def test_what_the_alternative_text_of_the_chapter_says_is_so():
+    seeds = list(range(1000, 1030))
+    one, other = (trained_again(MASKS, [100], seeds, moved=moved) for moved in (False, True))
+    elsewhere = (one["reconstruction_error"] - other["reconstruction_error"]).abs() > 1e-3
+    runs: pd.DataFrame = one[KEY].assign(elsewhere=elsewhere)
+    most = runs.groupby("mask")["elsewhere"].mean().idxmax()
+    drawn = pd.concat([group.head(3) for _, group in runs[runs["mask"] == most].groupby("elsewhere")])
+    assert drawn["elsewhere"].to_list() == [False] * 3 + [True] * 3
+    x, y, start = stacked(100, drawn["seed"].tolist())
+    paths = [fast.train(x, y, way, most, record=[0, 2000]).trajectory for way in (start, one_ulp_up(start))]
+    before, after = (paths[1] - paths[0]).abs().amax(-1)
+    assert (before < 1e-14).all() and (after[:3] < 0.01).all() and (after[3:] > 1).all()
