@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -207,14 +208,16 @@ def chance_level(
     Raises:
         ValueError: if an argument is out of range.
     """
-    draws, measure = require_integer("draws", draws, least=1), AT_CHANCE[require_choice("metric", metric, AT_CHANCE)]
-    levels = []
-    for seed in seeds:
-        x, y = sample_task(size, seed, target)
-        drawn = x.new_tensor(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size)))
-        values = TARGETS[target](drawn)
-        levels.append(measure(x.expand(draws, -1), y.expand(draws, -1), drawn, values))
-    return np.array(levels)
+    draws, metric = require_integer("draws", draws, least=1), require_choice("metric", metric, AT_CHANCE)
+    return np.array([_chance(size, seed, draws, target, metric) for seed in seeds])
+
+
+@cache
+def _chance(size: int, seed: int, draws: int, target: str, metric: str) -> np.ndarray:
+    """One seed's chance level, kept: every picture of E asks for it."""
+    x, y = sample_task(size, seed, target)
+    drawn = x.new_tensor(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size)))
+    return AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn))
 
 
 def fresh_error(
