@@ -22,7 +22,8 @@ def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
     Args:
         size: number of training points N, at least 2.
         seed: at least 0.
-        purpose: 0 for the data, 1 for the initial weights, 2 for chance; streams of different purposes are independent.
+        purpose: 0 for the data, 1 for the initial weights, 2 for chance, 3 for fresh samples; streams of different
+            purposes are independent.
 
     Raises:
         ValueError: if size or seed is out of range.
@@ -50,4 +51,26 @@ def sample_task(size: int, seed: int, target: str = "sine") -> tuple[torch.Tenso
     """
     target = require_choice("target", target, TARGETS)
     x = torch.from_numpy(random_stream(size, seed, purpose=0).uniform(0.0, 1.0, size))
+    return x, TARGETS[target](x)
+
+
+def fresh_samples(size: int, seed: int, draws: int, target: str = "sine") -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw further samples that no network was trained on, as large as the training set and distributed like it.
+
+    Book: chapter "Whose data?", equation (fresh).
+
+    Args:
+        size: number of points N of a sample, at least 2.
+        seed: at least 0; masks of one seed share these samples.
+        draws: number of samples, at least 1; more of them begin with the same ones.
+        target: a name in `TARGETS`.
+
+    Returns:
+        `x` in [0, 1] and `y`, each float64 of shape (draws, size), in the order drawn.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    target, draws = require_choice("target", target, TARGETS), require_integer("draws", draws, least=1)
+    x = torch.from_numpy(random_stream(size, seed, purpose=3).uniform(0.0, 1.0, (draws, size)))
     return x, TARGETS[target](x)

@@ -89,22 +89,37 @@ def _median_interval(values: np.ndarray) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def chance_summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean and median chance level of E by size, for the sizes and seeds of some runs.
+def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:
+    """Return a metric's chance level by size, for the sizes and seeds of some runs.
 
     Book: chapter "Reconstruction and its chance level", section "Chance".
 
     Args:
         runs: one row a run.
+        metric: a name in `companion.metrics.AT_CHANCE`.
 
     Returns:
-        One row a size, ascending: size, mean, median.
+        One row a size, ascending: size, mean and median over all draws, low and high (95 % bootstrap interval of the
+        median: percentile method, 2,000 resamples, seed 0; seeds are drawn, each with all its draws). Of a single
+        seed, low and high are NaN.
+
+    Raises:
+        ValueError: if the metric has no chance level.
     """
     sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
-    levels = [chance_level(size, seeds) for size in sizes]
-    return pd.DataFrame(
-        {"size": sizes, "mean": [level.mean() for level in levels], "median": [np.median(level) for level in levels]}
-    )
+    rows = []
+    for size in sizes:
+        level = chance_level(size, seeds, metric=metric)
+        low, high = _level_interval(level) if len(seeds) > 1 else (np.nan, np.nan)
+        rows.append({"size": size, "mean": level.mean(), "median": np.median(level), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _level_interval(level: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the median of draws, shape (seeds, draws): seeds resampled."""
+    picked = np.random.default_rng(0).integers(len(level), size=(2000, len(level)))
+    low, high = np.percentile(np.median(level[picked].reshape(len(picked), -1), axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
@@ -121,6 +136,18 @@ def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
     if chosen.empty:
         raise ValueError(f"runs: none of mask {mask!r} and size {size} was given; allowed are runs that hold some")
     return chosen.iloc[(len(chosen) - 1) // 2]
+
+
+def originals_and_reconstructions(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y, prototypes x̂ and values f(x̂) of runs of one size, each of shape (runs, size).
+
+    Args:
+        runs: one row a run, weights included.
+    """
+    x, y, w, b, a = (torch.from_numpy(np.stack(runs[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
+    positions = prototypes(w, b)
+    values = predict(positions, w, b, a, torch.from_numpy(runs["c"].to_numpy(dtype=np.float64, copy=True)))
+    return x.numpy(), y.numpy(), positions.numpy(), values.numpy()
 
 
 def reconstruction_points(run: pd.Series) -> pd.DataFrame:

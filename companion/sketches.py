@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import torch
 
-from companion.figures import CHANCE, DASHES, NARROW_PANEL, ORIGINAL, RECONSTRUCTION, WINDOW, configure, rounded
+from companion.figures import (
+    CHANCE,
+    COLORS,
+    DASHES,
+    MASK_LABELS,
+    NARROW_PANEL,
+    ORIGINAL,
+    PANEL,
+    RECONSTRUCTION,
+    SHAPES,
+    WINDOW,
+    configure,
+    rounded,
+)
 from companion.model import Parameters, activations, predict, prototypes
 
 CURVE_COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
@@ -183,6 +196,53 @@ def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_titl
         lines = alt.Chart(rounded(frame)).mark_line().encode(x=x, y=y, **encode)
         panels.append((zero + lines).properties(width=NARROW_PANEL + 80, height=220))
     return configure(alt.concat(*panels, columns=2))
+
+
+def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
+    """Draw numbers with their intervals against N, a panel each; masks in their colours, whatever else in grey.
+
+    Args:
+        panels: by title, columns size, curve (a mask's label or another name), value, low and high (NaN: no bar).
+        log: titles of panels whose values stand on a logarithmic axis.
+    """
+    used = [name for frame in panels.values() for name in frame["curve"]]
+    masks = [label for label in MASK_LABELS.values() if label in used]
+    others = [name for name in dict.fromkeys(used) if name not in masks]
+    order = [list(MASK_LABELS.values()).index(label) for label in masks]
+    names = masks + others
+    cues = {
+        "color": [COLORS[k] for k in order] + [CHANCE] * len(others),
+        "strokeDash": [DASHES[k] for k in order] + [[1, 3], [4, 4], [8, 4]][: len(others)],
+        "shape": [SHAPES[k] for k in order] + ["stroke"] * len(others),
+    }
+    channels = {"color": alt.Color, "strokeDash": alt.StrokeDash, "shape": alt.Shape}
+    encode = {
+        name: channels[name]("curve:N", title=None, scale=alt.Scale(domain=names, range=cue))
+        for name, cue in cues.items()
+    }
+    sizes = sorted({size for frame in panels.values() for size in frame["size"]})
+    x = alt.X(
+        "size:Q",
+        title="training points and neurons N",
+        scale=alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False),
+        axis=alt.Axis(values=sizes, format="d"),
+    )
+    charts = []
+    for title, frame in panels.items():
+        bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
+        scale = alt.Scale(zero=False)
+        if title in log:
+            ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.9, bars["high"].max() * 1.1)]
+            scale = alt.Scale(type="log", domain=ends, nice=False)
+        base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
+        y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g"))
+        layers = alt.layer(
+            base.mark_rule().encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+            base.mark_line(strokeWidth=1.5).encode(y=y, strokeDash=encode["strokeDash"]),
+            base.mark_point(filled=True, size=55).encode(y=y, shape=encode["shape"]),
+        )
+        charts.append(layers.properties(width=PANEL, height=280, title=title))
+    return configure(alt.concat(*charts, columns=2))
 
 
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import CHAPTERS, ROOT
@@ -123,3 +124,80 @@ def test_figures_can_be_drawn_from_a_reader_s_own_runs(tmp_path):
         command = [sys.executable, "-m", "papermill", *notebook, *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def shown_table(stem: str, title: str) -> pd.DataFrame:
+    """A table of a chapter, all its parts, as text."""
+    frames = []
+    for cell in NOTEBOOKS[stem]["cells"]:
+        for output in cell.get("outputs", []):
+            text = "".join(output.get("data", {}).get("text/markdown", ""))
+            if title in text.split("\n")[0]:
+                lines = [
+                    [part.strip() for part in line.split("|")[1:-1]] for line in text.split("\n") if line[:1] == "|"
+                ]
+                frames.append(pd.DataFrame(lines[2:], columns=lines[0]))
+    assert frames, title
+    return pd.concat(frames, ignore_index=True)
+
+
+def number(cell: str) -> float:
+    """The number that a cell of a table begins with."""
+    return float(re.match(r"[-+]?[\d.]+", cell)[0])
+
+
+def by_size(table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
+    """A table's numbers, a row a mask (its bits) and a column a size: of one column, or of a table already so."""
+    masks = table[table["mask"].str.match("[01]{3} ")].assign(mask=lambda t: t["mask"].str[:3])
+    wide = masks.set_index("mask") if column is None else masks.pivot(index="mask", columns="N", values=column)
+    wide = wide.map(number).rename(columns=lambda name: int(name.removeprefix("N = ")))
+    return wide.sort_index(axis=1)
+
+
+ACTIVE, FREE = ["100", "101", "110", "111"], ["000", "001", "010", "011"]
+
+
+def test_what_the_alternative_texts_against_chance_say_is_so():
+    stem = "11-chance"
+    table = shown_table(stem, "E against chance")
+    ratio, below = by_size(table, "E over chance, median"), by_size(table, "share below chance")
+    assert (ratio.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    assert (ratio.loc[ACTIVE].min() > ratio.loc[FREE].max()).all()
+    assert [(mask, size) for mask in ratio.index for size in ratio if ratio.loc[mask, size] <= 1] == [("010", 3)]
+    assert abs(below.loc["010", 3] - 0.5) < 0.05 and below.loc["010", 3] == below.max(axis=None)
+    assert (below.loc[:, 20:] == 0).all(axis=None)
+
+    table = shown_table(stem, "The two parts of E")
+    position, value = by_size(table, "position"), by_size(table, "value")
+    assert (position[100] > position[3]).all() and (position.loc[ACTIVE].min() > position.loc[FREE].max()).all()
+    # Chance is the same for all masks of a size.
+    level = value.loc["010"] / by_size(table, "value over chance").loc["010"]
+    assert (value[100] < value[3]).sum() > 4 and (value[100] / value[3] > level[100] / level[3]).all()
+    for axis in ("position", "value"):
+        assert (by_size(table, f"{axis} over chance").loc[:, 10:] > 1).all(axis=None)
+
+    special = by_size(shown_table(stem, "The specialization ratio minus chance"))
+    assert (special < 0).all(axis=None) and (special.loc[ACTIVE].max() < special.loc[FREE].min()).all()
+    expelled = by_size(shown_table(stem, "The expelled fraction minus chance"))
+    assert (expelled.loc[:, 5:] > 0).all(axis=None)
+    assert (expelled.loc[ACTIVE].min() > expelled.loc[FREE].max()).loc[10:].all()
+
+
+def test_what_the_alternative_texts_on_whose_data_say_is_so():
+    stem = "12-whose"
+    saved = by_size(shown_table(stem, "Percent of the fresh error saved"))
+    assert saved.max(axis=None) == saved.loc["010", 3] < 25 and (saved.loc[:, 20:].abs() < 3).all(axis=None)
+    nearer = by_size(shown_table(stem, "E to the training points and to fresh samples"), "own nearer")
+    assert nearer[3].idxmax() == "010" and 0.75 < nearer.loc["010", 3] < 0.8
+    assert nearer[100].between(0.5, 0.6).all()
+
+    covered, free = ["010", "011", "110", "111"], ["000", "001", "100", "101"]
+    saved = by_size(shown_table(stem, "Percent of the nearest distance saved"))
+    assert (saved.loc[covered].min() > saved.loc[free].max()).all()
+    assert (saved.loc["010"] > 50).all() and saved.loc["011", 100] < 12 and (saved.loc[free] < 5).all(axis=None)
+    nearer = by_size(shown_table(stem, "Nearest distance to the training points"), "own nearer")
+    assert (nearer.loc[covered] > 0.65).all(axis=None) and (nearer.loc[free] < 0.6).all(axis=None)
+    for title in ("Percent of the fresh error saved", "Percent of the nearest distance saved"):
+        anchors = shown_table(stem, title).set_index("mask")
+        assert (anchors.loc["prototypes at the samples"].map(number) == 100).all()
+        assert (anchors.loc["random prototypes"].map(number).abs() < 10).all()

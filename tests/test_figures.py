@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy.stats import trim_mean
 
-from companion import figures
+from companion import figures, sketches
 from companion.losses import MASKS
+from companion.metrics import AT_CHANCE, reconstruction_error
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,27 @@ def test_chance_summary_repeats_the_median_of_the_draws(chance):
     assert row["median"] == np.median(draws) and row["mean"] == pytest.approx(draws.mean())
 
 
+@pytest.mark.parametrize("metric", AT_CHANCE)
+def test_a_chance_level_has_its_own_interval(replication, metric):
+    small = replication[replication["size"] <= 10]
+    levels = figures.chance_summary(small, metric)
+    assert list(levels["size"]) == [3, 5, 10]
+    assert (levels["low"] <= levels["median"]).all() and (levels["median"] <= levels["high"]).all()
+    draws = figures.chance_level(10, range(1000, 1010), metric=metric)
+    assert levels["median"].iloc[-1] == np.median(draws)
+    one = figures.chance_summary(small[small["seed"] == 1000], metric)
+    assert one[["low", "high"]].isna().all(axis=None) and one["median"].notna().all()
+
+
+def test_a_chance_level_s_interval_counts_seeds_and_not_draws(replication, monkeypatch):
+    """Draws that repeat within a seed are one datum: the interval is that of the seeds' values."""
+    values = np.random.default_rng(2).normal(size=10)
+    monkeypatch.setattr(figures, "chance_level", lambda size, seeds, metric: np.repeat(values[:, None], 20, axis=1))
+    row = figures.chance_summary(replication).iloc[0]
+    low, high = figures._median_interval(values)
+    assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.2) and high - low > 0.5
+
+
 def test_the_median_run_has_as_many_runs_below_as_above(replication):
     errors = replication.query("mask == '110' and size == 20")["reconstruction_error"]
     chosen = figures.median_run(replication, "110", 20)["reconstruction_error"]
@@ -86,6 +108,26 @@ def test_reconstruction_points_give_back_the_run_s_error(replication):
     assert sorted(points["x"]) == sorted(run["x"])
     distance = np.hypot(points["prototype"] - points["x"], points["value"] - points["y"])
     np.testing.assert_allclose(points["distance"], distance)
+
+
+def test_runs_of_one_size_give_back_their_errors(replication):
+    group = replication.query("mask == '111' and size == 20")
+    arrays = figures.originals_and_reconstructions(group)
+    assert {array.shape for array in arrays} == {(10, 20)}
+    np.testing.assert_allclose(reconstruction_error(*arrays), group["reconstruction_error"], rtol=1e-9)
+
+
+def test_numbers_by_size_keep_the_masks_cues_and_draw_the_rest_in_grey():
+    frame = pd.DataFrame(
+        {"curve": ["010 Cov", "010 Cov", "chance"], "size": [3, 5, 3], "value": [1.0, 2, 3], "low": [0.5, 1, np.nan]}
+    ).assign(high=[2, 4, np.nan])
+    chart = sketches.by_size({"first": frame, "second": frame}, log=["second"])
+    assert "NaN" not in chart.to_json()
+    assert [row["value"] for row in rows(chart)][:3] == [1, 2, 3]
+    color = encodings(chart.to_dict(), "color")[0]["scale"]
+    assert color == {"domain": ["010 Cov", "chance"], "range": [figures.COLORS[2], figures.CHANCE]}
+    scales = [found["scale"].get("type") for found in encodings(chart.to_dict(), "y") if "scale" in found]
+    assert scales.count("log") == 2 and len(scales) == 4
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 6])

@@ -10,8 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from companion.data import sample_task
-from companion.metrics import chance_level, expelled_fraction, match, reconstruction_error, specialization_ratio
+from companion.data import TARGETS, fresh_samples, random_stream, sample_task
+from companion.metrics import (
+    AT_CHANCE,
+    chance_level,
+    expelled_fraction,
+    fresh_error,
+    match,
+    nearest_distance,
+    reconstruction_error,
+    specialization_ratio,
+    split_error,
+)
 from companion.model import activations, predict, prototypes
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
@@ -87,6 +97,100 @@ def test_chance_prototypes_are_not_the_training_data():
     assert chance_level(5, [1000], draws=50).min() > 1e-3 and len(x) == 5
 
 
+def test_the_parts_of_a_hand_made_error():
+    # The matching joins (0, 0) to (0, 3), a value error, and (1, 0) to (4, 0), a position error by a prototype outside.
+    run = [0.0, 1.0], [0.0, 0.0], [4.0, 0.0], [0.0, 3.0]
+    assert reconstruction_error(*run) == 3
+    assert split_error(*run) == (1.5, 1.5, 1.5)
+    assert split_error([0.0, 1.0], [0.0, 0.0], [0.25, 0.5], [0.0, 0.0]) == (0.375, 0, 0)
+
+
+def test_the_parts_bound_the_error_and_keep_under_order_and_shift():
+    x, y, p, v = np.random.default_rng(5).normal(size=(4, 30, 7))
+    parts, error = split_error(x, y, p, v), reconstruction_error(x, y, p, v)
+    assert parts.position.shape == (30,)
+    assert (np.maximum(parts.position, parts.value) <= error).all() and (error <= parts.position + parts.value).all()
+    assert (parts.expelled <= parts.position).all() and (parts.expelled > 0).any()
+    order = np.random.default_rng(6).permutation(7)
+    np.testing.assert_allclose(split_error(x + 2, y - 1, p[:, order] + 2, v[:, order] - 1), parts, rtol=1e-12)
+    # Exchanging the axes exchanges the parts.
+    np.testing.assert_allclose(split_error(y, x, v, p)[:2], (parts.value, parts.position), rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [3, 9])
+def test_fresh_points_fall_outside_as_often_as_order_statistics_say(size):
+    share = chance_level(size, range(200), metric="expelled_fraction")
+    assert share.shape == (200, 20) and share.mean() == pytest.approx(2 / (size + 1), abs=0.03)
+
+
+def test_every_metric_s_chance_level_is_that_of_the_same_prototypes():
+    x, y = sample_task(6, 4)
+    drawn = torch.from_numpy(random_stream(6, 4, purpose=2).uniform(0, 1, (20, 6)))
+    errors = [reconstruction_error(x, y, row, TARGETS["sine"](row)) for row in drawn]
+    parts = np.array([split_error(x, y, row, TARGETS["sine"](row))[:2] for row in drawn]).T
+    w = torch.full((20, 6), 3.0, dtype=torch.float64)
+    expected = {
+        "reconstruction_error": errors,
+        "position_error": parts[0],
+        "value_error": parts[1],
+        "specialization_ratio": specialization_ratio(activations(x.expand(20, -1), w, -w * drawn)),
+        "expelled_fraction": expelled_fraction(x.expand(20, -1), drawn),
+    }
+    assert set(expected) == set(AT_CHANCE)
+    for metric, levels in expected.items():
+        np.testing.assert_array_equal(chance_level(6, [4], metric=metric)[0], levels)
+    np.testing.assert_array_equal(chance_level(6, [4])[0], errors)
+
+
+def test_prototypes_at_the_samples_know_these_points_and_no_others():
+    own, fresh = [], []
+    for seed in range(200):
+        x, y = sample_task(5, seed)
+        own.append(reconstruction_error(x, y, x, y))
+        fresh.append(fresh_error(5, seed, x, y))
+    assert max(own) == 0
+    assert np.mean(fresh) == pytest.approx(chance_level(5, range(200)).mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("size", [3, 20])
+def test_random_prototypes_are_as_near_to_their_own_sample_as_to_fresh_ones(size):
+    ranks, differences = [], []
+    for seed in range(300):
+        x, y = sample_task(size, seed)
+        drawn = torch.from_numpy(random_stream(size, seed, purpose=2).uniform(0, 1, size))
+        run = drawn, TARGETS["sine"](drawn)
+        own, fresh = reconstruction_error(x, y, *run), fresh_error(size, seed, *run, draws=9)
+        ranks.append((fresh < own).sum())
+        differences.append(fresh.mean() - own)
+    # All ten ranks are equally likely: 30 each, with a standard deviation of about 5.
+    counts = np.bincount(ranks, minlength=10)
+    assert len(counts) == 10 and counts.min() > 10 and counts.max() < 50
+    assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(300)
+
+
+def test_fresh_error_is_e_to_each_fresh_sample_in_any_batch():
+    p, v = np.random.default_rng(7).normal(size=(2, 3, 4))
+    x, y = fresh_samples(4, 11, draws=5)
+    assert not np.isin(x, sample_task(4, 11)[0]).any()
+    errors = fresh_error(4, 11, p, v, draws=5)
+    assert errors.shape == (3, 5)
+    for run in range(3):
+        single = [reconstruction_error(x[draw], y[draw], p[run], v[run]) for draw in range(5)]
+        np.testing.assert_array_equal(errors[run], single)
+        np.testing.assert_array_equal(fresh_error(4, 11, p[run], v[run], draws=2), single[:2])
+
+
+def test_nearest_distance_of_the_prototypes_inside():
+    x = [0.2, 0.6]
+    assert nearest_distance(x, [0.1, 0.5, 7.0, -3.0, np.inf]) == pytest.approx(0.1)
+    assert nearest_distance(x, [0.0, 1.0]) == pytest.approx(0.3), "both ends are inside"
+    assert np.isnan(nearest_distance(x, [2.0, -1.0]))
+    assert nearest_distance(x, x) == 0
+    many = np.random.default_rng(8).uniform(0, 1, (5, 2))
+    expected = [nearest_distance(row, [0.1, 0.9]) for row in many]
+    np.testing.assert_array_equal(nearest_distance(many, [0.1, 0.9]), expected)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
@@ -99,6 +203,17 @@ def test_chance_prototypes_are_not_the_training_data():
         (lambda: expelled_fraction([0, 1], [np.nan]), "prototypes: NaN"),
         (lambda: expelled_fraction(np.zeros((2, 2)), [0.5]), "equal leading dimensions"),
         (lambda: chance_level(5, [1], draws=0), "draws: 0"),
+        (
+            lambda: chance_level(5, [1], metric="fit_mse"),
+            "metric: 'fit_mse' was given; allowed are 'reconstruction_error'",
+        ),
+        (lambda: split_error([0, 1], [0, 1], [0, 1, 2], [0, 1, 2]), r"x \(2,\).*prototypes \(3,\)"),
+        (lambda: split_error([0, 1], [0, 1], [0, np.inf], [0, 1]), "prototypes: 1 of 2"),
+        (lambda: fresh_error(3, 1, [0, 1], [0, 1]), r"x \(20, 3\).*prototypes \(20, 2\)"),
+        (lambda: fresh_error(2, 1, [0, 1], [0, 1], draws=0), "draws: 0"),
+        (lambda: fresh_samples(2, 1, 3, target="line"), "target: 'line'"),
+        (lambda: nearest_distance([np.inf], [0.5]), "x: 1 of 1"),
+        (lambda: nearest_distance([0.5], [np.nan]), "prototypes: NaN"),
     ],
 )
 def test_bad_input_is_named(call, says):
