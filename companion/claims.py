@@ -399,18 +399,16 @@ class Claim(NamedTuple):
 
 
 CLAIMS = {
-    "C1": Claim("Coverage alone has the lowest E at every N", "figures 1, 2: means of ten seeds", coverage_is_lowest),
-    "C2": Claim(
-        "Cov and Cov+Sep specialise more than Std at every N", "figures 5, 6: means of ten seeds", coverage_specialises
-    ),
+    "C1": Claim("Coverage alone has the lowest E at every N", "means, figures 1, 2", coverage_is_lowest),
+    "C2": Claim("Cov and Cov+Sep specialise more than Std at every N", "means, figures 5, 6", coverage_specialises),
     "C3": Claim(
         "The four overlap-active masks are a higher band of E than the other four at every N",
-        "figures 1, 2: means of ten seeds",
+        "means, figures 1, 2",
         overlap_is_the_higher_band,
     ),
     "C4": Claim(
         "Separation alone is mixed: better than Std at some N, worse at others",
-        "figures 1, 2: means of ten seeds",
+        "means, figures 1, 2",
         separation_is_mixed,
     ),
     "C5": Claim(
@@ -418,24 +416,24 @@ CLAIMS = {
     ),
     "C6": Claim(
         "Overlap expels: at N = 100 mask 100 expels all, 000 and 010 keep some inside",
-        "figure 3: the median-error runs",
+        "single runs, figure 3",
         overlap_expels,
     ),
     "C7": Claim(
         "Specialization of overlap-active masks collapses toward zero as N grows",
-        "figures 5, 6: means of ten seeds",
+        "means, figures 5, 6",
         overlap_ends_specialization,
     ),
     "C8": Claim(
         "Separation alone expels only at a large temperature",
-        "figure 4 (inferred): a sweep of the temperature",
+        "figure 4 (inferred)",
         separation_expels_only_when_hot,
         "temperature",
     ),
-    "C9": Claim("The pattern is stable from N = 3 to N = 100", "figures 1, 2: means of ten seeds", pattern_is_stable),
+    "C9": Claim("The pattern is stable from N = 3 to N = 100", "means, figures 1, 2", pattern_is_stable),
     "C10": Claim(
         "A repulsive loss must be compensated by a compatible attractor, or the geometry collapses",
-        "the conclusion from all figures",
+        "its conclusion",
         repulsion_needs_an_attractor,
     ),
 }

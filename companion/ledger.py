@@ -81,14 +81,13 @@ def table(entries: dict[str, Entry]) -> str:
         entries: what `judge_all` returned.
 
     Returns:
-        Columns: where it is derived, the claim, what the paper shows, ten seeds, more seeds, verdict.
+        Columns: the claim and where it is derived, what the paper shows, ten seeds, more seeds, verdict.
     """
-    head = ("", "claim", "the paper shows", "ten seeds", "200 seeds (C8: 30)", "verdict")
-    widths = (7, 20, 14, 11, 22, 12)  # of the columns, as parts of the page's
+    head = ("claim", "the paper shows", "ten seeds", "200 seeds (C8: 30)", "verdict")
+    widths = (30, 15, 15, 23, 17)  # of the columns, as parts of the page's
     rows = [
         (
-            f"@sec-{key.lower()}",
-            CLAIMS[key].says,
+            f"**{key}** {CLAIMS[key].says} (@sec-{key.lower()})",
             CLAIMS[key].evidence,
             _counts(entry.ten),
             f"{_counts(entry.all)}; {_decisive(entry.all)}",
@@ -109,23 +108,20 @@ def _counts(verdict: Verdict) -> str:
     """How many cases are supported and, if any are, contradicted; with the signs of both verdicts."""
     against = verdict.contradicted.sum()
     counts = f"{verdict.supported.sum()} of {len(verdict.cases)}" + (f", {against} against" if against else "")
-    return f"{MARKS[verdict.verdict]} {counts} (by mean {MARKS[verdict.by_mean]})"
+    return f"{MARKS[verdict.verdict]} {counts}; by mean {MARKS[verdict.by_mean]}".replace(" ", NO_BREAK, 3)
 
 
 def _decisive(verdict: Verdict) -> str:
-    """The case that decides a verdict: its effect, interval, probability of superiority and p-value."""
+    """The case that decides a verdict: its effect and interval."""
     row = verdict.table.iloc[verdict.decisive]
-    ends = ", ".join(number(row[name]) for name in ("low", "high"))
-    p = small(row["p against" if row["outcome"] == "contradicted" else "p for"])
-    return f"at {row['case']}: {number(row['effect'])} [{ends}], P = {row['superiority']:.2f}, p {p}"
+    return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]".replace(" ", NO_BREAK)
 
 
+NO_BREAK = "\u00a0"
 KEY = (
-    "Counts: cases that are supported, of all, and contradicted ones. Then the case that decides (the weakest, or the "
-    "most contradicted where the claim does not hold): the typical ratio (C5, C6, C8: difference) with its 95 % "
-    "interval, P, the share of seeds in which the one said to be lower is, and the corrected p. "
-    + ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
-    + "."
+    "Counts: cases that are supported, of all, and contradicted ones. Numbers: the typical ratio (C5, C6, C8: "
+    "difference) with its 95 % interval in the case that decides, the weakest one, or the most contradicted where the "
+    "claim does not hold. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
 )
 """What the ledger's cells hold."""
 
@@ -133,11 +129,6 @@ KEY = (
 def number(value: float) -> str:
     """Return an effect at two decimals, or two significant digits where it is small."""
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
-
-
-def small(p: float) -> str:
-    """Return a p-value with its relation, such as "= 0.03" or "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
 def disagreements(verdict: Verdict) -> pd.DataFrame:

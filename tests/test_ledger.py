@@ -62,7 +62,7 @@ def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
     cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text())["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
     for line, key in zip(ledger.table(entries).splitlines()[2:], CLAIMS, strict=True):
-        assert line.startswith(f"| @sec-{key.lower()} | {CLAIMS[key].says} |")
+        assert line.startswith(f"| **{key}** {CLAIMS[key].says} (@sec-{key.lower()}) |")
         assert any(f"{{#sec-{key.lower()}}}" in source for source in sources)
     shown = [
         "".join(output.get("data", {}).get("text/markdown", "")) for cell in cells for output in cell.get("outputs", [])
