@@ -355,14 +355,48 @@ def reconstructions(
     return configure(alt.concat(*panels, columns=3))
 
 
+def usage_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
+    """Both meanings of usage against N for every mask, mean ± SEM; needs a column nearest_ratio."""
+    names = {"specialization_ratio": "largest response", "nearest_ratio": "nearest prototype"}
+    data = {metric: summary(runs, metric) for metric in names}
+    high = max(frame["mean"].max() + frame["sem"].max() for frame in data.values())
+    panels = [
+        _size_panel(frame, "mean", name, "share of neurons used", "linear", (0, high), metric)
+        for (metric, name), frame in zip(names.items(), data.values(), strict=True)
+    ]
+    return configure(alt.concat(*panels, columns=2))
+
+
 def _by_size(
     runs: pd.DataFrame, metric: str, title: str, scale: str, chance: pd.DataFrame | None = None
 ) -> alt.TopLevelMixin:
     """Two panels of a metric against N, the paper's mean ± SEM and the median with its interval."""
     data = summary(runs, metric)
-    data["label"] = data["mask"].map(MASK_LABELS)
-    labels = [MASK_LABELS[mask] for mask in runs["mask"].unique()]
-    order = [list(MASK_NAMES).index(mask) for mask in runs["mask"].unique()]
+    ends = [data["mean"], data["median"], *_bars(data, "mean").values(), *_bars(data, "median").values()]
+    ends += [] if chance is None else [chance["mean"], chance["median"]]
+    low, high = min(end.min() for end in ends), max(end.max() for end in ends)
+    domain = (0, high) if scale == "linear" else (low * 0.8, high * 1.25)
+    panels = [
+        _size_panel(data, statistic, name, title, scale, domain, statistic, chance)
+        for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval"))
+    ]
+    return configure(alt.concat(*panels, columns=2))
+
+
+def _size_panel(
+    data: pd.DataFrame,
+    statistic: str,
+    name: str,
+    title: str,
+    scale: str,
+    domain: tuple[float, float],
+    toggle: str,
+    chance: pd.DataFrame | None = None,
+) -> alt.LayerChart:
+    """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out."""
+    masks = list(data["mask"].unique())
+    labels = [MASK_LABELS[mask] for mask in masks]
+    order = [list(MASK_NAMES).index(mask) for mask in masks]
     encode = {
         "color": alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=[COLORS[k] for k in order])),
         "strokeDash": alt.StrokeDash(
@@ -370,47 +404,40 @@ def _by_size(
         ),
     }
     shape = alt.Shape("label:N", title=None, scale=alt.Scale(domain=labels, range=[SHAPES[k] for k in order]))
-    sizes = sorted(runs["size"].unique().tolist())
+    sizes = sorted(data["size"].unique().tolist())
     x = alt.X(
         "size:Q",
         title="training points and neurons N",
         scale=alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False),
         axis=alt.Axis(values=sizes, format="d"),
     )
-    ends = [data["mean"], data["median"], *_bars(data, "mean").values(), *_bars(data, "median").values()]
-    ends += [] if chance is None else [chance["mean"], chance["median"]]
-    low, high = min(end.min() for end in ends), max(end.max() for end in ends)
-    domain = [0, high] if scale == "linear" else [low * 0.8, high * 1.25]
-    panels = []
-    for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval")):
-        pick = alt.selection_point(fields=["label"], bind="legend", name=f"pick_{statistic}")
-        frame = rounded(data.assign(**_bars(data, statistic)))
-        y = alt.Y(
-            f"{statistic}:Q",
-            title=title,
-            scale=alt.Scale(type=scale, domain=[float(f"{end:.3g}") for end in domain], nice=scale == "linear"),
-            axis=alt.Axis(format="~g"),
-        )
-        base = alt.Chart(frame).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
-        layers = [
-            base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q", strokeDash=alt.value([1, 0])),
-            base.mark_line(strokeWidth=1.5).encode(y=y),
-            base.mark_point(filled=True, size=55).encode(
-                y=y,
-                shape=shape,
-                tooltip=["label:N", "size:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+    pick = alt.selection_point(fields=["label"], bind="legend", name=f"pick_{toggle}")
+    frame = rounded(data.assign(label=data["mask"].map(MASK_LABELS), **_bars(data, statistic)))
+    y = alt.Y(
+        f"{statistic}:Q",
+        title=title,
+        scale=alt.Scale(type=scale, domain=[float(f"{end:.3g}") for end in domain], nice=scale == "linear"),
+        axis=alt.Axis(format="~g"),
+    )
+    base = alt.Chart(frame).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
+    layers = [
+        base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q", strokeDash=alt.value([1, 0])),
+        base.mark_line(strokeWidth=1.5).encode(y=y),
+        base.mark_point(filled=True, size=55).encode(
+            y=y,
+            shape=shape,
+            tooltip=["label:N", "size:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+        ),
+    ]
+    if chance is not None:
+        line = alt.Chart(rounded(chance)).encode(x=x, y=f"{statistic}:Q")
+        layers += [
+            line.mark_line(color=CHANCE, strokeDash=[1, 3], strokeWidth=2),
+            line.transform_filter(alt.datum.size == sizes[len(sizes) // 2]).mark_text(
+                text="chance", align="right", dx=-4, dy=14, color=CHANCE, fontSize=11
             ),
         ]
-        if chance is not None:
-            line = alt.Chart(rounded(chance)).encode(x=x, y=f"{statistic}:Q")
-            layers += [
-                line.mark_line(color=CHANCE, strokeDash=[1, 3], strokeWidth=2),
-                line.transform_filter(alt.datum.size == sizes[len(sizes) // 2]).mark_text(
-                    text="chance", align="right", dx=-4, dy=14, color=CHANCE, fontSize=11
-                ),
-            ]
-        panels.append(alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300, title=name))
-    return configure(alt.concat(*panels, columns=2))
+    return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300, title=name)
 
 
 def _heatmaps(

@@ -286,6 +286,77 @@ def points(x: torch.Tensor, y: torch.Tensor, pairs: pd.DataFrame) -> alt.TopLeve
     return configure(alt.concat(layers.properties(width=NARROW_PANEL * 2, height=210)))
 
 
+PART_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D0D0D0")
+"""Grounds of the parts of stacked bars, light enough for a black sign."""
+
+
+def stacked(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str], title: str) -> alt.TopLevelMixin:
+    """Draw shares as stacked bars, a panel each; a part's sign stands in it where there is room.
+
+    Args:
+        panels: by title, rows name, part, share, and beside (the part whose sign stands at the end of the name's
+            bar); shares of a name add up to 1.
+        signs: the parts' signs, in the order in which they are stacked; at most four.
+        title: of the axis.
+    """
+    parts = list(signs)
+    colors = alt.Scale(domain=parts, range=list(PART_COLORS[: len(parts)]))
+    axis = alt.Axis(format="~%", values=[0, 0.5, 1])
+    charts = []
+    for heading, frame in panels.items():
+        drawn = frame.assign(order=frame["part"].map(parts.index)).sort_values("order", kind="stable")
+        drawn["end"] = drawn.groupby("name", sort=False)["share"].cumsum()
+        drawn["start"] = drawn["end"] - drawn["share"]
+        drawn["middle"], drawn["sign"] = (drawn["start"] + drawn["end"]) / 2, drawn["part"].map(signs)
+        ends = drawn.drop_duplicates("name").assign(sign=lambda rows: rows["beside"].map(signs), middle=1.06)
+        y = alt.Y("name:N", title=None, sort=list(frame["name"].unique()))
+        bars = (
+            alt.Chart(rounded(drawn))
+            .mark_bar(stroke="white", strokeWidth=1)
+            .encode(
+                y=y,
+                x=alt.X("start:Q", title=title, scale=alt.Scale(domain=[0, 1.1], nice=False), axis=axis),
+                x2="end:Q",
+                color=alt.Color("part:N", title=None, scale=colors),
+                tooltip=["name:N", "part:N", alt.Tooltip("share:Q", format=".1%")],
+            )
+        )
+        marks = rounded(pd.concat([drawn[drawn["share"] > 0.06], ends]))
+        text = alt.Chart(marks).mark_text(fontSize=12).encode(y=y, x="middle:Q", text="sign:N")
+        height = 21 * frame["name"].nunique()
+        charts.append((bars + text).properties(width=PANEL - 45, height=height, title=heading))
+    return configure(alt.concat(*charts, columns=2))
+
+
+def grids(panels: Mapping[str, pd.DataFrame], title: str, ends: tuple[float, float]) -> alt.TopLevelMixin:
+    """Draw shares as heat maps, a panel each, every cell with its number.
+
+    Args:
+        panels: by title, columns row, column and value; rows and columns in the order in which they come.
+        title: of the values.
+        ends: values of the darkest and the lightest cell.
+    """
+    charts = []
+    for heading, frame in panels.items():
+        rows, columns = (list(frame[side].unique()) for side in ("row", "column"))
+        base = alt.Chart(rounded(frame)).encode(
+            x=alt.X("column:N", title=None, sort=columns, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("row:N", title=None, sort=rows),
+        )
+        scale = alt.Scale(scheme="cividis", domain=list(ends), clamp=True)
+        cells = base.mark_rect().encode(
+            color=alt.Color("value:Q", title=title, scale=scale, legend=None),
+            tooltip=["row:N", "column:N", alt.Tooltip("value:Q", format=".3~g", title=title)],
+        )
+        numbers = base.mark_text(fontSize=10).encode(
+            text=alt.Text("value:Q", format=".2f"),
+            color=alt.condition(alt.datum["value"] > sum(ends) / 2, alt.value("black"), alt.value("white")),
+        )
+        width, height = 30 * len(columns), 26 * len(rows)
+        charts.append((cells + numbers).properties(width=width, height=height, title=heading))
+    return configure(alt.concat(*charts, columns=2))
+
+
 def _numbers(kind: str) -> alt.Axis:
     """An axis of plain numbers; on a logarithmic one, small numbers have exponents."""
     return alt.Axis(format="~g" if kind == "log" else "~r")
