@@ -229,16 +229,18 @@ class Verdict:
 
 
 def describe(statement: Statement) -> str:
-    """Return a statement in signs, such as "E: 010 < 011" or "E: 110 ≲ 000 by ×1.5"."""
-    metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X", "place": "place of E"}
+    """Return a statement in signs, such as "E: 010 < 011" or "X: 001 ≲ 000 by 0.1 at τ = 1e-05"."""
+    metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X"}
     sign = {"below": "<", "near": "≈", "as low": "≲"}[statement.kind]
     size = abs(statement.gap)
     gap = "" if not size else f" by {f'×{math.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
     groups = [side for side in statement[1:3] if isinstance(side, tuple)]
-    # What two groups share is in the case's name; what differs is written out.
+    # What two groups share is in the case's name, but for a temperature and the mask whose place it is.
     differing = [k for k in range(len(groups[0])) if len({group[k] for group in groups}) == 2] or [0]
     sides = [_side(side, differing, statement.metric) for side in statement[1:3]]
-    return f"{metric.get(statement.metric, statement.metric)}: {sides[0]} {sign} {sides[1]}{gap}"
+    name = f"place of {groups[0][0]}" if statement.metric == "place" else metric.get(statement.metric, statement.metric)
+    at = f" at τ = {groups[0][2]:g}" if len(groups[0]) > 2 else ""
+    return f"{name}: {sides[0]} {sign} {sides[1]}{gap}{at}"
 
 
 def _side(side: Group | float, shown: list[int], metric: str) -> str:

@@ -126,4 +126,5 @@ def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what is in its background deaf to Ctrl-C
     main(*sys.argv[1:])
