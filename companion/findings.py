@@ -19,6 +19,7 @@ from companion.claims import ACTIVE, FREE
 from companion.figures import chance_summary, error_by_size, summary
 
 ROOT = Path(__file__).parent.parent
+AT_TEN = "At the paper's design (8 masks, 6 sizes, 10 seeds: 480 runs) and our nominal definitions:"
 
 
 def by_mask(runs: pd.DataFrame, metric: str, statistic: str) -> pd.DataFrame:
@@ -149,9 +150,9 @@ def write_findings() -> None:
     (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
     machines = json.dumps(ledger.as_json(entries), ensure_ascii=False, indent=1)
     (ROOT / "data" / "claims.json").write_text(machines + "\n")
-    readme = ROOT / "README.md"
+    readme, both = ROOT / "README.md", f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}"
     marked = re.sub(
-        r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: text, readme.read_text(), flags=re.S
+        r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, readme.read_text(), flags=re.S
     )
     readme.write_text(marked)
 

@@ -81,22 +81,39 @@ def table(entries: dict[str, Entry]) -> str:
         entries: what `judge_all` returned.
 
     Returns:
-        Columns: the claim and where it is derived, what the paper shows, ten seeds, more seeds, verdict.
+        Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
     """
-    head = ("claim", "the paper shows", "ten seeds", "200 seeds (C8: 30)", "verdict")
-    widths = (30, 15, 15, 23, 17)  # of the columns, as parts of the page's
+    # The verdict comes first: on a narrow screen a wide table shows its left side.
+    head = ("verdict", "claim", "the paper shows", "ten seeds", "200 seeds (C8: 30)")
+    widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
     rows = [
         (
+            f"**{marked(entry.all.verdict)}**",
             f"**{key}** {CLAIMS[key].says} (@sec-{key.lower()})",
             CLAIMS[key].evidence,
             _counts(entry.ten),
             f"{_counts(entry.all)}; {_decisive(entry.all)}",
-            f"**{marked(entry.all.verdict)}**",
         )
         for key, entry in entries.items()
     ]
     lines = [head, tuple(":" + "-" * width for width in widths), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def in_a_sentence(entries: dict[str, Entry]) -> str:
+    """Return how many claims came out in each way, at all seeds and at the paper's ten, as Markdown."""
+    counts = {
+        name: "; ".join(
+            f"{marked(verdict)}: {[getattr(entry, name).verdict for entry in entries.values()].count(verdict)}"
+            for verdict in MARKS
+        )
+        for name in ("all", "ten")
+    }
+    seeds, fewer = (entries[key].all.study.seeds for key in ("C1", "C8"))
+    return (
+        f"Of the paper's ten claims, judged by rules that were fixed first, at {seeds} seeds (C8: {fewer}): "
+        f"{counts['all']}. The same rules at the paper's ten seeds: {counts['ten']}."
+    )
 
 
 def marked(verdict: str) -> str:

@@ -16,8 +16,9 @@ import pandas as pd
 import vl_convert
 from IPython.display import SVG, Markdown, display
 
-BOX_ROWS = 30
-"""Rows of a folded table: as many as fit on a page."""
+BOX_ROWS, BOX_WIDTH = 30, 72
+"""Rows of a folded table that fit on a page, if a row has one line: up to so many characters, beyond which pandoc wraps
+its cells."""
 
 
 def show_source(*functions: Callable, fold: str | None = None) -> None:
@@ -76,11 +77,12 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
         display(Markdown(f"**{title}**\n\n{_markdown(table, digits)}"))
         return
     # A folded box of Quarto's does not break across pages in print: one that is longer than a page loses its end.
-    parts = -(-len(table) // BOX_ROWS)
+    width = max(len(line) for line in _markdown(table, digits).splitlines())
+    rows = max(1, min(BOX_ROWS, BOX_ROWS * BOX_WIDTH // width))
+    parts = -(-len(table) // rows)
     for part in range(parts):
         heading = title if parts == 1 else f"{title} ({part + 1} of {parts})"
-        body = _markdown(table.iloc[part * BOX_ROWS : (part + 1) * BOX_ROWS], digits)
-        display(Markdown(_folded(body, heading)))
+        display(Markdown(_folded(_markdown(table.iloc[part * rows : (part + 1) * rows], digits), heading)))
 
 
 def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:

@@ -56,13 +56,14 @@ def test_a_changed_run_changes_the_ledger(powered, temperature, stored):
 def test_the_ledger_stands_as_the_data_give_it(entries):
     assert (ROOT / "_ledger.md").read_text() == f"{ledger.table(entries)}\n\n{ledger.KEY}\n"
     assert "{{< include _ledger.md >}}" in (ROOT / "index.qmd").read_text()
+    assert ledger.in_a_sentence(entries) in (ROOT / "README.md").read_text()
 
 
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
     cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text())["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
     for line, key in zip(ledger.table(entries).splitlines()[2:], CLAIMS, strict=True):
-        assert line.startswith(f"| **{key}** {CLAIMS[key].says} (@sec-{key.lower()}) |")
+        assert f"| **{key}** {CLAIMS[key].says} (@sec-{key.lower()}) |" in line
         assert any(f"{{#sec-{key.lower()}}}" in source for source in sources)
     shown = [
         "".join(output.get("data", {}).get("text/markdown", "")) for cell in cells for output in cell.get("outputs", [])

@@ -59,6 +59,13 @@ def test_a_long_folded_table_is_split_and_keeps_every_row(shown, length):
     assert len({text.splitlines()[0] for text in shown}) == len(shown), "boxes that share a title"
 
 
+def test_a_wide_folded_table_has_fewer_rows_a_box_since_its_cells_wrap(shown):
+    table = pd.DataFrame({f"column {k}": ["some words"] * 30 for k in range(12)}, index=pd.Index(range(30), name="run"))
+    notebook.show_table(table, "words", fold=True)
+    assert len(shown) > 1 and sum(len(cells(text)) - 1 for text in shown) == 30
+    assert max(len(cells(text)) - 1 for text in shown) <= notebook.BOX_ROWS / 2
+
+
 def test_a_live_figure_s_specification_cannot_end_its_script(shown):
     chart = alt.Chart(pd.DataFrame({"x": ["</script>"]})).mark_point().encode(x="x:N")
     notebook.show_numbers(pd.DataFrame({"x": [1.0]}), chart, "fig-1")
@@ -69,6 +76,8 @@ def test_a_live_figure_s_specification_cannot_end_its_script(shown):
 def test_source_is_the_function_s_own(shown):
     notebook.show_source(overlap_loss)
     assert "pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)" in shown[0]
+    notebook.show_source(overlap_loss, fold="as code")
+    assert shown[0] in shown[1] and shown[1].startswith('::: {.callout-note collapse="true" title="as code"}')
 
 
 def test_provenance_names_what_trained_the_runs(replication, shown):
