@@ -80,20 +80,23 @@ class Study:
             by: columns that name a group.
 
         Raises:
-            ValueError: if a run is missing, stands twice, or has a metric that is not a number.
+            ValueError: if a column or a run is missing, or a run stands twice or has a metric that is not a number.
         """
         if isinstance(runs, Study):
             return runs
         by, metrics = list(by), ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
+        if missing := [name for name in [*by, "seed", *metrics] if name not in runs]:
+            raise ValueError(f"runs: columns {list(runs)} were given; {missing} are missing")
         if (twice := runs.duplicated([*by, "seed"])).any():
-            found = runs.loc[twice, [*by, "seed"]].iloc[0].to_dict()
+            found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
             raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
         wide = runs.pivot(index="seed", columns=by, values=list(metrics))
         if wide.isna().any(axis=None):
-            place = wide.isna().stack(by, future_stack=True).any(axis=1).idxmax()
+            seed, *group = wide.isna().stack(by, future_stack=True).any(axis=1).idxmax()
+            found = ", ".join(f"{name} {value}" for name, value in zip([*by, "seed"], [*group, seed], strict=True))
             raise ValueError(
-                f"runs: seed {place[0]} of {dict(zip(by, place[1:], strict=True))} is missing or has a metric that is "
-                "no number; allowed are groups with the same seeds and finite metrics"
+                f"runs: {found} is missing or has a metric that is no number; "
+                "allowed are groups with the same seeds and finite metrics"
             )
         values = {metric: {key: wide[metric][key].to_numpy() for key in wide[metric].columns} for metric in metrics}
         values["rmse"] = {key: np.sqrt(array) for key, array in values.pop("fit_mse").items()}

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 
 from companion import verdicts
 from companion.claims import ACTIVE, CLAIMS, FACTOR, FIT, FREE, SHARE
 from companion.losses import MASKS
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, UNDECIDED, VERDICTS, Study
+from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
 
 SIZES, HEATS = (3, 10, 100), (1e-5, 10.0)
 SEEDS, STUDIES = 200, 200
@@ -139,3 +140,83 @@ def test_where_nothing_differs_at_most_one_study_in_twenty_says_what_is_false(cl
     if claim in ("C1", "C2", "C3"):  # no order is the truth, and no test can show it
         true = {UNDECIDED}
     assert sum(count for name, count in found.items() if name not in true) <= NOT_MORE_THAN
+
+
+@pytest.fixture(scope="module")
+def small(replication) -> pd.DataFrame:
+    return replication.drop(columns=["x", "y", "w", "b", "a", "c"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda runs: runs.drop(columns="fit_mse"), "\\['fit_mse'\\] are missing"),
+        (lambda runs: runs.iloc[1:], "mask 000, size 3, seed 1000 is missing"),
+        (lambda runs: pd.concat([runs, runs.iloc[:1]]), "mask 000, size 3, seed 1000 was given more than once"),
+        (lambda runs: runs.assign(fit_mse=np.where(runs.index == 7, np.nan, runs["fit_mse"])), "no number"),
+        (lambda runs: runs[runs["mask"] != "011"], "this claim needs \\['011'\\] as well"),
+    ],
+)
+def test_runs_that_a_claim_cannot_be_judged_by_are_refused(small, spoil, message):
+    with pytest.raises(ValueError, match=message):
+        CLAIMS["C1"].rule(spoil(small))
+
+
+def test_a_trend_needs_two_sizes_and_two_temperatures(small):
+    one = small[small["size"] == 3]
+    for claim, message in (("C7", "sizes"), ("C9", "sizes"), ("C8", "temperatures")):
+        with pytest.raises(ValueError, match=f"{message} .* were given; this claim needs at least 2"):
+            CLAIMS[claim].rule(one)
+
+
+def test_the_order_of_rows_and_the_numbers_of_seeds_do_not_matter(small):
+    shuffled = small.sample(frac=1, random_state=0).assign(seed=lambda runs: 5 * runs["seed"])
+    for claim in CLAIMS.values():
+        if claim.data == "sweep":
+            one, other = claim.rule(small), claim.rule(shuffled)
+            np.testing.assert_allclose(one.p_for, other.p_for)
+            assert (one.verdict, one.by_mean) == (other.verdict, other.by_mean)
+
+
+def test_a_common_factor_of_all_errors_does_not_matter(small):
+    doubled = small.assign(reconstruction_error=2 * small["reconstruction_error"])
+    for key in ("C1", "C3", "C4", "C9", "C10"):
+        np.testing.assert_allclose(CLAIMS[key].rule(small).p_for, CLAIMS[key].rule(doubled).p_for)
+
+
+def test_one_wild_run_turns_a_mean_and_no_verdict(small):
+    """No run is dropped or clipped: a run a million times too bad counts as one seed of ten."""
+    wild = small.copy()
+    worst = wild[(wild["mask"] == "000") & (wild["size"] == 100)]["reconstruction_error"].idxmax()
+    wild.loc[worst, "reconstruction_error"] *= 1e6
+    before, after = (CLAIMS["C3"].rule(runs) for runs in (small, wild))
+    np.testing.assert_array_equal(before.supported, after.supported)
+    assert before.by_mean_supported[-1] and not after.by_mean_supported[-1]
+
+
+def test_verdicts_by_count():
+    """The four words, at the counts where one ends and the next begins."""
+    for supported, contradicted, word in (
+        (4, 0, HOLDS),
+        (3, 1, IN_PART),
+        (2, 2, IN_PART),
+        (1, 1, DOES_NOT_HOLD),
+        (1, 0, UNDECIDED),
+        (0, 0, UNDECIDED),
+    ):
+        outcomes = np.arange(4)
+        assert verdicts.by_count(outcomes < supported, outcomes >= 4 - contradicted) == word
+
+
+def test_the_rules_that_the_chapter_prints_name_their_gaps():
+    for key, number in (("C4", FACTOR), ("C5", FIT), ("C8", SHARE), ("C9", FACTOR), ("C10", FACTOR)):
+        assert f"{number:g}" in CLAIMS[key].stated
+
+
+@pytest.mark.parametrize("effect", [1.5, -1.5])
+def test_a_place_that_moves_either_way_is_no_stable_pattern(effect):
+    values = made_up(
+        np.random.default_rng(5), E=lambda mask, size, heat: effect if (mask, size) == ("100", 10) else 0.0
+    )
+    found = verdict("C9", values)
+    assert found.outcome(0) == "contradicted" and found.outcome(1) == "supported"
