@@ -13,8 +13,9 @@ from scipy.stats import bootstrap
 
 from companion import fast
 from companion.data import sample_task
+from companion.figures import originals_and_reconstructions
 from companion.metrics import match
-from companion.model import Parameters, initial_parameters, predict, prototypes
+from companion.model import Parameters, initial_parameters, prototypes
 from companion.paired import RESAMPLES, Interval
 
 
@@ -51,33 +52,29 @@ def neurons(runs: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, y, w, b, a = (torch.from_numpy(np.stack(group[name])) for name in ("x", "y", "w", "b", "a"))
-        positions = prototypes(w, b)
-        values = predict(positions, w, b, a, torch.from_numpy(group["c"].to_numpy(copy=True)))
+        x, y, positions, values = originals_and_reconstructions(group)
+        w = np.stack(group["w"].to_numpy())
         start = [initial_parameters(size, seed) for seed in group["seed"].tolist()]
         start_w, start_b = (torch.stack([getattr(one, name) for one in start]) for name in ("w", "b"))
         distance, sample = np.empty(w.shape), np.empty(w.shape, dtype=np.int64)
-        for row, (samples, targets, places, heights) in enumerate(
-            zip(*(value.numpy() for value in (x, y, positions, values)), strict=True)
-        ):
-            matching = match(samples, targets, places, heights)
+        for row, run in enumerate(zip(x, y, positions, values, strict=True)):
+            matching = match(*run)
             distance[row, matching.neuron] = matching.distance
             sample[row, matching.neuron] = np.arange(size)
-        outside = (positions < x.amin(1, keepdim=True)) | (positions > x.amax(1, keepdim=True))
         columns = {
-            "neuron": torch.arange(size).expand(len(group), -1),
-            "start_w": start_w,
-            "start": prototypes(start_w, start_b),
+            "neuron": np.tile(np.arange(size), (len(group), 1)),
+            "start_w": start_w.numpy(),
+            "start": prototypes(start_w, start_b).numpy(),
             "w": w,
             "prototype": positions,
-            "crossed": start_w.sign() != w.sign(),
-            "expelled": outside,
-            "sideways": (positions - x.gather(1, torch.from_numpy(sample))).abs(),
-            "upright": (values - y.gather(1, torch.from_numpy(sample))).abs(),
-            "distance": torch.from_numpy(distance),
+            "crossed": np.sign(start_w.numpy()) != np.sign(w),
+            "expelled": (positions < x.min(1, keepdims=True)) | (positions > x.max(1, keepdims=True)),
+            "sideways": np.abs(positions - np.take_along_axis(x, sample, 1)),
+            "upright": np.abs(values - np.take_along_axis(y, sample, 1)),
+            "distance": distance,
         }
         names = {"mask": mask, "size": size, "seed": np.repeat(group["seed"].to_numpy(), size)}
-        parts.append(pd.DataFrame({**names, **{name: value.flatten().numpy() for name, value in columns.items()}}))
+        parts.append(pd.DataFrame({**names, **{name: value.ravel() for name, value in columns.items()}}))
     return pd.concat(parts, ignore_index=True)
 
 
