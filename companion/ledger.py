@@ -84,7 +84,8 @@ def table(entries: dict[str, Entry]) -> str:
         Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
     """
     # The verdict comes first: on a narrow screen a wide table shows its left side.
-    head = ("verdict", "claim", "the paper shows", "ten seeds", "200 seeds (C8: 30)")
+    seeds, fewer = _seeds(entries)
+    head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} seeds (C8: {fewer})")
     widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
     rows = [
         (
@@ -109,11 +110,16 @@ def in_a_sentence(entries: dict[str, Entry]) -> str:
         )
         for name in ("all", "ten")
     }
-    seeds, fewer = (entries[key].all.study.seeds for key in ("C1", "C8"))
+    seeds, fewer = _seeds(entries)
     return (
         f"Of the paper's ten claims, judged by rules that were fixed first, at {seeds} seeds (C8: {fewer}): "
         f"{counts['all']}. The same rules at the paper's ten seeds: {counts['ten']}."
     )
+
+
+def _seeds(entries: dict[str, Entry]) -> tuple[int, int]:
+    """How many seeds the sweep has, and how many the temperature sweep, by which C8 is judged."""
+    return entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
 
 
 def marked(verdict: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import altair as alt
 import pandas as pd
 import pytest
 
@@ -44,6 +45,11 @@ def book() -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     REPORT.append("book: " + done.stdout.strip().splitlines()[-1])
     return ROOT / "_book"
+
+
+def rows(chart: alt.TopLevelMixin) -> list[dict]:
+    """All data rows inside a chart's specification."""
+    return [row for dataset in chart.to_dict()["datasets"].values() for row in dataset]
 
 
 def first_program(names: tuple[str, ...], what: str, packages: str) -> str:

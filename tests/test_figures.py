@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import rows
 from scipy.stats import trim_mean
 
 from companion import figures, sketches
@@ -31,11 +32,6 @@ def charts(replication, temperature, chance) -> dict[int, alt.TopLevelMixin]:
         6: figures.specialization_heatmap(replication),
         7: figures.reconstructions(replication, chance),
     }
-
-
-def rows(chart: alt.TopLevelMixin) -> list[dict]:
-    """All data rows inside a chart's specification."""
-    return [row for dataset in chart.to_dict()["datasets"].values() for row in dataset]
 
 
 def encodings(spec: object, channel: str) -> list[dict]:

@@ -1,0 +1,54 @@
+"""The pictures of the chapters on what holds: they show the numbers that they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import rows
+
+from companion import sketches
+from companion.figures import MASK_LABELS
+
+
+@pytest.mark.parametrize("ratios", [True, False])
+def test_a_forest_shows_every_case_with_its_interval_and_the_line_of_no_difference(ratios):
+    cases = pd.DataFrame(
+        {
+            "label": ["N = 3", "N = 5"],
+            "effect": [0.5, 1.5],
+            "low": [0.4, 1.2],
+            "high": [0.7, 1.9],
+            "outcome": ["supported", "contradicted"],
+        }
+    )
+    drawn = rows(sketches.forest(cases, "ratio", ratios))
+    assert [row for row in drawn if "effect" in row] == cases.to_dict("records")
+    assert {"none": 1.0 if ratios else 0.0} in drawn
+
+
+def test_panels_by_size_show_values_and_intervals():
+    frame = pd.DataFrame({"curve": [MASK_LABELS["010"], "chance"], "size": [3, 3], "value": [0.3, 0.5]})
+    frame = frame.assign(low=[0.2, np.nan], high=[0.4, np.nan])
+    drawn = {row["curve"]: row for row in rows(sketches.by_size({"E": frame})) if "value" in row}
+    assert {name: row["value"] for name, row in drawn.items()} == {MASK_LABELS["010"]: 0.3, "chance": 0.5}
+    assert (drawn[MASK_LABELS["010"]]["low"], drawn[MASK_LABELS["010"]]["high"]) == (0.2, 0.4)
+
+
+def test_stacked_bars_begin_where_the_part_before_ends():
+    parts = pd.DataFrame({"name": "C1", "part": ["no", "yes"], "share": [0.25, 0.75], "beside": "yes"})
+    drawn = {
+        row["part"]: row
+        for row in rows(sketches.stacked({"by rule": parts}, {"yes": "✓", "no": "✗"}, "share"))
+        if "share" in row and row["middle"] < 1
+    }
+    assert (drawn["yes"]["start"], drawn["yes"]["end"]) == (0, 0.75)  # in the signs' order, not the rows'
+    assert (drawn["no"]["start"], drawn["no"]["end"]) == (0.75, 1)
+
+
+def test_grids_and_curve_panels_show_their_numbers():
+    cells = pd.DataFrame({"row": ["a", "a"], "column": ["b", "c"], "value": [0.1, 0.9]})
+    assert rows(sketches.grids({"N = 5": cells}, "share", (0, 1))) == cells.to_dict("records")
+    path = pd.DataFrame({"x": [0, 1], "value": [0.5, -0.5], "curve": "000 Std"})
+    drawn = rows(sketches.curve_panels({"w": (0.01, path)}, "step"))
+    assert [row for row in drawn if "curve" in row] == path.to_dict("records")
