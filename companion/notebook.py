@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -95,11 +96,33 @@ def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, dig
         digits: significant digits of floats.
     """
     show_table(table, "The numbers of this figure", fold=True, digits=digits)
-    # "<" is escaped so that no text inside the chart can end the script element.
-    specification = json.dumps(chart.to_dict(), separators=(",", ":")).replace("<", "\\u003c")
-    display(
-        Markdown(f'```{{=html}}\n<script type="application/json" data-figure="{figure}">{specification}</script>\n```')
-    )
+    display(Markdown(_raw(_json_script(chart.to_dict(), f'data-figure="{figure}"'))))
+
+
+def show_live(data: Any, identifier: str, figure: str, script: str, module: bool = False) -> None:
+    """Hand the page what one of its own scripts makes a figure live with; the picture stays where JavaScript is off.
+
+    Args:
+        data: what the script draws, ready for JSON; it stands in the page, so that a page opened as a file works too.
+        identifier: of the element that holds the data.
+        figure: the label of the figure whose picture the script replaces, such as "fig-motion".
+        script: its name in `assets/`.
+        module: whether it is an ES module.
+    """
+    holder = _json_script(data, f'id="{identifier}" data-for="{figure}"')
+    kind = ' type="module"' if module else " defer"
+    display(Markdown(_raw(f'{holder}\n<script src="../assets/{script}"{kind}></script>')))
+
+
+def _json_script(data: Any, attributes: str) -> str:
+    """Return an element that holds data; "<" is escaped so that no text inside them can end it."""
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" {attributes}>{text}</script>'
+
+
+def _raw(html: str) -> str:
+    """Return Markdown that only the web page shows, as it is."""
+    return f"```{{=html}}\n{html}\n```"
 
 
 def _folded(body: str, title: str) -> str:

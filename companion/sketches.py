@@ -110,6 +110,41 @@ def paths(x: torch.Tensor, steps: Sequence[int], trajectories: Mapping[str, torc
     return configure(alt.concat(*panels, columns=2))
 
 
+def motion(x: torch.Tensor, moves: pd.DataFrame, columns: int = 4) -> alt.TopLevelMixin:
+    """Draw the paths of all prototypes of one run of every mask, a small panel each; the samples as ticks at the end.
+
+    Args:
+        x: training inputs of these runs, shape (samples,).
+        moves: rows of one size of `companion.motion.trajectories`: mask, step, neuron, position. Every second kept
+            step is drawn, on an axis of square roots; a path breaks off where it leaves the window.
+        columns: panels in a row.
+    """
+    last = moves["step"].max()
+    kept = sorted(moves["step"].unique())
+    drawn = moves[moves["step"].isin(kept[::-2])]
+    y = alt.Y("position:Q", title=None, scale=alt.Scale(domain=list(WINDOW), nice=False), axis=alt.Axis(tickCount=4))
+    steps = alt.Scale(type="sqrt", domain=[0, float(last) * 1.02], nice=False)
+    axis = alt.X("step:Q", title="step", scale=steps, axis=alt.Axis(values=[0, last // 20, last // 4, last]))
+    samples = pd.DataFrame({"position": x.numpy(), "step": last})
+    shade = pd.DataFrame({"low": [float(x.min())], "high": [float(x.max())]})
+    panels = []
+    for mask, path in drawn.groupby("mask"):
+        frame = path[["step", "neuron"]].assign(position=path["position"].where(path["position"].between(*WINDOW)))
+        ends = path.loc[path["step"] == last, "position"]
+        below, above = int((ends < WINDOW[0]).sum()), int((ends > WINDOW[1]).sum())
+        heading = alt.Title(MASK_LABELS[mask], subtitle=f"beyond: {below} below, {above} above")
+        ground = alt.Chart(rounded(shade)).mark_rect(color="#f0e442", opacity=0.25)
+        lines = alt.Chart(rounded(frame)).mark_line(strokeWidth=0.8, opacity=0.75, color=RECONSTRUCTION, clip=True)
+        ticks = alt.Chart(rounded(samples)).mark_tick(color=ORIGINAL, size=9, thickness=1)
+        layers = alt.layer(
+            ground.encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+            lines.encode(x=axis, y=y, detail="neuron:N"),
+            ticks.encode(x=axis, y=y),
+        )
+        panels.append(layers.properties(width=NARROW_PANEL - 45, height=150, title=heading))
+    return configure(alt.concat(*panels, columns=columns))
+
+
 def curves(
     frame: pd.DataFrame, x_title: str, y_title: str, y_type: str = "linear", x_type: str = "linear"
 ) -> alt.TopLevelMixin:
