@@ -116,12 +116,13 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, columns: int = 4) -> alt.TopLev
     Args:
         x: training inputs of these runs, shape (samples,).
         moves: rows of one size of `companion.motion.trajectories`: mask, step, neuron, position. Every second kept
-            step is drawn, on an axis of square roots; a path breaks off where it leaves the window.
+            step is drawn, on an axis of square roots; a path breaks off where it leaves the window. A panel says
+            how many lie outside the samples' range before and after training, and beyond the window after it.
         columns: panels in a row.
     """
     last = moves["step"].max()
     kept = sorted(moves["step"].unique())
-    drawn = moves[moves["step"].isin(kept[::-2])]
+    drawn = moves[moves["step"].isin({0, *kept[::-2]})]
     y = alt.Y("position:Q", title=None, scale=alt.Scale(domain=list(WINDOW), nice=False), axis=alt.Axis(tickCount=4))
     steps = alt.Scale(type="sqrt", domain=[0, float(last) * 1.02], nice=False)
     axis = alt.X("step:Q", title="step", scale=steps, axis=alt.Axis(values=[0, last // 20, last // 4, last]))
@@ -130,12 +131,14 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, columns: int = 4) -> alt.TopLev
     panels = []
     for mask, path in drawn.groupby("mask"):
         frame = path[["step", "neuron"]].assign(position=path["position"].where(path["position"].between(*WINDOW)))
-        ends = path.loc[path["step"] == last, "position"]
-        below, above = int((ends < WINDOW[0]).sum()), int((ends > WINDOW[1]).sum())
-        heading = alt.Title(MASK_LABELS[mask], subtitle=f"beyond: {below} below, {above} above")
+        start, end = (path.loc[path["step"] == step, "position"] for step in (0, last))
+        out = [int((~at.between(float(x.min()), float(x.max()))).sum()) for at in (start, end)]
+        below, above = int((end < WINDOW[0]).sum()), int((end > WINDOW[1]).sum())
+        counts = [f"outside: {out[0]}, then {out[1]} of {len(x)}", f"beyond: {below} below, {above} above"]
+        heading = alt.Title(MASK_LABELS[mask], subtitle=counts)
         ground = alt.Chart(rounded(shade)).mark_rect(color="#f0e442", opacity=0.25)
         lines = alt.Chart(rounded(frame)).mark_line(strokeWidth=0.8, opacity=0.75, color=RECONSTRUCTION, clip=True)
-        ticks = alt.Chart(rounded(samples)).mark_tick(color=ORIGINAL, size=9, thickness=1)
+        ticks = alt.Chart(rounded(samples)).mark_tick(orient="horizontal", color=ORIGINAL, size=9, thickness=1)
         layers = alt.layer(
             ground.encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
             lines.encode(x=axis, y=y, detail="neuron:N"),
