@@ -43,7 +43,7 @@
   const note = element("p", { class: "live-note" });
   const panels = element("div", { class: "motion-panels" });
   const live = element(
-    "div", { class: "live-panel motion", role: "group", "aria-label": picture.getAttribute("alt") ?? "Prototypes in motion" },
+    "div", { class: "live-panel motion", role: "group", "aria-label": "Prototypes of the eight masks through training" },
     element("div", { class: "live-controls" }, choice, play, slider, said), note, panels,
   );
 

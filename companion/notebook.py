@@ -52,11 +52,12 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
         command: papermill's command line.
     """
     seeds = sorted(runs["seed"].unique())
+    of_seeds = f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     temperatures = [f"{value:g}" for value in sorted(runs["temperature"].unique())]
     versions = runs.attrs["versions"]
     display(
         Markdown(
-            f"*{len(runs)} runs; seeds {seeds[0]}–{seeds[-1]}; λ = {runs['strength'].iloc[0]:g}; "
+            f"*{len(runs)} runs; {of_seeds}; λ = {runs['strength'].iloc[0]:g}; "
             f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
             f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
             f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
