@@ -30,7 +30,7 @@
   // --- the controls ---
   const sizes = Object.keys(data.sizes).sort((a, b) => a - b);
   let size = sizes.includes("20") ? "20" : sizes[0], timer = null;
-  const choice = element("fieldset", {}, element("legend", {}, "Training points and neurons N"));
+  const choice = element("fieldset", {}, element("legend", {}, "Points and neurons N"));
   for (const value of sizes) {
     const radio = element("input", { type: "radio", name: "motion-size", value });
     radio.checked = value === size;
@@ -50,11 +50,11 @@
   // --- the panels of one size; show() sets their marks to the slider's step ---
   let show;
   const build = () => {
-    const { samples, masks } = data.sizes[size];
+    const { samples, runs } = data.sizes[size];
     const [low, high] = [Math.min(...samples), Math.max(...samples)];
     panels.replaceChildren();
     const radius = Math.min(5, Math.max(1.8, 16 / Math.sqrt(size)));
-    const drawn = Object.entries(masks).map(([mask, run]) => {
+    const drawn = runs.map((run) => {
       const label = `Prototypes of mask ${run.label} on the input axis, with the ${size} samples`;
       const svg = shape(null, "svg", { role: "img", "aria-label": label });
       shape(svg, "rect", { class: "range", x: percent(low), width: percent(high - low), y: 0, height: "100%" });
@@ -74,7 +74,7 @@
       const count = element("p", { class: "motion-count" });
       const [left, right] = ["left", "right"].map((side) => element("span", { class: `motion-${side}` }));
       panels.append(element(
-        "div", { class: "motion-panel", "data-mask": mask }, element("p", { class: "motion-title" }, run.label), count, svg,
+        "div", { class: "motion-panel", "data-mask": run.mask }, element("p", { class: "motion-title" }, run.label), count, svg,
         axis, element("p", { class: "motion-edges" }, left, right),
       ));
       return { run, marks, count, left, right };

@@ -142,20 +142,18 @@ def page_data(moves: pd.DataFrame) -> dict[str, Any]:
         moves: what `trajectories` returned.
 
     Returns:
-        window; steps (the kept ones); sizes: for each N the samples and, for each mask, its label, the prototypes
-        outside at each kept step, and where they are drawn (`window_units`), shape (kept steps, neurons).
+        window; steps (the kept ones); sizes: for each N the samples and runs, each with its mask, label,
+        the number of prototypes outside at each kept step, and where they are drawn (`window_units`), shape
+        (kept steps, neurons).
     """
     counts = outside(moves).set_index(["size", "mask"])["outside"]
     sizes: dict[str, Any] = {}
     for (size, mask), path in moves.groupby(["size", "mask"], sort=False):
         x, _ = sample_task(size, moves.attrs["seed"])
         drawn = window_units(path["position"].to_numpy()).reshape(-1, size)
-        of_size = sizes.setdefault(str(size), {"samples": window_units(x.numpy()).tolist(), "masks": {}})
-        of_size["masks"][mask] = {
-            "label": MASK_LABELS[mask],
-            "outside": counts[size, mask].tolist(),
-            "drawn": drawn.tolist(),
-        }
+        of_size = sizes.setdefault(str(size), {"samples": window_units(x.numpy()).tolist(), "runs": []})
+        found = {"mask": mask, "label": MASK_LABELS[mask], "outside": counts[size, mask].tolist()}
+        of_size["runs"].append(found | {"drawn": drawn.tolist()})
     return {"window": list(WINDOW), "steps": sorted(moves["step"].unique().tolist()), "sizes": sizes}
 
 
