@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -99,6 +100,24 @@ def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, dig
     specification = json.dumps(chart.to_dict(), separators=(",", ":")).replace("<", "\\u003c")
     display(
         Markdown(f'```{{=html}}\n<script type="application/json" data-figure="{figure}">{specification}</script>\n```')
+    )
+
+
+def show_live(name: str, data: dict[str, Any], script: str) -> None:
+    """Hand the web page data and the script that draws them; a PDF and a page without JavaScript show nothing of it.
+
+    Args:
+        name: the id by which the script finds its data.
+        data: what JSON can hold.
+        script: a module's path from the page's folder, such as "../assets/force-field.js".
+    """
+    # "<" is escaped so that no text inside the data can end the script element.
+    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    display(
+        Markdown(
+            f'```{{=html}}\n<script type="application/json" id="{name}">{text}</script>\n'
+            f'<script type="module" src="{script}"></script>\n```'
+        )
     )
 
 
