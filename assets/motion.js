@@ -1,11 +1,11 @@
-// Sets the picture of the prototypes' paths in motion. <script type="application/json" id="motion-data" data-for="...">
-// names the figure and holds what companion.motion.page_data returns; the picture stays where JavaScript is off.
+// Sets the picture in #fig-motion in motion. <script type="application/json" id="motion"> holds what
+// companion.motion.page_data returns; the picture stays where JavaScript is off.
 (() => {
-  const script = document.getElementById("motion-data");
+  const script = document.getElementById("motion");
   if (!script) return;
   const data = JSON.parse(script.textContent);
-  const picture = document.getElementById(script.dataset.for)?.querySelector("img, svg");
-  if (!picture) throw new Error(`no picture in #${script.dataset.for}`);
+  const picture = document.getElementById("fig-motion")?.querySelector("img, svg");
+  if (!picture) throw new Error("no picture in #fig-motion");
   const UNITS = 1000, BEYOND = UNITS + 1, TRAIL = 6; // thousandths of the window, the sign for right of it, frames
   const last = data.steps.length - 1;
   const calm = matchMedia("(prefers-reduced-motion: reduce)");

@@ -97,33 +97,31 @@ def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, dig
         digits: significant digits of floats.
     """
     show_table(table, "The numbers of this figure", fold=True, digits=digits)
-    display(Markdown(_raw(_json_script(chart.to_dict(), f'data-figure="{figure}"'))))
+    display(Markdown(_html(_json_script(chart.to_dict(), f'data-figure="{figure}"'))))
 
 
-def show_live(data: Any, identifier: str, figure: str, script: str, module: bool = False) -> None:
-    """Hand the page what one of its own scripts makes a figure live with; the picture stays where JavaScript is off.
+def show_live(name: str, data: dict[str, Any], script: str, module: bool = True) -> None:
+    """Hand the web page data and the script that draws them; a PDF and a page without JavaScript show nothing of it.
 
     Args:
-        data: what the script draws, ready for JSON; it stands in the page, so that a page opened as a file works too.
-        identifier: of the element that holds the data.
-        figure: the label of the figure whose picture the script replaces, such as "fig-motion".
-        script: its name in `assets/`.
-        module: whether it is an ES module.
+        name: the id by which the script finds its data.
+        data: what JSON can hold.
+        script: its path from the page's folder, such as "../assets/force-field.js".
+        module: whether it is an ES module; browsers load none into a page that was opened as a file.
     """
-    holder = _json_script(data, f'id="{identifier}" data-for="{figure}"')
-    kind = ' type="module"' if module else " defer"
-    display(Markdown(_raw(f'{holder}\n<script src="../assets/{script}"{kind}></script>')))
+    holder, kind = _json_script(data, f'id="{name}"'), 'type="module"' if module else "defer"
+    display(Markdown(_html(f'{holder}\n<script {kind} src="{script}"></script>')))
 
 
-def _json_script(data: Any, attributes: str) -> str:
+def _json_script(data: dict[str, Any], attribute: str) -> str:
     """Return an element that holds data; "<" is escaped so that no text inside them can end it."""
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" {attributes}>{text}</script>'
+    return f'<script type="application/json" {attribute}>{text}</script>'
 
 
-def _raw(html: str) -> str:
-    """Return Markdown that only the web page shows, as it is."""
-    return f"```{{=html}}\n{html}\n```"
+def _html(element: str) -> str:
+    """Return Markdown of an element that only the web page has."""
+    return f"```{{=html}}\n{element}\n```"
 
 
 def _folded(body: str, title: str) -> str:

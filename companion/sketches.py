@@ -236,6 +236,61 @@ def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_titl
     return configure(alt.concat(*panels, columns=2))
 
 
+def force_fields(
+    positions: torch.Tensor,
+    fields: Mapping[str, Mapping[str, torch.Tensor]],
+    samples: torch.Tensor,
+    others: torch.Tensor,
+) -> alt.TopLevelMixin:
+    """Draw the forces on one neuron against its position, a panel a setting.
+
+    Args:
+        positions: where the neuron is put, shape (positions,).
+        fields: panel titles, each with the forces by name, shape (positions,), as `companion.forces.force_field` has
+            them. Their axis is linear up to 0.01 on both sides of zero and logarithmic beyond.
+        samples: training inputs, drawn as ticks on the line of no force.
+        others: the other neurons' prototypes, drawn as diamonds there.
+    """
+    names = list(next(iter(fields.values())))
+    cues = {
+        "color": alt.Color(
+            "force:N", title=None, scale=alt.Scale(domain=names, range=list(CURVE_COLORS[1 : len(names)]) + ["#000000"])
+        ),
+        "strokeDash": alt.StrokeDash(
+            "force:N",
+            title=None,
+            scale=alt.Scale(domain=names, range=[list(dash) for dash in DASHES[1 : len(names)]] + [[1, 0]]),
+        ),
+    }
+    highest = max(float(values.abs().max()) for forces in fields.values() for values in forces.values())
+    marks = [sign * 10.0**power for power in range(-2, 9) for sign in (-1, 1) if 10.0**power <= highest]
+    panels = []
+    for title, forces in fields.items():
+        frame = pd.concat(
+            pd.DataFrame({"x": positions.numpy(), "value": values.numpy(), "force": name})
+            for name, values in forces.items()
+        )
+        ends = [float(positions.min()), float(positions.max())]
+        x = alt.X("x:Q", title="position of the prototype", scale=alt.Scale(domain=ends, nice=False))
+        y = alt.Y(
+            "value:Q",
+            title="force",
+            scale=alt.Scale(type="symlog", constant=0.01, domain=[-highest, highest]),
+            axis=alt.Axis(format="~r", values=[0.0, *marks]),
+        )
+        zero = pd.DataFrame({"value": 0.0, "x": samples.numpy()})
+        layers = alt.layer(
+            alt.Chart(zero.head(1)).mark_rule(color=CHANCE).encode(y=y),
+            alt.Chart(rounded(zero)).mark_tick(color=ORIGINAL, thickness=2, size=22).encode(x=x, y=y),
+            alt.Chart(rounded(zero.head(len(others)).assign(x=others.numpy())))
+            .mark_point(filled=True, shape="diamond", size=70, color=RECONSTRUCTION, opacity=1)
+            .encode(x=x, y=y),
+            alt.Chart(rounded(frame)).mark_line(strokeWidth=1.6).encode(x=x, y=y, **cues),
+        )
+        panels.append(layers.properties(width=NARROW_PANEL + 80, height=230, title=title))
+    return configure(alt.concat(*panels, columns=2))
+
+
 def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
     """Draw numbers with their intervals against N, a panel each; masks in their colours, whatever else in grey.
 

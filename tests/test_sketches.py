@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import rows
 
 from companion import sketches
@@ -52,3 +53,16 @@ def test_grids_and_curve_panels_show_their_numbers():
     path = pd.DataFrame({"x": [0, 1], "value": [0.5, -0.5], "curve": "000 Std"})
     drawn = rows(sketches.curve_panels({"w": (0.01, path)}, "step"))
     assert [row for row in drawn if "curve" in row] == path.to_dict("records")
+
+
+def test_force_fields_show_every_force_the_samples_and_the_other_prototypes():
+    at, samples = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.25, 0.75])
+    field = {"overlap": torch.tensor([-1.0, 0.0, 1.0]), "sum": torch.tensor([-2.0, 0.5, 2.0])}
+    drawn = rows(sketches.force_fields(at, {"hot": field}, samples, samples[:1]))
+    found = {name: [row["value"] for row in drawn if row.get("force") == name] for name in field}
+    assert found == {name: values.tolist() for name, values in field.items()}
+    assert sorted(row["x"] for row in drawn if "force" not in row and "x" in row and "value" in row) >= [
+        0.25,
+        0.25,
+        0.75,
+    ]
