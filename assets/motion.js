@@ -107,7 +107,7 @@
           trail.setAttribute("x2", percent(end));
         });
         const outside = run.outside[frame];
-        count.textContent = `${outside} of ${size} outside (${(outside / size).toFixed(2)})`;
+        count.textContent = `${outside}/${size} outside (${(outside / size).toFixed(2)})`;
         edge(left, "◀", now.filter((at) => at < 0).length, "left");
         edge(right, "▶", now.filter((at) => at >= BEYOND).length, "right");
       }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import altair as alt
@@ -14,6 +18,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+REPLICATION = "chapters/08-replication.html"
 REPORT: list[str] = []
 """Lines that `make test` ends with."""
 
@@ -74,6 +79,53 @@ def browser_binary() -> str:
 @pytest.fixture(scope="session")
 def driver_binary() -> str:
     return first_program(("chromedriver",), "browser's driver", "Debian's `apt-get install chromium-driver`")
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address(book: Path) -> Iterator[str]:
+    """The site under a path, as GitHub Pages serves a project."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=book.parent))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/{book.name}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser(browser_binary: str, driver_binary: str) -> Iterator:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser_binary
+    # Every name but this machine's fails to resolve: the network is off.
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    for name in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1280,1000"):
+        options.add_argument(f"--{name}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, Service(driver_binary))
+    yield driver
+    driver.quit()
+
+
+def wait(browser, script: str) -> object:
+    """Return what a script returns as soon as that is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(f"return {script}"))
+
+
+def open_page(browser, address: str, page: str, width: int = 1280) -> None:
+    """Open a page at a width; where there are live figures, wait until all seven are drawn."""
+    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    browser.get(address + page)
+    if page == REPLICATION:
+        wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

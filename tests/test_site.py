@@ -2,68 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
-import threading
-from collections.abc import Iterator
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
-from conftest import CHAPTERS
+from conftest import CHAPTERS, REPLICATION, open_page, wait
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
-REPLICATION = "chapters/08-replication.html"
-
-
-class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(book: Path) -> Iterator[str]:
-    """The site under a path, as GitHub Pages serves a project."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=book.parent))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/{book.name}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser(browser_binary: str, driver_binary: str) -> Iterator:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser_binary
-    # Every name but this machine's fails to resolve: the network is off.
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
-    for name in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "window-size=1280,1000"):
-        options.add_argument(f"--{name}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(driver_binary))
-    yield driver
-    driver.quit()
-
-
-def wait(browser, script: str) -> object:
-    """Return what a script returns as soon as that is true."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(f"return {script}"))
-
-
-def open_page(browser, address: str, page: str, width: int = 1280) -> None:
-    """Open a page at a width; where there are live figures, wait until all seven are drawn."""
-    device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
-    browser.get(address + page)
-    if page == REPLICATION:
-        wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
 
 
 def requests(browser) -> list[str]:
