@@ -98,13 +98,13 @@ def outside(moves: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a mask, size and kept step, in that order: mask, size, step, outside (a count).
     """
-    rows = []
+    frames = []
     for (size, mask), path in moves.groupby(["size", "mask"], sort=False):
+        at = path.pivot(index="step", columns="neuron", values="position")
         x, _ = sample_task(size, moves.attrs["seed"])
-        for step, now in path.groupby("step"):
-            count = round(size * expelled_fraction(x, now["position"]))
-            rows.append({"mask": mask, "size": size, "step": step, "outside": count})
-    return pd.DataFrame(rows)
+        counts = np.rint(size * expelled_fraction(x.expand(len(at), -1), at)).astype(int)
+        frames.append(pd.DataFrame({"mask": mask, "size": size, "step": at.index, "outside": counts}))
+    return pd.concat(frames, ignore_index=True)
 
 
 def expulsions(counts: pd.DataFrame) -> pd.DataFrame:
