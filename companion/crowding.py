@@ -218,13 +218,13 @@ def differences(sizes: ArrayLike, temperatures: ArrayLike, exponent: float) -> n
     places = heat + exponent * np.log10(sizes)[:, None]
     rows = []
     for a, b in np.argwhere(~np.eye(len(sizes), dtype=bool)):
-        for point, u in enumerate(places[a]):
-            if places[b, 0] - 1e-9 <= u <= places[b, -1] + 1e-9:  # ends that differ by rounding count as equal
-                row = np.zeros((len(sizes), len(heat)))
-                row[b] -= [np.interp(u, places[b], unit) for unit in np.eye(len(heat))]
-                row[a, point] += 1
-                rows.append(row.ravel())
-    return np.array(rows).reshape(-1, len(sizes) * len(heat))
+        # Ends that differ by rounding count as equal.
+        shared = (places[a] >= places[b, 0] - 1e-9) & (places[a] <= places[b, -1] + 1e-9)
+        row = np.zeros((shared.sum(), *places.shape))
+        row[:, a] += np.eye(len(heat))[shared]
+        row[:, b] -= np.stack([np.interp(places[a, shared], places[b], unit) for unit in np.eye(len(heat))], axis=-1)
+        rows.append(row.reshape(len(row), places.size))
+    return np.concatenate(rows)
 
 
 def residual(y: ArrayLike, sizes: ArrayLike, temperatures: ArrayLike, exponent: float) -> np.ndarray:
@@ -325,3 +325,137 @@ def interval(value: ArrayLike, resamples: np.ndarray) -> Interval:
     """Return a number with its 95 % percentile interval over resamples, shape (RESAMPLES,)."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))
+
+
+def at_crowding(y: ArrayLike, sizes: ArrayLike, temperatures: ArrayLike, crowding: float) -> np.ndarray:
+    """Return each curve's y at one u = τN², interpolated linearly in log10 u.
+
+    Book: chapter "Crowding", section "Where it fails".
+
+    Args:
+        y: shape (S, T).
+        sizes: N, shape (S,).
+        temperatures: τ, ascending, shape (T,).
+        crowding: u.
+
+    Returns:
+        Shape (S,): NaN for a curve that does not reach u.
+    """
+    places = np.log10(temperatures) + 2 * np.log10(np.asarray(sizes, float))[:, None]
+    at = np.log10(crowding)
+    return np.array(
+        [
+            np.interp(at, place, row) if place[0] - 1e-9 <= at <= place[-1] + 1e-9 else np.nan
+            for place, row in zip(places, np.asarray(y, float), strict=True)
+        ]
+    )
+
+
+def collapse(runs: pd.DataFrame) -> dict[str, Any]:
+    """Return the collapse of all sizes on u = τN²: its points, and how good it is.
+
+    Book: chapter "Crowding", section "How good is the collapse?".
+
+    Args:
+        runs: masks 000 and 001 at several sizes and temperatures, with their versions in `attrs`.
+
+    Returns:
+        data, seeds, resamples, versions; points, one a size and temperature: size, temperature, crowding (τN²), ratio
+        (median E of 001 over Std's) with low and high, expelled (mean fraction of 001) and expelled_std; quality:
+        spread (standard deviation of all y), residual_0, residual_1 and residual_2 (R at those exponents), noise (R at
+        2 of the resamples' y minus y: what the seeds alone make), best_exponent and growth_exponent. Numbers of
+        quality have value, low and high; spread and residuals are in decades. Intervals hold 95 %.
+    """
+    errors = grid(runs)
+    expelled = grid(runs, "expelled_fraction").values.mean(-1)
+    axes = errors.sizes, errors.temperatures
+    y, again = log_ratio(errors.values), resampled(errors.values)
+    low, high = np.percentile(again, [2.5, 97.5], axis=0)
+    points = [
+        {
+            "size": int(size),
+            "temperature": float(heat),
+            "crowding": _rounded(heat * size**2),
+            "ratio": _rounded(10 ** y[i, k]),
+            "low": _rounded(10 ** low[i, k]),
+            "high": _rounded(10 ** high[i, k]),
+            "expelled": _rounded(expelled[1, i, k]),
+            "expelled_std": _rounded(expelled[0, i, k]),
+        }
+        for i, size in enumerate(errors.sizes)
+        for k, heat in enumerate(errors.temperatures)
+    ]
+    noise = residual(again - y, *axes, 2.0)
+    quality = {
+        "spread": interval(y.std(), again.std((-2, -1))),
+        **{f"residual_{p}": interval(residual(y, *axes, p), residual(again, *axes, p)) for p in (0, 1, 2)},
+        "noise": interval(np.median(noise), noise),
+        "best_exponent": interval(best_exponent(y, *axes), best_exponent(again, *axes)),
+        "growth_exponent": interval(growth_exponent(y, *axes), growth_exponent(again, *axes)),
+    }
+    return {
+        "data": "temperature.parquet",
+        "seeds": sorted(runs["seed"].unique().tolist()),
+        "resamples": RESAMPLES,
+        "versions": runs.attrs["versions"],
+        "quality": {name: {end: _rounded(v) for end, v in found._asdict().items()} for name, found in quality.items()},
+        "points": points,
+    }
+
+
+def _rounded(number: float) -> float:
+    """A number as JSON holds it: six significant digits, the same on any processor."""
+    return float(f"{number:.6g}")
+
+
+COLUMNS = ("mask", "size", "seed", "temperature", "reconstruction_error", "expelled_fraction")
+"""What `collapse` reads of the stored runs."""
+
+
+def by_strength(strong: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return onset and growth of crowding at every strength, Std taken from the temperature sweep.
+
+    Book: chapter "Crowding", section "What the strength changes".
+
+    Args:
+        strong: mask 001 at several strengths.
+        runs: masks 000 and 001 at λ = 1, with all sizes, seeds and temperatures of `strong` among its own.
+
+    Returns:
+        One row a strength and size: strength, size, onset and growth, each with its 95 % interval, and ratios (the
+        median E over Std's by temperature, a Series).
+    """
+    shared = runs[runs["size"].isin(strong["size"]) & runs["seed"].isin(strong["seed"])]
+    heats = strong["temperature"].unique()
+    shared = shared[np.isclose(shared["temperature"].to_numpy()[:, None], heats, rtol=1e-9).any(-1)]
+    std = shared[shared["mask"] == "000"]
+    rows = []
+    for strength, separated in pd.concat([shared[shared["mask"] == "001"], strong]).groupby("strength"):
+        errors = grid(pd.concat([std, separated]))
+        y, again = log_ratio(errors.values), resampled(errors.values)
+        onsets = onset(y, *errors[:2]), onset(again, *errors[:2])
+        for i, size in enumerate(errors.sizes):
+            one = slice(i, i + 1)
+            rows.append(
+                {
+                    "strength": strength,
+                    "size": size,
+                    "onset": interval(onsets[0][i], onsets[1][:, i]),
+                    "growth": interval(
+                        growth_exponent(y[one], errors.sizes[one], errors.temperatures),
+                        growth_exponent(again[:, one], errors.sizes[one], errors.temperatures),
+                    ),
+                    "ratios": pd.Series(10 ** y[i], index=errors.temperatures),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def write_collapse() -> None:
+    """Write what the stored temperature sweep shows of the collapse into `data/collapse.json`."""
+    found = collapse(pd.read_parquet(ROOT / "data" / "temperature.parquet", columns=list(COLUMNS)))
+    (ROOT / "data" / "collapse.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write_collapse()
