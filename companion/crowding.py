@@ -143,6 +143,23 @@ def reach(resistance: ArrayLike, size: int, temperature: float, strength: float 
         return np.sqrt(temperature * squared)
 
 
+def winning_strength(size: int, temperature: float, fit: ArrayLike, weights: ArrayLike) -> np.ndarray:
+    """Return the λ above which separation's peak is beyond any force of the fit, N (N - 1) √τ |w_j a_j| √L_fit.
+
+    Book: chapter "Crowding", equation (winning).
+
+    Args:
+        size: N, at least 2.
+        temperature: τ > 0, in units of squared input.
+        fit: L_fit, shape (...).
+        weights: the product w_j a_j of a neuron, shape (...).
+
+    Returns:
+        Strengths, shape (...).
+    """
+    return size * (size - 1) * np.sqrt(temperature) * np.abs(weights) * np.sqrt(fit)
+
+
 # --- one curve for all sizes: definitions (committed before they were computed) ---
 
 EXPONENTS = np.linspace(0, 4, 401)
@@ -281,7 +298,7 @@ def growth_exponent(y: ArrayLike, sizes: ArrayLike, temperatures: ArrayLike) -> 
 def onset(y: ArrayLike, sizes: ArrayLike, temperatures: ArrayLike) -> np.ndarray:
     """Return the least τN² at which each curve reaches `ONSET` times Std, interpolated linearly in log10 τN².
 
-    Book: chapter "Crowding", section "What the strength changes".
+    Book: chapter "Crowding", section "Where it fails".
 
     Args:
         y: shape (..., S, T).
