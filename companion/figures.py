@@ -245,7 +245,7 @@ def prototype_positions(
 def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
     """Figure 4 (inferred): E of separation alone against τ, one line a size; Std and chance as level lines.
 
-    A tick on each line stands at τ = 1/N², where crowding sets in by chapter "Crowding".
+    A ring on each line stands at τ = 1/N², where crowding sets in by chapter "Crowding".
     """
     by = ("mask", "size", "temperature")
     data = summary(runs, "reconstruction_error", by)
@@ -290,7 +290,7 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
             level_lines,
             base.mark_rule().encode(y="low:Q", y2="high:Q"),
             base.mark_line().encode(y=y),
-            onsets.mark_tick(orient="vertical", size=26, thickness=2.5).encode(
+            onsets.mark_point(shape="circle", size=230, strokeWidth=2.2).encode(
                 tooltip=["size:N", _number("temperature", "onset τ = 1/N²")]
             ),
             base.mark_point(filled=True, size=45, opacity=1).encode(

@@ -264,8 +264,11 @@ def against(panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str]
     for title, (x_title, frame) in panels.items():
         bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
         x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6))
-        kind = "log" if title in log else "linear"
-        y = alt.Y("value:Q", title=None, scale=alt.Scale(type=kind), axis=alt.Axis(format="~g", tickCount=6))
+        scale = alt.Scale()
+        if title in log:
+            ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.8, bars["high"].max() * 1.25)]
+            scale = alt.Scale(type="log", domain=ends, nice=False)
+        y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g", tickCount=6))
         base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
         layers = alt.layer(
             base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),

@@ -163,7 +163,7 @@ def test_temperature_figure_shows_separation_against_std(charts, temperature):
 def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, temperature):
     panels = charts[4].to_dict()["concat"]
     for panel, statistic in zip(panels, ("mean", "median"), strict=True):
-        layers = [layer for layer in panel["layer"] if layer["mark"].get("type") == "tick"]
+        layers = [layer for layer in panel["layer"] if layer["mark"].get("shape") == "circle"]
         assert len(layers) == 1
         marks = charts[4].to_dict()["datasets"][layers[0]["data"]["name"]]
         assert {row["size"]: row["temperature"] for row in marks} == pytest.approx(
