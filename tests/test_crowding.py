@@ -139,7 +139,7 @@ def test_proposition_even_spacing_fails_for_a_false_variant(variant):
 
 
 def arrangements() -> list[tuple[np.ndarray, float, float]]:
-    """Prototypes in an interval, its length, and a temperature: random, minimised, clustered, and two at √τ."""
+    """Prototypes in an interval, its length, and a temperature: random, minimised, clustered, and few apart."""
     rng, found = RNG(2), []
     for _ in range(200):
         size, temperature = int(rng.integers(2, 40)), 10 ** rng.uniform(-4, 1)
@@ -161,6 +161,8 @@ def arrangements() -> list[tuple[np.ndarray, float, float]]:
             found.append((best.x, 1.0, temperature))
     for share in (0.9999, 1.5, 1.9999):
         found.append((np.array([0.0, share]), share, 1.0))
+    found.append((np.array([0.0, 5.0]), 5.0, 9.0))  # τ is above √τ here
+    found.append((20.0 * np.arange(20), 380.0, 100.0))
     return found
 
 
@@ -169,7 +171,9 @@ def check_room(least_repulsion: Callable, room_needed: Callable) -> None:
         size, loss = len(places), float(separation_loss(torch.tensor(places), temperature))
         assert loss >= least_repulsion(size, room, temperature) - 1e-12
         assert room > room_needed(size, loss, temperature)
-        # The second bound is the first, solved for the room: it asks for no more than one cell less.
+    for places, room, temperature in arrangements():
+        # The second bound is the first, solved for the room: it asks for one cell less.
+        size = len(places)
         cells = np.ceil(room / np.sqrt(temperature))
         allowed = room_needed(size, least_repulsion(size, room, temperature), temperature)
         if size > cells:
