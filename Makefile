@@ -22,6 +22,7 @@ test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
+	$(BIN)/python -m companion.crowding
 	@for chapter in $(notdir $(CHAPTERS)); do \
 		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
 	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
@@ -32,6 +33,7 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb powered.out.ipynb -f data/powered.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb temperature.out.ipynb -f data/temperature.yaml
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb strength.out.ipynb -f data/strength.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb plain.out.ipynb -p engine torch -p workers 2 -p out plain.parquet
 	$(BIN)/python -m companion.motion
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"

@@ -243,7 +243,10 @@ def prototype_positions(
 
 
 def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
-    """Figure 4 (inferred): E of separation alone against τ, one line a size; Std and chance as level lines."""
+    """Figure 4 (inferred): E of separation alone against τ, one line a size; Std and chance as level lines.
+
+    A ring on each line stands at τ = 1/N², where crowding sets in by chapter "Crowding".
+    """
     by = ("mask", "size", "temperature")
     data = summary(runs, "reconstruction_error", by)
     sizes = sorted(runs["size"].unique())
@@ -282,10 +285,14 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
                 ),
             )
         )
+        onsets = alt.Chart(_at_onset(lines, statistic)).encode(x=x, y=y, color=color, opacity=opacity)
         layers = alt.layer(
             level_lines,
             base.mark_rule().encode(y="low:Q", y2="high:Q"),
             base.mark_line().encode(y=y),
+            onsets.mark_point(shape="circle", size=230, strokeWidth=2.2).encode(
+                tooltip=["size:N", _number("temperature", "onset τ = 1/N²")]
+            ),
             base.mark_point(filled=True, size=45, opacity=1).encode(
                 y=y,
                 shape=alt.Shape(
@@ -296,6 +303,16 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
         )
         panels.append(layers.add_params(pick).properties(width=PANEL, height=260, title=name))
     return configure(alt.concat(*panels, columns=2))
+
+
+def _at_onset(lines: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Where each size's line stands at τ = 1/N², interpolated on both logarithmic axes; sizes whose line has it."""
+    rows = []
+    for size, line in lines.sort_values("temperature").groupby("size"):
+        if line["temperature"].min() <= (onset := size**-2.0) <= line["temperature"].max():
+            value = np.exp(np.interp(np.log(onset), np.log(line["temperature"]), np.log(line[statistic])))
+            rows.append({"size": size, "temperature": onset, statistic: float(value)})
+    return rounded(pd.DataFrame(rows, columns=["size", "temperature", statistic]))
 
 
 def reconstructions(

@@ -54,10 +54,11 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     seeds = sorted(runs["seed"].unique())
     of_seeds = f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     temperatures = [f"{value:g}" for value in sorted(runs["temperature"].unique())]
+    strengths = [f"{value:g}" for value in sorted(runs["strength"].unique())]
     versions = runs.attrs["versions"]
     display(
         Markdown(
-            f"*{len(runs)} runs; {of_seeds}; λ = {runs['strength'].iloc[0]:g}; "
+            f"*{len(runs)} runs; {of_seeds}; λ = {', '.join(strengths)}; "
             f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
             f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
             f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "

@@ -338,6 +338,40 @@ def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     return configure(alt.concat(*charts, columns=2))
 
 
+def against(panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str] = ()) -> alt.TopLevelMixin:
+    """Draw numbers with their intervals against one on a logarithmic axis, a panel each.
+
+    Args:
+        panels: by title, the title of the horizontal axis and a frame of the columns x, value, low and high (NaN: no
+            bar) and curve (its name), in the order drawn.
+        log: titles of panels whose values stand on a logarithmic axis too.
+    """
+    names = list(dict.fromkeys(name for _, frame in panels.values() for name in frame["curve"]))
+    cues = {"color": list(CURVE_COLORS), "shape": list(SHAPES), "strokeDash": [list(dash) for dash in DASHES]}
+    channels = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
+    encode = {
+        name: channels[name]("curve:N", title=None, scale=alt.Scale(domain=names, range=cue[: len(names)]))
+        for name, cue in cues.items()
+    }
+    charts = []
+    for title, (x_title, frame) in panels.items():
+        bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
+        x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6))
+        scale = alt.Scale()
+        if title in log:
+            ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.8, bars["high"].max() * 1.25)]
+            scale = alt.Scale(type="log", domain=ends, nice=False)
+        y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g", tickCount=6))
+        base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
+        layers = alt.layer(
+            base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+            base.mark_line(strokeWidth=1.2).encode(y=y, strokeDash=encode["strokeDash"]),
+            base.mark_point(filled=True, size=30, opacity=1).encode(y=y, shape=encode["shape"]),
+        )
+        charts.append(layers.properties(width=PANEL, height=260, title=title))
+    return configure(alt.concat(*charts, columns=2))
+
+
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
     """Draw bars on a logarithmic axis, each with its number.
 

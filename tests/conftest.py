@@ -39,6 +39,11 @@ def temperature() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def strength() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data" / "strength.parquet")
+
+
+@pytest.fixture(scope="session")
 def plain() -> pd.DataFrame:
     return pd.read_parquet(ROOT / "data" / "plain.parquet")
 

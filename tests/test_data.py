@@ -22,7 +22,7 @@ from companion.sweep import PAPER_SEEDS, PAPER_SIZES
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 
 
-@pytest.fixture(params=["replication", "powered", "temperature", "plain"])
+@pytest.fixture(params=["replication", "powered", "temperature", "strength", "plain"])
 def table(request) -> pd.DataFrame:
     return request.getfixturevalue(request.param)
 
@@ -51,10 +51,19 @@ def test_the_temperature_sweep_has_every_temperature(temperature):
     assert set(keys["mask"]) == {"000", "001"} and set(keys["seed"]) == set(range(1000, 1030))
 
 
-@pytest.mark.parametrize("name", ["powered", "temperature"])
+def test_the_strength_sweep_is_separation_alone_at_four_strengths(strength, temperature):
+    keys = strength[["strength", "size", "seed", "temperature"]]
+    assert len(strength) == len(keys.drop_duplicates()) == 4 * 2 * 30 * 7 and set(strength["mask"]) == {"001"}
+    assert set(keys["strength"]) == {0.01, 0.1, 10.0, 100.0} and set(keys["size"]) == {10, 100}
+    assert set(keys["temperature"]) <= set(temperature["temperature"]) and set(keys["seed"]) == set(range(1000, 1030))
+
+
+@pytest.mark.parametrize("name", ["powered", "temperature", "strength"])
 def test_a_sweep_s_parameter_file_is_what_made_it(name):
     parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text())
-    table = pd.read_parquet(ROOT / "data" / parameters.pop("out"), columns=["mask", "seed", "temperature"])
+    table = pd.read_parquet(
+        ROOT / "data" / parameters.pop("out"), columns=["mask", "size", "seed", "strength", "temperature"]
+    )
     for parameter, values in parameters.items():
         assert set(table[parameter.removesuffix("s")]) == set(values)
 

@@ -160,6 +160,30 @@ def test_temperature_figure_shows_separation_against_std(charts, temperature):
     assert std <= {row["value"] for row in rows(charts[4]) if row.get("level") == "Std"}
 
 
+def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, temperature):
+    panels = charts[4].to_dict()["concat"]
+    for panel, statistic in zip(panels, ("mean", "median"), strict=True):
+        layers = [layer for layer in panel["layer"] if layer["mark"].get("shape") == "circle"]
+        assert len(layers) == 1
+        marks = charts[4].to_dict()["datasets"][layers[0]["data"]["name"]]
+        assert {row["size"]: row["temperature"] for row in marks} == pytest.approx(
+            {size: 1 / size**2 for size in sorted(temperature["size"].unique())}, rel=1e-5
+        )
+        ten = temperature[(temperature["mask"] == "001") & (temperature["size"] == 10)]
+        expected = ten[np.isclose(ten["temperature"], 0.01)]["reconstruction_error"].agg(statistic)
+        assert {row["size"]: row[statistic] for row in marks}[10] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_onset_outside_the_temperatures_of_a_sweep_is_not_marked(temperature, chance):
+    cold = temperature[temperature["temperature"] < 2e-3]
+    marked = {
+        row["size"]
+        for row in rows(figures.temperature_sweep(cold, chance))
+        if set(row) == {"size", "temperature", "median"}
+    }
+    assert marked == {50, 100}
+
+
 def test_positions_figure_draws_every_prototype_of_three_runs(charts):
     drawn = [row for row in rows(charts[3]) if "prototype" in row]
     assert len(drawn) == 300

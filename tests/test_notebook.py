@@ -85,3 +85,8 @@ def test_provenance_names_what_trained_the_runs(replication, shown):
     numba = replication.attrs["versions"]["numba"]
     wanted = ("480 runs; seeds 1000–1009", f"engine fast; numba {numba}, torch", "make it")
     assert all(part in shown[0] for part in wanted)
+
+
+def test_provenance_names_all_strengths(strength, shown):
+    notebook.show_provenance(strength, "make it")
+    assert "λ = 0.01, 0.1, 10, 100; τ = 1e-05, 0.0001" in shown[0]

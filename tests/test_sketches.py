@@ -36,6 +36,17 @@ def test_panels_by_size_show_values_and_intervals():
     assert (drawn[MASK_LABELS["010"]]["low"], drawn[MASK_LABELS["010"]]["high"]) == (0.2, 0.4)
 
 
+def test_panels_against_a_number_show_values_and_intervals():
+    frame = pd.DataFrame({"curve": ["N = 3", "N = 5"], "x": [0.1, 1.0], "value": [1.0, 2.0]})
+    frame = frame.assign(low=[0.8, np.nan], high=[1.3, np.nan])
+    chart = sketches.against({"ratio": ("τN²", frame)}, log=["ratio"])
+    drawn = {row["curve"]: row for row in rows(chart)}
+    assert {name: (row["x"], row["value"]) for name, row in drawn.items()} == {"N = 3": (0.1, 1), "N = 5": (1, 2)}
+    assert (drawn["N = 3"]["low"], drawn["N = 3"]["high"]) == (0.8, 1.3)
+    assert drawn["N = 5"]["low"] == drawn["N = 5"]["high"] == 2  # no bar
+    assert '"type": "log"' in chart.to_json()
+
+
 def test_stacked_bars_begin_where_the_part_before_ends():
     parts = pd.DataFrame({"name": "C1", "part": ["no", "yes"], "share": [0.25, 0.75], "beside": "yes"})
     drawn = {

@@ -255,25 +255,25 @@ def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     pd.testing.assert_frame_equal(runs[columns], run_sweep(**design)[columns], check_exact=True)
 
 
-def test_papermill_keeps_each_temperature_in_a_folder_of_its_own(tmp_path):
-    arguments = [
-        "-y",
-        "masks: ['001']",
-        "-y",
-        "sizes: [3]",
-        "-y",
-        "seeds: [1]",
-        "-p",
-        "steps",
-        "5",
-        "-p",
-        "workers",
-        "1",
-    ]
-    done = papermill(tmp_path, *arguments, "-y", "temperature: [1.0e-4, 1.0e-2]", "-p", "store", "kept")
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        (["temperature: [1.0e-4, 1.0e-2]"], {"temperature-0.0001", "temperature-0.01"}),
+        (
+            ["strength: [1, 0.5]", "temperature: [1.0e-4, 1.0e-2]"],
+            {f"strength-{s}-temperature-{t}" for s in (1.0, 0.5) for t in (0.0001, 0.01)},
+        ),
+        (["strength: 0.5"], {"kept"}),
+    ],
+)
+def test_papermill_keeps_each_strength_and_temperature_in_a_folder_of_its_own(tmp_path, lists, expected):
+    small = ["masks: ['001']", "sizes: [3]", "seeds: [1]", *lists]
+    arguments = [part for given in small for part in ("-y", given)] + ["-p", "steps", "5", "-p", "workers", "1"]
+    done = papermill(tmp_path, *arguments, "-p", "store", "kept")
     assert done.returncode == 0, done.stderr
-    folders = {path.parent.name for path in (tmp_path / "kept").glob("*/*.parquet")}
-    assert folders == {"temperature-0.0001", "temperature-0.01"}
+    assert {path.parent.name for path in (tmp_path / "kept").rglob("*.parquet")} == expected
+    runs = pd.read_parquet(tmp_path / "replication.parquet")
+    assert len(runs) == len(runs[["strength", "temperature"]].drop_duplicates()) == len(expected)
 
 
 @pytest.mark.parametrize(
@@ -282,6 +282,7 @@ def test_papermill_keeps_each_temperature_in_a_folder_of_its_own(tmp_path):
         (("-y", "masks: ['000', '012']"), "masks: '012' was given; allowed are '000'"),
         (("-y", "sizes: [1]"), "sizes: 1 was given; allowed are whole numbers of at least 2"),
         (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
+        (("-y", "strength: [1.0, -1.0]"), "strength: -1.0 was given; allowed are finite numbers of at least 0"),
         (("-p", "engine", "jax"), "engine: 'jax' was given; allowed are 'fast', 'torch'"),
         (("-p", "workers", "0"), "workers: 0 was given; allowed are whole numbers of at least 1"),
         (("-p", "store", "no/such"), "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
