@@ -106,7 +106,7 @@ def distance_outside(x: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
 def delete(parameters: Parameters, removed: torch.Tensor) -> Parameters:
     """Return a network without some of its neurons: their output weights are 0, which is the same to f.
 
-    Book: chapter "What the fit holds", section "An expelled neuron can be deleted".
+    Book: chapter "What the fit holds", section "Deleting a distant neuron costs little".
 
     Args:
         parameters: w, b, a of shape (..., neurons), c of shape (...).
@@ -284,10 +284,12 @@ def carried(runs: pd.DataFrame) -> pd.DataFrame:
         x, _, parameters = _stacked(group)
         m = contributions(x, parameters).numpy()
         outside = distance_outside(x, prototypes(parameters.w, parameters.b)).numpy() > 0
-        starts = [initial_parameters(size, seed) for seed in group["seed"].tolist()]
-        start = Parameters(*(torch.stack(values) for values in zip(*starts, strict=True)))
-        columns = {"effective": effective_number(m), "start": effective_number(contributions(x, start).numpy())}
-        columns |= {"count": carrier_count(m), "outside": (m * outside).sum(-1) / m.sum(-1)}
+        columns = {
+            "effective": effective_number(m),
+            "start": effective_number(contributions(x, _initial(group)).numpy()),
+            "count": carrier_count(m),
+            "outside": (m * outside).sum(-1) / m.sum(-1),
+        }
         parts.append(pd.DataFrame({"mask": mask, "size": size, "seed": group["seed"].to_numpy(), **columns}))
     return pd.concat(parts, ignore_index=True)
 
@@ -352,6 +354,38 @@ def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["mask", "size", "seed", "rest", "error", "own", "chance"])
     whole = runs[["mask", "size", "seed", "reconstruction_error"]].rename(columns={"reconstruction_error": "whole"})
     return table.merge(whole, on=["mask", "size", "seed"])
+
+
+def forces(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return how strong the fit's force is in each run, and what its error allows, before training and after.
+
+    Book: chapter "What the fit holds", section "The fit's force is bounded by its error".
+
+    Args:
+        runs: one row a run, weights included.
+
+    Returns:
+        Two rows a run, when "start" and "end": mask, size, seed, when; error (√L_fit); force and bound, each the median
+        over the run's neurons of its size.
+    """
+    parts = []
+    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+        x, y, trained = _stacked(group)
+        for when, parameters in {"start": _initial(group), "end": trained}.items():
+            columns = {
+                "error": fit_loss(predict(x, *parameters), y).sqrt(),
+                "force": fit_force(x, y, parameters).abs().quantile(0.5, dim=-1),
+                "bound": fit_force_bound(x, y, parameters).quantile(0.5, dim=-1),
+            }
+            names = {"mask": mask, "size": size, "seed": group["seed"].to_numpy(), "when": when}
+            parts.append(pd.DataFrame({**names, **{name: value.numpy() for name, value in columns.items()}}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _initial(group: pd.DataFrame) -> Parameters:
+    """The parameters of runs of one size before training."""
+    starts = [initial_parameters(*run) for run in zip(group["size"].tolist(), group["seed"].tolist(), strict=True)]
+    return Parameters(*(torch.stack(values) for values in zip(*starts, strict=True)))
 
 
 def _stacked(group: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
