@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from companion.carriers import distance_outside
 from companion.data import sample_task
 from companion.losses import coverage_loss, fit_loss, overlap_loss, separation_loss, total_loss
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
@@ -304,6 +306,7 @@ def centred_run(mask: str, size: int, seed: int, engine: Callable = train, steps
     end = start._replace(parameters=trained)
     positions, first = _prototypes(end), _prototypes(start)
     low, high = start.x.min(), start.x.max()
+    outside = distance_outside(start.x, positions)
     return {
         "mask": mask,
         "size": size,
@@ -312,6 +315,7 @@ def centred_run(mask: str, size: int, seed: int, engine: Callable = train, steps
         "right_start": float((first > high).double().mean()),
         "left": float((positions < low).double().mean()),
         "right": float((positions > high).double().mean()),
+        "away": float(outside[outside > 0].quantile(0.5)) if (outside > 0).any() else math.nan,
         "reconstruction_error": float(QUANTITIES["E"](end)),
         "specialization_ratio": float(QUANTITIES["specialization"](end)),
         "fit_mse": float(QUANTITIES["fit"](end)),
@@ -327,7 +331,8 @@ def sides(runs: pd.DataFrame) -> pd.DataFrame:
         runs: one row a run, weights included.
 
     Returns:
-        One row a run: mask, size, seed; left_start, right_start, left, right, each a share of the run's prototypes.
+        One row a run: mask, size, seed; left_start, right_start, left, right, each a share of the run's prototypes;
+        away, the median distance of the expelled ones from the samples' range after training, NaN where none is.
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
@@ -339,5 +344,7 @@ def sides(runs: pd.DataFrame) -> pd.DataFrame:
         for when, positions in {"_start": -start_b / start_w, "": -b / w}.items():
             columns["left" + when] = (positions < low).mean(1)
             columns["right" + when] = (positions > high).mean(1)
+        outside = np.maximum(low - positions, positions - high)
+        columns["away"] = pd.DataFrame(np.where(outside > 0, outside, np.nan)).median(axis=1).to_numpy()
         parts.append(pd.DataFrame({"mask": mask, "size": size, "seed": group["seed"].to_numpy(), **columns}))
     return pd.concat(parts, ignore_index=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
+from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
 from companion import carriers
 from companion.carriers import (
@@ -22,6 +23,7 @@ from companion.carriers import (
     fit_force,
     fit_force_bound,
     fit_force_bound_outside,
+    forces,
     growth_exponent,
     rest_chance,
     rest_error,
@@ -342,3 +344,38 @@ def test_no_deletion_costs_more_than_its_bound_and_no_bias_is_better_than_the_re
     assert (deleted["refitted"] <= deleted["after"] + 1e-15).all()
     untouched = deleted[deleted["deleted"] == 0]
     np.testing.assert_array_equal(untouched["before"], untouched["after"])
+
+
+def test_the_forces_are_those_of_the_runs(few):
+    table = forces(few)
+    end, first = (table[table["when"] == when].reset_index(drop=True) for when in ("end", "start"))
+    np.testing.assert_allclose(end["error"] ** 2, few["fit_mse"], rtol=1e-6, atol=1e-15)
+    assert (table["force"] <= table["bound"] * (1 + 1e-12)).all()
+    std, full = (first[first["mask"] == mask]["error"].to_numpy() for mask in ("000", "111"))
+    np.testing.assert_array_equal(std, full), "masks of a seed start alike"
+
+
+def test_what_the_alternative_texts_of_the_chapter_say_is_so():
+    stem = "18-holding"
+    table = shown_table(stem, "Effective number of carriers K").drop(columns="exponent")
+    effective = by_size(table)
+    before = table[table["mask"] == "before training"].iloc[0, 1:].map(number)
+    assert (effective.diff(axis=1).iloc[:, 2:] > 0).all(axis=None), "rises"
+    assert (effective.loc[ACTIVE].max() < effective.loc[FREE].min()).all()
+    assert all(effective[size].max() < before[f"N = {size}"] for size in (10, 20, 50, 100))
+    count = by_size(shown_table(stem, "Neurons that carry 99 %"))
+    assert (count.loc[ACTIVE].max() < count.loc[FREE].min()).all()
+
+    after = {
+        kind: shown_table(stem, f"{kind} deleted: root").set_index("mask").map(lambda cell: number(cell.split("→ ")[1]))
+        for kind in ("Far ones", "All expelled")
+    }
+    free = [label for label in after["Far ones"].index if label[:3] in FREE]
+    assert (after["All expelled"].loc[free, ["N = 50", "N = 100"]] > 0.25).all(axis=None)
+    assert (after["Far ones"] < 0.1).all(axis=None)
+    near, far = (by_size(shown_table(stem, f"Share of runs in which it hurts, {kind}")) for kind in ("near", "far"))
+    assert (near > 0.5).all(axis=None) and (near.loc[FREE] > 0.9).all(axis=None) and (far < near).all(axis=None)
+    assert set(far[100].nlargest(2).index) == {"001", "011"} and far.max(axis=None) == far.loc["001", 100]
+    over = by_size(shown_table(stem, "What the rest reconstructs"), "over chance")
+    others = [mask for mask in over.index if mask not in ("000", "010")]
+    assert (over.loc[["000", "010"], [50, 100]] > 2).all(axis=None) and (over.loc[others] < 1.1).all(axis=None)
