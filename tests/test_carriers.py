@@ -1,0 +1,381 @@
+"""What the fit holds: each proposition's check, false variants that it must refuse, and the measures on stored runs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import sympy
+import torch
+from test_chapters import ACTIVE, FREE, by_size, number, shown_table
+
+from companion import carriers
+from companion.carriers import (
+    carried,
+    carrier_count,
+    delete,
+    deletion_bound,
+    deletion_bound_outside,
+    deletions,
+    distance_outside,
+    effective_number,
+    fit_force,
+    fit_force_bound,
+    fit_force_bound_outside,
+    forces,
+    growth_exponent,
+    rest_chance,
+    rest_error,
+    rests,
+)
+from companion.losses import fit_loss
+from companion.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.model import Parameters, predict, prototypes
+
+RUNS, SIZE = 200, 6
+
+
+@pytest.fixture(scope="module")
+def few(replication):
+    return replication[replication["size"] <= 20]
+
+
+def instances(far: float = 2.0) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """Random data and networks; prototypes up to `far` from 0."""
+    draw = torch.Generator().manual_seed(18)
+    x, y, w, at, a = (torch.rand(RUNS, SIZE, generator=draw, dtype=torch.float64) for _ in range(5))
+    w = (0.3 + 6 * w) * torch.where(torch.arange(SIZE) % 2 == 0, 1.0, -1.0)
+    return x, y, Parameters(w, -w * far * (2 * at - 1), 4 * a - 2, y.mean(-1) - 0.3)
+
+
+def single(position: float, w: float = 2.5, a: float = -0.7) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """One sample at 0 and one neuron at `position`."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    return zero, zero + 0.4, Parameters(zero + w, zero - w * position, zero + a, torch.tensor(0.1, dtype=torch.float64))
+
+
+# --- the fit's force is bounded by its error ---
+
+
+def check_fit_force(force) -> None:
+    x, y, parameters = instances()
+    at = prototypes(parameters.w, parameters.b).requires_grad_()
+    moved = parameters._replace(b=-parameters.w * at)
+    expected = -torch.autograd.grad(fit_loss(predict(x, *moved), y).sum(), at)[0]
+    torch.testing.assert_close(force(x, y, parameters), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_proposition_fitforce():
+    check_fit_force(fit_force)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "sign": lambda x, y, p: -fit_force(x, y, p),
+        "a lost factor": lambda x, y, p: fit_force(x, y, p) / 2,
+        "a sum in place of the mean": lambda x, y, p: fit_force(x, y, p) * SIZE,
+        "w in place of its square": lambda x, y, p: fit_force(x, y, p) / p.w.abs(),
+        "without a": lambda x, y, p: fit_force(x, y, p) / p.a,
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_fitforce_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_fit_force(wrong[1])
+
+
+def check_fit_bound(bound) -> None:
+    x, y, parameters = instances()
+    assert (fit_force(x, y, parameters).abs() <= bound(x, y, parameters) * (1 + 1e-12)).all()
+    # No smaller constant would do: one sample, and the neuron where its force is greatest.
+    for w in (0.3, 2.5, -7.0):
+        tight = single(1 / (math.sqrt(2) * abs(w)), w)
+        torch.testing.assert_close(fit_force(*tight).abs(), bound(*tight), rtol=1e-12, atol=0)
+
+
+def test_proposition_fitbound():
+    check_fit_bound(fit_force_bound)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "half": lambda x, y, p: fit_force_bound(x, y, p) / 2,
+        "twice": lambda x, y, p: fit_force_bound(x, y, p) * 2,
+        "the error in place of its root": lambda x, y, p: (
+            fit_force_bound(x, y, p) * fit_loss(predict(x, *p), y).sqrt().unsqueeze(-1)
+        ),
+        "without w": lambda x, y, p: fit_force_bound(x, y, p) / p.w.abs(),
+        "without a": lambda x, y, p: fit_force_bound(x, y, p) / p.a.abs(),
+        "2/e in place of its root": lambda x, y, p: fit_force_bound(x, y, p) * math.sqrt(2 / math.e),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_fitbound_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_fit_bound(wrong[1])
+
+
+def check_fit_far(bound) -> None:
+    x, y, parameters = instances(far=3.0)
+    found, force = bound(x, y, parameters), fit_force(x, y, parameters).abs()
+    away = distance_outside(x, prototypes(parameters.w, parameters.b))
+    given = ~found.isnan()
+    assert torch.equal(given, away >= 1 / (math.sqrt(2) * parameters.w.abs())) and given.sum() > 100
+    assert (force <= found * (1 + 1e-12) + 1e-300)[given].all()
+    for position in (-0.3, 0.4, 1.0):
+        tight = single(position)
+        torch.testing.assert_close(fit_force(*tight).abs(), bound(*tight), rtol=1e-12, atol=0)
+
+
+def far_formula(x, y, p, power=1.0, decay=1.0):
+    """The bound far outside as a formula, wherever the prototype is; with another power of D or another decay."""
+    away = distance_outside(x, prototypes(p.w, p.b))
+    error = fit_loss(predict(x, *p), y).sqrt().unsqueeze(-1)
+    return 4 * p.w**2 * p.a.abs() * error * away**power * torch.exp(-decay * p.w**2 * away**2)
+
+
+def test_proposition_fitfar():
+    check_fit_far(fit_force_bound_outside)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "also near the data": far_formula,
+        "half": lambda x, y, p: fit_force_bound_outside(x, y, p) / 2,
+        "without D": lambda x, y, p: far_formula(x, y, p, power=0.0) + 0 * fit_force_bound_outside(x, y, p),
+        "twice the exponent": lambda x, y, p: far_formula(x, y, p, decay=2.0) + 0 * fit_force_bound_outside(x, y, p),
+        "half the exponent": lambda x, y, p: far_formula(x, y, p, decay=0.5) + 0 * fit_force_bound_outside(x, y, p),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_fitfar_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_fit_far(wrong[1])
+
+
+def test_the_bound_of_the_far_ones_does_not_hold_near_the_data():
+    """The condition D >= 1/(√2 |w|) is needed: a prototype at the edge feels the samples farther in."""
+    x, y, parameters = instances()
+    away = distance_outside(x, prototypes(parameters.w, parameters.b))
+    near = (away > 0) & (away < 1 / (math.sqrt(2) * parameters.w.abs()))
+    assert (fit_force(x, y, parameters).abs() > far_formula(x, y, parameters))[near].any()
+
+
+def test_the_greatest_distance_times_response_is_as_the_proof_says():
+    d, w = sympy.symbols("d w", positive=True)
+    force = d * sympy.exp(-(w**2) * d**2)
+    (top,) = sympy.solve(sympy.diff(force, d), d)
+    assert sympy.simplify(top - 1 / (sympy.sqrt(2) * w)) == 0
+    assert sympy.simplify(force.subs(d, top) - 1 / (sympy.sqrt(2 * sympy.E) * w)) == 0
+    assert sympy.simplify(4 * w**2 * force.subs(d, top) - 2 * sympy.sqrt(2 / sympy.E) * w) == 0
+    assert sympy.simplify(sympy.diff(force, d).subs(d, 2 * top)) < 0, "beyond its top it falls"
+
+
+# --- deleting a distant neuron costs little ---
+
+
+def subsets() -> torch.Tensor:
+    return torch.rand(RUNS, SIZE, generator=torch.Generator().manual_seed(19)) < 0.4
+
+
+def check_deletion(bound) -> None:
+    x, y, parameters = instances()
+    removed = subsets()
+    before = fit_loss(predict(x, *parameters), y).sqrt()
+    after = fit_loss(predict(x, *delete(parameters, removed)), y).sqrt()
+    assert ((after - before).abs() <= bound(x, parameters, removed) * (1 + 1e-12) + 1e-12).all()
+    # No smaller bound would do: a perfect fit by neurons of one sign loses all that was deleted.
+    positive = parameters._replace(a=parameters.a.abs())
+    lost = fit_loss(predict(x, *delete(positive, removed)), predict(x, *positive)).sqrt()
+    torch.testing.assert_close(bound(x, positive, removed), lost, rtol=1e-10, atol=1e-12)
+
+
+def test_proposition_deletion():
+    check_deletion(deletion_bound)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "half": lambda x, p, s: deletion_bound(x, p, s) / 2,
+        "the square": lambda x, p, s: deletion_bound(x, p, s) ** 2,
+        "only the widest": lambda x, p, s: deletion_bound(x, p, s & (p.w.abs() == p.w.abs().amin(-1, keepdim=True))),
+        "the other neurons": lambda x, p, s: deletion_bound(x, p, ~s),
+        "squared responses": lambda x, p, s: deletion_bound(
+            x, p._replace(w=p.w * math.sqrt(2), b=p.b * math.sqrt(2)), s
+        ),
+        "without a": lambda x, p, s: deletion_bound(x, p._replace(a=torch.ones_like(p.a)), s),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_deletion_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_deletion(wrong[1])
+
+
+def check_deletion_far(bound) -> None:
+    x, y, parameters = instances(far=3.0)
+    removed = subsets()
+    assert (deletion_bound(x, parameters, removed) <= bound(x, parameters, removed) * (1 + 1e-12)).all()
+    zero, _, alone = single(0.6)
+    all_of_it = torch.ones(1, dtype=torch.bool)
+    torch.testing.assert_close(deletion_bound(zero, alone, all_of_it), bound(zero, alone, all_of_it))
+
+
+def test_proposition_deletionfar():
+    check_deletion_far(deletion_bound_outside)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "half": lambda x, p, s: deletion_bound_outside(x, p, s) / 2,
+        "without a": lambda x, p, s: deletion_bound_outside(x, p._replace(a=torch.ones_like(p.a)), s),
+        "distance from the middle": lambda x, p, s: deletion_bound_outside(
+            x.mean(-1, keepdim=True), p._replace(b=p.b - p.w * 0.2), s
+        ),
+        "twice the distance": lambda x, p, s: deletion_bound_outside(2 * x, p._replace(b=2 * p.b), s),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_deletionfar_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_deletion_far(wrong[1])
+
+
+def test_deleting_is_the_same_as_leaving_out():
+    x, y, parameters = instances()
+    removed = torch.tensor([True, False, True, False, False, False])
+    w, b, a, c = parameters
+    expected = predict(x, w[:, ~removed], b[:, ~removed], a[:, ~removed], c)
+    torch.testing.assert_close(predict(x, *delete(parameters, removed)), expected)
+
+
+# --- the measures ---
+
+
+def check_effective(number) -> None:
+    m = np.random.default_rng(20).random((50, 7))
+    assert ((number(m) >= 1) & (number(m) <= 7)).all()
+    np.testing.assert_allclose(number(1e-250 * m), number(m))
+    for k in range(1, 8):
+        assert number(3.0 * (np.arange(7) < k)) == pytest.approx(k)
+    assert number([2.0, 1.0]) == pytest.approx(9 / 5)
+
+
+def test_the_effective_number():
+    check_effective(effective_number)
+    assert math.isnan(effective_number(np.zeros(3)))
+    with pytest.raises(ValueError, match="contributions"):
+        effective_number([1.0, np.nan])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "upside down": lambda m: 1 / effective_number(m),
+        "over N": lambda m: effective_number(m) / np.shape(m)[-1],
+        "of squares": lambda m: effective_number(np.square(m)),
+        "not scale-free": lambda m: np.asarray(m).sum(-1) ** 2,
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_the_effective_number_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_effective(wrong[1])
+
+
+def test_carriers_are_the_fewest_that_add_up():
+    assert carrier_count([0.5, 0.3, 0.15, 0.05], 0.79) == 2
+    assert carrier_count([0.05, 0.15, 0.3, 0.5], 0.81) == 3
+    np.testing.assert_array_equal(carrier_count(np.ones((2, 100))), [99, 99])
+    assert carrier_count([1.0, 0.0]) == 1
+
+
+def test_the_growth_exponent_of_a_power_is_its_power():
+    grown = growth_exponent({size: np.full(5, 3 * size**0.7) for size in (3, 10, 100)})
+    np.testing.assert_allclose(grown, 0.7)
+    rng = np.random.default_rng(0)
+    noisy = growth_exponent({size: size**0.5 * rng.lognormal(sigma=0.5, size=400) for size in (3, 10, 100)})
+    assert noisy.low < 0.5 < noisy.high and noisy.high - noisy.low < 0.1
+
+
+def test_the_rest_of_all_is_the_whole(few):
+    run = few.iloc[40]
+    x, y, parameters = carriers._stacked(few.iloc[40:41])
+    positions = prototypes(parameters.w, parameters.b)
+    values = predict(positions, *parameters)
+    whole = reconstruction_error(x[0], y[0], positions[0], values[0])
+    assert rest_error(x[0], y[0], positions[0], values[0]) == whole == pytest.approx(run["reconstruction_error"])
+    assert math.isnan(rest_error(x[0], y[0], [], []))
+    assert rest_error([0.0, 1.0, 5.0], [0.0, 0.0, 0.0], [1.5], [0.0]) == 0.5
+    for size in (3, 10):
+        assert rest_chance(size, 1000, size, draws=20) == pytest.approx(chance_level(size, [1000]).mean())
+    assert math.isnan(rest_chance(3, 1000, 0))
+
+
+def test_the_tables_agree_with_the_runs_one_by_one(few):
+    table, deleted, rest = carried(few), deletions(few), rests(few, draws=1)
+    row = few.iloc[[137]]
+    keys = tuple(row[["mask", "size", "seed"]].iloc[0])
+    of_run = {
+        name: frame.set_index(["mask", "size", "seed"]).loc[[keys]]
+        for name, frame in {"table": table, "deleted": deleted, "rest": rest}.items()
+    }
+    x, w, b, a = (np.array(row[name].iloc[0]) for name in ("x", "w", "b", "a"))
+    m = abs(a) * np.exp(-((np.outer(x, w) + b) ** 2)).mean(0)
+    assert of_run["table"]["effective"].item() == pytest.approx(m.sum() ** 2 / (m**2).sum())
+    outside = (-b / w < x.min()) | (-b / w > x.max())
+    assert of_run["rest"]["rest"].item() == (~outside).sum()
+    assert of_run["table"]["outside"].item() == pytest.approx(m[outside].sum() / m.sum())
+    kinds = of_run["deleted"].set_index("kind")
+    assert kinds.loc["expelled", "deleted"] == kinds.loc["near", "deleted"] + kinds.loc["far", "deleted"]
+    share = (len(w) - of_run["rest"]["rest"].item()) / len(w)
+    assert share == pytest.approx(expelled_fraction(x, -b / w))
+
+
+def test_no_deletion_costs_more_than_its_bound_and_no_bias_is_better_than_the_refitted(few):
+    deleted = deletions(few)
+    assert ((deleted["after"] - deleted["before"]).abs() <= deleted["bound"] * (1 + 1e-9) + 1e-12).all()
+    assert (deleted["refitted"] <= deleted["after"] + 1e-15).all()
+    untouched = deleted[deleted["deleted"] == 0]
+    np.testing.assert_array_equal(untouched["before"], untouched["after"])
+
+
+def test_the_forces_are_those_of_the_runs(few):
+    table = forces(few)
+    end, first = (table[table["when"] == when].reset_index(drop=True) for when in ("end", "start"))
+    np.testing.assert_allclose(end["error"] ** 2, few["fit_mse"], rtol=1e-6, atol=1e-15)
+    assert (table["force"] <= table["bound"] * (1 + 1e-12)).all()
+    std, full = (first[first["mask"] == mask]["error"].to_numpy() for mask in ("000", "111"))
+    np.testing.assert_array_equal(std, full), "masks of a seed start alike"
+
+
+def test_what_the_alternative_texts_of_the_chapter_say_is_so():
+    stem = "18-holding"
+    table = shown_table(stem, "Effective number of carriers K").drop(columns="exponent")
+    effective = by_size(table)
+    before = table[table["mask"] == "before training"].iloc[0, 1:].map(number)
+    assert (effective.diff(axis=1).iloc[:, 2:] > 0).all(axis=None), "rises"
+    assert (effective.loc[ACTIVE].max() < effective.loc[FREE].min()).all()
+    assert all(effective[size].max() < before[f"N = {size}"] for size in (10, 20, 50, 100))
+    count = by_size(shown_table(stem, "Neurons that carry 99 %"))
+    assert (count.loc[ACTIVE].max() < count.loc[FREE].min()).all()
+
+    after = {
+        kind: shown_table(stem, f"{kind} deleted: root").set_index("mask").map(lambda cell: number(cell.split("→ ")[1]))
+        for kind in ("Far ones", "All expelled")
+    }
+    free = [label for label in after["Far ones"].index if label[:3] in FREE]
+    assert (after["All expelled"].loc[free, ["N = 50", "N = 100"]] > 0.25).all(axis=None)
+    assert (after["Far ones"] < 0.1).all(axis=None)
+    near, far = (by_size(shown_table(stem, f"Share of runs in which it hurts, {kind}")) for kind in ("near", "far"))
+    assert (near > 0.5).all(axis=None) and (near.loc[FREE] > 0.9).all(axis=None) and (far < near).all(axis=None)
+    assert set(far[100].nlargest(2).index) == {"001", "011"} and far.max(axis=None) == far.loc["001", 100]
+    over = by_size(shown_table(stem, "What the rest reconstructs"), "over chance")
+    others = [mask for mask in over.index if mask not in ("000", "010")]
+    assert (over.loc[["000", "010"], [50, 100]] > 2).all(axis=None) and (over.loc[others] < 1.1).all(axis=None)

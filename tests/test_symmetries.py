@@ -1,0 +1,345 @@
+"""Symmetries: what is kept, by training too, false variants that the checks must refuse, and the start's sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import sympy
+import torch
+from test_chapters import ACTIVE, FREE, by_size, shown_table
+
+from companion import fast, symmetries
+from companion.data import TARGETS, sample_task
+from companion.losses import MASKS, total_loss
+from companion.metrics import match
+from companion.model import Parameters, initial_parameters, predict, prototypes
+from companion.symmetries import (
+    QUANTITIES,
+    TRANSFORMATIONS,
+    State,
+    centred_run,
+    centred_start,
+    first_step_gaps,
+    half_turn,
+    random_states,
+    scale_inputs,
+    sides,
+    start_beyond,
+    training_gap,
+    what_is_kept,
+)
+
+SIGNED = [
+    "neurons in another order",
+    "samples in another order",
+    "signs (w, b) → (-w, -b)",
+    "y → 1 - y",
+    "x → -x",
+    "x → -x, y → -y",
+]
+"""Transformations that are signed permutations of parameters and shifts of them by constants."""
+SCALED = {
+    "x → αx": {"coverage": "not kept", "separation": "not kept", "total L": "not kept", "E": "not kept"},
+    "x → αx, τ → α²τ": {"coverage": "× α²", "total L": "not kept", "E": "not kept"},
+    "x → αx, y → αy, τ → α²τ": {"fit": "× α²", "coverage": "× α²", "total L": "not kept", "E": "× α"},
+}
+"""What is not simply kept."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Arrays are tiny here: a second thread would only wait for the first."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# --- what is kept ---
+
+
+def check_kept(transformations) -> None:
+    found = what_is_kept(random_states(), transformations)
+    expected = {name: {**dict.fromkeys(QUANTITIES, "kept"), **SCALED.get(name, {})} for name in transformations}
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected).T.rename_axis("transformation"))
+
+
+def test_proposition_kept():
+    check_kept(TRANSFORMATIONS)
+
+
+def with_parameters(state: State, **values) -> State:
+    return state._replace(parameters=state.parameters._replace(**values))
+
+
+FALSE = {
+    "x → 1 - x, wrong sign": (
+        "x → 1 - x",
+        lambda s: with_parameters(symmetries.reflect(s), b=s.parameters.b - s.parameters.w),
+    ),
+    "x → 1 - x, w as it was": ("x → 1 - x", lambda s: with_parameters(symmetries.reflect(s), w=s.parameters.w)),
+    "x + s, wrong sign": (
+        "x → x + s",
+        lambda s: with_parameters(symmetries.shift(s), b=s.parameters.b + 0.25 * s.parameters.w),
+    ),
+    "x + s, without w": ("x → x + s", lambda s: with_parameters(symmetries.shift(s), b=s.parameters.b - 0.25)),
+    "only w's signs": (
+        "signs (w, b) → (-w, -b)",
+        lambda s: with_parameters(symmetries.flip_signs(s), b=s.parameters.b),
+    ),
+    "1 - y, c as it was": ("y → 1 - y", lambda s: with_parameters(symmetries.flip_values(s), c=s.parameters.c)),
+    "1 - y, a as it was": ("y → 1 - y", lambda s: with_parameters(symmetries.flip_values(s), a=s.parameters.a)),
+    "w in another order than b": (
+        "neurons in another order",
+        lambda s: with_parameters(symmetries.permute_neurons(s), w=s.parameters.w),
+    ),
+    "x in another order than y": ("samples in another order", lambda s: symmetries.permute_samples(s)._replace(y=s.y)),
+    "αx, w times α": ("x → αx", lambda s: with_parameters(scale_inputs(s), w=0.6 * s.parameters.w)),
+    "αx, b too": ("x → αx", lambda s: with_parameters(scale_inputs(s), b=s.parameters.b / 0.6)),
+    "α in place of α² in τ": (
+        "x → αx, τ → α²τ",
+        lambda s: scale_inputs(s)._replace(temperature=0.6 * s.temperature),
+    ),
+    "αy, c as it was": (
+        "x → αx, y → αy, τ → α²τ",
+        lambda s: with_parameters(symmetries.scale_both(s), c=s.parameters.c),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_proposition_kept_fails_for_a_false_variant(name):
+    row, wrong = FALSE[name]
+    with pytest.raises(AssertionError):
+        check_kept({row: wrong})
+
+
+def test_every_transformation_moves_the_network_with_the_data():
+    """f' at the moved inputs is f, flipped or scaled as y is; prototypes move as inputs do."""
+    state = random_states(runs=20)
+    f, positions = predict(state.x, *state.parameters), prototypes(state.parameters.w, state.parameters.b)
+    for name, (on_x, on_y) in {
+        "y → 1 - y": (lambda x: x, lambda y: 1 - y),
+        "x → -x": (lambda x: -x, lambda y: y),
+        "x → -x, y → -y": (lambda x: -x, lambda y: -y),
+        "x → 1 - x": (lambda x: 1 - x, lambda y: y),
+        "x → 1 - x, y → 1 - y": (lambda x: 1 - x, lambda y: 1 - y),
+        "x → x + s": (lambda x: x + 0.25, lambda y: y),
+        "x → αx": (lambda x: 0.6 * x, lambda y: y),
+        "x → αx, y → αy, τ → α²τ": (lambda x: 0.6 * x, lambda y: 0.6 * y),
+    }.items():
+        moved = TRANSFORMATIONS[name](state)
+        torch.testing.assert_close(moved.x, on_x(state.x))
+        torch.testing.assert_close(moved.y, on_y(state.y))
+        torch.testing.assert_close(predict(moved.x, *moved.parameters), on_y(f))
+        torch.testing.assert_close(prototypes(moved.parameters.w, moved.parameters.b), on_x(positions))
+
+
+def test_scaling_inputs_alone_changes_matchings_too():
+    """So E's two parts have no factor of their own: only at one and the same matching do they."""
+    state = random_states()
+    moved = scale_inputs(state)
+
+    def matchings(given):
+        positions = prototypes(given.parameters.w, given.parameters.b)
+        values = predict(positions, *given.parameters)
+        return [match(*run).neuron for run in zip(given.x, given.y, positions, values, strict=True)]
+
+    changed = [(a != b).any() for a, b in zip(matchings(state), matchings(moved), strict=True)]
+    assert 0.05 < np.mean(changed) < 0.95
+
+
+# --- the target ---
+
+
+def check_turn(target) -> None:
+    x = torch.linspace(0, 1, 501, dtype=torch.float64)
+    torch.testing.assert_close(target(1 - x), 1 - target(x), rtol=0, atol=1e-14)
+
+
+def test_proposition_turn():
+    check_turn(TARGETS["sine"])
+    x, y = sample_task(20, 1000)
+    moved = half_turn(State(x, y, initial_parameters(20, 1000), 1e-4))
+    torch.testing.assert_close(TARGETS["sine"](moved.x), moved.y)
+    at = sympy.symbols("x", real=True)
+    sine = (1 + sympy.sin(2 * sympy.pi * at)) / 2
+    assert sympy.simplify(sine.subs(at, 1 - at) - (1 - sine)) == 0
+    assert sympy.simplify(sine.subs(at, at + sympy.Rational(1, 2)) - (1 - sine)) == 0
+
+
+@pytest.mark.parametrize(
+    "target",
+    {
+        "cosine": lambda x: 0.5 * (1 + torch.cos(2 * torch.pi * x)),
+        "square": lambda x: x**2,
+        "sine about 0": lambda x: torch.sin(2 * torch.pi * x),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_turn_fails_for_a_false_variant(target):
+    with pytest.raises(AssertionError):
+        check_turn(target[1])
+
+
+# --- training ---
+
+
+def start(size: int = 4, temperature: float = 0.01) -> State:
+    """Three runs of the book's task; a wide temperature, so that every loss has a gradient."""
+    seeds = (1000, 1001, 1002)
+    x, y = (torch.stack(values) for values in zip(*(sample_task(size, seed) for seed in seeds), strict=True))
+    parameters = zip(*(initial_parameters(size, seed) for seed in seeds), strict=True)
+    return State(x, y, Parameters(*map(torch.stack, parameters)), temperature)
+
+
+def largest(gap: Parameters) -> float:
+    return max(float(part.abs().max()) for part in gap)
+
+
+def check_commutes(transformation, steps: int = 15, tolerance: float = 1e-12) -> None:
+    for mask in MASKS:
+        assert largest(training_gap(start(), transformation, mask, steps)) <= tolerance, mask
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_proposition_adam(name):
+    check_commutes(TRANSFORMATIONS[name])
+
+
+@pytest.mark.parametrize("name", [name for name in TRANSFORMATIONS if name not in SIGNED])
+def test_proposition_adam_fails_for_a_false_variant(name):
+    """Shears and scalings are no signed permutations: the check must refuse each of them."""
+    with pytest.raises(AssertionError):
+        check_commutes(TRANSFORMATIONS[name])
+
+
+@pytest.mark.parametrize("name", ["signs (w, b) → (-w, -b)", "x → -x", "x → -x, y → -y"])
+def test_mirrored_trainings_are_the_same_to_the_bit(name):
+    """A change of sign is exact in floating point, so nothing is rounded otherwise."""
+    check_commutes(TRANSFORMATIONS[name], steps=50, tolerance=0.0)
+
+
+@pytest.fixture(scope="module")
+def steep() -> State:
+    """Networks of wide bumps, none of whose gradients is near 0, so that Adam's ε is small beside all of them."""
+    state = random_states(runs=5, size=3)
+    leaves = Parameters(*(value.clone().requires_grad_() for value in state.parameters))
+    leaves = leaves._replace(w=(state.parameters.w / 4).requires_grad_())
+    loss = total_loss(state.x, state.y, leaves, "000", 1.0, state.temperature).sum()
+    gradients = torch.autograd.grad(loss, leaves)
+    assert min(float(gradient.abs().min()) for gradient in gradients[:2]) > 1e-4
+    return state._replace(parameters=Parameters(*(value.detach() for value in leaves)))
+
+
+def check_first_step(gaps, state: State) -> None:
+    for name, (parameter, size) in gaps().items():
+        found = getattr(training_gap(state, TRANSFORMATIONS[name], "000", 1), parameter).abs()
+        torch.testing.assert_close(found, torch.full_like(found, size), rtol=1e-3, atol=0)
+
+
+def test_proposition_shears(steep):
+    check_first_step(first_step_gaps, steep)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "no gap": lambda: {name: (at, 0.0) for name, (at, _) in first_step_gaps().items()},
+        "half of each": lambda: {name: (at, size / 2) for name, (at, size) in first_step_gaps().items()},
+        "the shift without s": lambda: first_step_gaps(by=1.0),
+        "the scale upside down": lambda: first_step_gaps(factor=1 / symmetries.FACTOR),
+        "the reflection in w": lambda: {"x → 1 - x": ("w", 0.01)},
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_shears_fails_for_a_false_variant(wrong, steep):
+    with pytest.raises(AssertionError, match="Tensor-likes are not close"):
+        check_first_step(wrong[1], steep)
+
+
+def test_either_engine_may_train():
+    x, y = sample_task(5, 1003)
+    state = State(x, y, initial_parameters(5, 1003), 1e-4)
+    slow, quick = (training_gap(state, TRANSFORMATIONS["x → x + s"], "111", 20, **how) for how in ({}, FAST))
+    for first, second in zip(slow, quick, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-9)
+
+
+FAST = {"engine": fast.train}
+
+
+# --- left and right ---
+
+
+def check_start_law(beyond) -> None:
+    w, b, t = sympy.symbols("w b t", positive=True)
+    for at in (sympy.Rational(1, 5), 1, 3):
+        # ½ P(|b| > t |w|), with |w| uniform up to 10 and |b| up to 1.
+        exact = sympy.integrate(sympy.integrate(sympy.Rational(1, 10), (w, 0, b / at)), (b, 0, 1)) / 2
+        assert beyond(float(at)) == pytest.approx(float(exact), rel=1e-12)
+    drawn = [initial_parameters(100, seed) for seed in range(400)]
+    positions = torch.cat([prototypes(one.w, one.b) for one in drawn]).numpy()
+    for at in (0.2, 1.0, 4.0):
+        for side in (positions > at, positions < -at):
+            error = (beyond(at) * (1 - beyond(at)) / len(positions)) ** 0.5
+            assert abs(side.mean() - beyond(at)) < 4 * error
+    assert abs((positions < 0).mean() - 0.5) < 4 * 0.5 / len(positions) ** 0.5
+
+
+def test_proposition_startlaw():
+    check_start_law(start_beyond)
+    with pytest.raises(ValueError, match="distance"):
+        start_beyond(0.05)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    {
+        "twice": lambda t: 2 * start_beyond(t),
+        "an inverse square": lambda t: start_beyond(t) / t,
+        "bounds exchanged": lambda t: 10 / (4 * t),
+        "as for normal draws": lambda t: 0.5 - np.arctan(10 * t) / np.pi,
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_proposition_startlaw_fails_for_a_false_variant(wrong):
+    with pytest.raises(AssertionError):
+        check_start_law(wrong[1])
+
+
+def test_sides_add_up_to_the_expelled_fraction(replication):
+    some = replication[replication["size"] <= 20]
+    table = sides(some)
+    np.testing.assert_allclose(table["left"] + table["right"], some["expelled_fraction"], atol=1e-12)
+    run = some.iloc[200]
+    first = initial_parameters(run["size"], run["seed"])
+    positions = (-first.b / first.w).numpy()
+    assert table["left_start"].iloc[200] == (positions < run["x"].min()).mean()
+    assert table["right_start"].iloc[200] == (positions > run["x"].max()).mean()
+
+
+def test_centred_runs_start_from_the_same_weights_on_data_about_0():
+    state = centred_start(10, 1000)
+    x, y = sample_task(10, 1000)
+    torch.testing.assert_close((state.x + 0.5, state.y + 0.5), (x, y))
+    assert all(map(torch.equal, state.parameters, initial_parameters(10, 1000)))
+    # The target about its middle is odd: the half turn about 0 maps the task into itself.
+    torch.testing.assert_close(state.y, 0.5 * torch.sin(2 * torch.pi * (state.x + 0.5)))
+    run = centred_run("100", 10, 1000, fast.train, steps=0)
+    positions = prototypes(*initial_parameters(10, 1000)[:2])
+    assert run["left"] == run["left_start"] == (positions < state.x.min()).double().mean()
+    assert run["right"] == run["right_start"] == (positions > state.x.max()).double().mean()
+    assert run["away"] > 0
+
+
+def test_what_the_alternative_texts_of_the_chapter_say_is_so():
+    table = shown_table("19-symmetries", "Mean share of prototypes left and right of the data")
+    left, right = (by_size(table[table["side"] == side].drop(columns="side")) for side in ("left", "right"))
+    assert left.loc[ACTIVE].min(axis=None) > 0.6 and left.max(axis=None) < 0.9
+    assert (left.loc[ACTIVE].min() > left.loc[FREE].max()).loc[10:].all()
+    assert left.loc[FREE].min(axis=None) > 0.4 and left.loc[FREE].max(axis=None) < 0.8
+    assert right.max(axis=None) < 0.07
+    start = table[(table["side"] == "left") & (table["mask"] == "before training")].iloc[0]
+    assert float(start["N = 3"]) > 0.75 > 0.55 > float(start["N = 100"])
