@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -131,6 +132,16 @@ def open_page(browser, address: str, page: str, width: int = 1280) -> None:
     browser.get(address + page)
     if page == REPLICATION:
         wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
+
+
+def requests(browser) -> list[str]:
+    """Addresses that the page asked for since the last call."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    return [
+        event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent" and event["params"]["request"]["url"].startswith("http")
+    ]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

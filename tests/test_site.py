@@ -9,19 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
-from conftest import CHAPTERS, REPLICATION, open_page, wait
+from conftest import CHAPTERS, REPLICATION, open_page, requests, wait
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
-
-
-def requests(browser) -> list[str]:
-    """Addresses that the page asked for since the last call."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    return [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent" and event["params"]["request"]["url"].startswith("http")
-    ]
 
 
 def test_the_site_has_every_page(book):
