@@ -150,6 +150,23 @@ def test_scaling_inputs_alone_changes_matchings_too():
     assert 0.05 < np.mean(changed) < 0.95
 
 
+@pytest.mark.parametrize("mask", MASKS)
+def test_when_the_total_loss_follows_a_scale(mask):
+    """With λ as it is if neither overlap nor separation is on, with α²λ if coverage is off, else with neither."""
+    state, on = random_states(), MASKS[mask]
+    moved = symmetries.scale_both(state)
+
+    def follows(strength):
+        before, after = (
+            total_loss(given.x, given.y, given.parameters, mask, value, given.temperature)
+            for given, value in ((state, 1.0), (moved, strength))
+        )
+        return torch.allclose(after, 0.36 * before, rtol=1e-9, atol=0)
+
+    assert follows(1.0) == (not on.overlap and not on.separation)
+    assert follows(0.36) == (not on.coverage)
+
+
 # --- the target ---
 
 
