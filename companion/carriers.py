@@ -12,8 +12,9 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from companion.checks import require_finite, require_integer, require_same_runs, require_same_shape
+from companion.checks import require_finite, require_integer, require_same_runs
 from companion.data import TARGETS, random_stream, sample_task
+from companion.forces import fit_force
 from companion.losses import fit_loss
 from companion.model import Parameters, activations, initial_parameters, predict, prototypes
 from companion.paired import RESAMPLES, Interval
@@ -24,28 +25,6 @@ CARRIED = 0.99
 """Share of all contributions that the carriers of a run account for."""
 KINDS = ("expelled", "near", "far")
 """Sets of neurons that are deleted: all expelled ones, those within one bump width 1/|w| of the data, those beyond."""
-
-
-def fit_force(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> torch.Tensor:
-    """Return the fit's force on each prototype at fixed w, -∂L_fit/∂x̂_j = -(4/N) w_j² a_j Σ_i r_i h_ij (x_i - x̂_j).
-
-    Book: chapter "What the fit holds", equation (fitforce).
-
-    Args:
-        x, y: training data, shape (..., samples).
-        parameters: w, b, a of shape (..., neurons), c of shape (...).
-
-    Returns:
-        Forces in units of squared value over input, shape (..., neurons); positive to the right.
-
-    Raises:
-        ValueError: if shapes do not fit or data are not finite.
-    """
-    require_same_shape(x=x, y=y)
-    residual = predict(x, *parameters) - y
-    distance = x.unsqueeze(-1) - prototypes(parameters.w, parameters.b).unsqueeze(-2)
-    responses = activations(x, parameters.w, parameters.b)
-    return -4 * parameters.w**2 * parameters.a * (residual.unsqueeze(-1) * responses * distance).mean(-2)
 
 
 def fit_force_bound(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> torch.Tensor:

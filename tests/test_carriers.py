@@ -20,7 +20,6 @@ from companion.carriers import (
     deletions,
     distance_outside,
     effective_number,
-    fit_force,
     fit_force_bound,
     fit_force_bound_outside,
     forces,
@@ -29,6 +28,7 @@ from companion.carriers import (
     rest_error,
     rests,
 )
+from companion.forces import fit_force
 from companion.losses import fit_loss
 from companion.metrics import chance_level, expelled_fraction, reconstruction_error
 from companion.model import Parameters, predict, prototypes
@@ -56,34 +56,6 @@ def single(position: float, w: float = 2.5, a: float = -0.7) -> tuple[torch.Tens
 
 
 # --- the fit's force is bounded by its error ---
-
-
-def check_fit_force(force) -> None:
-    x, y, parameters = instances()
-    at = prototypes(parameters.w, parameters.b).requires_grad_()
-    moved = parameters._replace(b=-parameters.w * at)
-    expected = -torch.autograd.grad(fit_loss(predict(x, *moved), y).sum(), at)[0]
-    torch.testing.assert_close(force(x, y, parameters), expected, rtol=1e-10, atol=1e-12)
-
-
-def test_proposition_fitforce():
-    check_fit_force(fit_force)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    {
-        "sign": lambda x, y, p: -fit_force(x, y, p),
-        "a lost factor": lambda x, y, p: fit_force(x, y, p) / 2,
-        "a sum in place of the mean": lambda x, y, p: fit_force(x, y, p) * SIZE,
-        "w in place of its square": lambda x, y, p: fit_force(x, y, p) / p.w.abs(),
-        "without a": lambda x, y, p: fit_force(x, y, p) / p.a,
-    }.items(),
-    ids=lambda item: item[0],
-)
-def test_proposition_fitforce_fails_for_a_false_variant(wrong):
-    with pytest.raises(AssertionError):
-        check_fit_force(wrong[1])
 
 
 def check_fit_bound(bound) -> None:

@@ -57,6 +57,11 @@ def test_every_chapter_is_in_the_book():
     assert {f"chapters/{path.name}" for path in CHAPTERS} == {path for path in listed if path.endswith(".ipynb")}
 
 
+def test_a_label_stands_once_in_the_book():
+    labels = [label for stem in NOTEBOOKS for label in re.findall(r"\{#((?:sec|eq)-[\w-]+)", prose(stem))]
+    assert len(labels) > 100 and {label for label in labels if labels.count(label) > 1} == set()
+
+
 def test_the_seven_figures_have_labels_captions_and_alternative_texts():
     labels = {}
     for notebook in NOTEBOOKS.values():
