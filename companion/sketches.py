@@ -110,19 +110,20 @@ def paths(x: torch.Tensor, steps: Sequence[int], trajectories: Mapping[str, torc
     return configure(alt.concat(*panels, columns=2))
 
 
-def motion(x: torch.Tensor, moves: pd.DataFrame, columns: int = 4) -> alt.TopLevelMixin:
+def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 4) -> alt.TopLevelMixin:
     """Draw the paths of all prototypes of one run of every mask, a small panel each; the samples as ticks at the end.
 
     Args:
         x: training inputs of these runs, shape (samples,).
-        moves: rows of one size of `companion.motion.trajectories`: mask, step, neuron, position. Every second kept
-            step is drawn, on an axis of square roots; a path breaks off where it leaves the window. A panel says
-            how many lie outside the samples' range before and after training, and beyond the window after it.
+        moves: rows of one size of `companion.motion.trajectories`: mask, step, neuron, position. They are
+            drawn on an axis of square roots; a path breaks off where it leaves the window. A panel says how many lie
+            outside the samples' range before and after training, and beyond the window after it.
+        every: draw every second kept step, or fewer; the first and the last are among them.
         columns: panels in a row.
     """
     last = moves["step"].max()
     kept = sorted(moves["step"].unique())
-    drawn = moves[moves["step"].isin({0, *kept[::-2]})]
+    drawn = moves[moves["step"].isin({0, *kept[::-every]})]
     y = alt.Y("position:Q", title=None, scale=alt.Scale(domain=list(WINDOW), nice=False), axis=alt.Axis(tickCount=4))
     steps = alt.Scale(type="sqrt", domain=[0, float(last) * 1.02], nice=False)
     axis = alt.X("step:Q", title="step", scale=steps, axis=alt.Axis(values=[0, last // 20, last // 4, last]))

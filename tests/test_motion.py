@@ -186,11 +186,23 @@ def test_the_picture_shows_the_stored_paths_of_every_mask(moves):
         assert f"beyond: {beyond} below" in panels[list(MASKS).index(mask)]
 
 
+def test_fewer_steps_are_drawn_where_asked_for(moves):
+    x, _ = sample_task(5, SEED)
+    drawn = {row["step"] for row in rows(sketches.motion(x, moves[moves["size"] == 5], every=4)) if "neuron" in row}
+    kept = motion.kept_steps(STEPS)
+    assert drawn == {0, *kept[::-4]}
+
+
 def test_what_the_alternative_text_says_is_so(moves):
     text = next(file for file in CHAPTERS if file.stem == "20-motion").read_text(encoding="utf-8")
     assert "no panel ends with more prototypes outside" in text and "every panel ends with more of them" in text
     found = motion.expulsions(motion.outside(moves)).query("size == 20").set_index("mask")["net"]
     assert all((found[mask] > 0) == on.overlap for mask, on in MASKS.items())
+    assert "more prototypes outside the samples' range than any panel of the upper row" in text
+    ends = motion.outside(moves).query("size == 100 and step == @STEPS").set_index("mask")["outside"]
+    assert min(ends[mask] for mask in MASKS if MASKS[mask].overlap) > max(
+        ends[mask] for mask in MASKS if not MASKS[mask].overlap
+    )
 
 
 # --- the page ---
