@@ -22,7 +22,7 @@ test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
-	$(BIN)/python -m companion.crowding
+	$(BIN)/python -m companion.collapse
 	@for chapter in $(notdir $(CHAPTERS)); do \
 		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
 	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
