@@ -14,9 +14,10 @@ from scipy.optimize import linear_sum_assignment
 
 from companion.checks import require_finite, require_integer, require_same_runs
 from companion.data import TARGETS, random_stream, sample_task
+from companion.figures import stored_networks
 from companion.forces import fit_force
 from companion.losses import fit_loss
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+from companion.model import Parameters, activations, predict, prototypes, starting_batch
 from companion.paired import RESAMPLES, Interval
 
 HURT = 0.01
@@ -260,12 +261,13 @@ def carried(runs: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, _, parameters = _stacked(group)
+        x, _, parameters = stored_networks(group)
+        _, _, start = starting_batch(size, group["seed"].tolist())
         m = contributions(x, parameters).numpy()
         outside = distance_outside(x, prototypes(parameters.w, parameters.b)).numpy() > 0
         columns = {
             "effective": effective_number(m),
-            "start": effective_number(contributions(x, _initial(group)).numpy()),
+            "start": effective_number(contributions(x, start).numpy()),
             "count": carrier_count(m),
             "outside": (m * outside).sum(-1) / m.sum(-1),
         }
@@ -288,7 +290,7 @@ def deletions(runs: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, y, parameters = _stacked(group)
+        x, y, parameters = stored_networks(group)
         before = fit_loss(predict(x, *parameters), y).sqrt()
         for kind, removed in _kinds(x, parameters).items():
             residual = predict(x, *delete(parameters, removed)) - y
@@ -320,7 +322,7 @@ def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
     """
     rows = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, y, parameters = _stacked(group)
+        x, y, parameters = stored_networks(group)
         positions = prototypes(parameters.w, parameters.b)
         removed = _kinds(x, parameters)["expelled"]
         values, own = predict(positions, *parameters), predict(positions, *delete(parameters, removed))
@@ -349,8 +351,9 @@ def forces(runs: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, y, trained = _stacked(group)
-        for when, parameters in {"start": _initial(group), "end": trained}.items():
+        x, y, trained = stored_networks(group)
+        _, _, start = starting_batch(size, group["seed"].tolist())
+        for when, parameters in {"start": start, "end": trained}.items():
             columns = {
                 "error": fit_loss(predict(x, *parameters), y).sqrt(),
                 "force": fit_force(x, y, parameters).abs().quantile(0.5, dim=-1),
@@ -359,18 +362,6 @@ def forces(runs: pd.DataFrame) -> pd.DataFrame:
             names = {"mask": mask, "size": size, "seed": group["seed"].to_numpy(), "when": when}
             parts.append(pd.DataFrame({**names, **{name: value.numpy() for name, value in columns.items()}}))
     return pd.concat(parts, ignore_index=True)
-
-
-def _initial(group: pd.DataFrame) -> Parameters:
-    """The parameters of runs of one size before training."""
-    starts = [initial_parameters(*run) for run in zip(group["size"].tolist(), group["seed"].tolist(), strict=True)]
-    return Parameters(*(torch.stack(values) for values in zip(*starts, strict=True)))
-
-
-def _stacked(group: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
-    """Runs of one size as tensors: x, y of shape (runs, samples) and their parameters."""
-    x, y, w, b, a = (torch.from_numpy(np.stack(group[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
-    return x, y, Parameters(w, b, a, torch.from_numpy(group["c"].to_numpy(dtype=np.float64, copy=True)))
 
 
 def _kinds(x: torch.Tensor, parameters: Parameters) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from companion.paired import Interval
+from companion.paired import RESAMPLES, Interval
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,8 +23,6 @@ CROWDED = 10.0
 """τN² from which on the growth exponent is measured."""
 ONSET = 2.0
 """Ratio of median E to Std's that counts as the onset of crowding."""
-RESAMPLES = 2000
-"""Bootstrap resamples of an interval; their random stream has seed 0."""
 
 
 class Grid(NamedTuple):

@@ -16,7 +16,7 @@ from scipy.stats import bootstrap, sem, trim_mean
 
 from companion.losses import MASK_NAMES
 from companion.metrics import chance_level, match
-from companion.model import activations, predict, prototypes
+from companion.model import Parameters, activations, predict, prototypes
 
 MASK_LABELS = {mask: f"{mask} {name}" for mask, name in MASK_NAMES.items()}
 """How pictures and tables write each mask, such as "010 Cov"."""
@@ -138,15 +138,28 @@ def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
     return chosen.iloc[(len(chosen) - 1) // 2]
 
 
+def stored_networks(runs: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """Return the data and the trained networks of stored runs of one size, as one batch.
+
+    Args:
+        runs: one row a run, weights included.
+
+    Returns:
+        x and y of shape (runs, size); w, b, a of shape (runs, size) and c of shape (runs,).
+    """
+    x, y, w, b, a = (torch.from_numpy(np.stack(runs[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
+    return x, y, Parameters(w, b, a, torch.from_numpy(runs["c"].to_numpy(dtype=np.float64, copy=True)))
+
+
 def originals_and_reconstructions(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return x, y, prototypes x̂ and values f(x̂) of runs of one size, each of shape (runs, size).
 
     Args:
         runs: one row a run, weights included.
     """
-    x, y, w, b, a = (torch.from_numpy(np.stack(runs[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
-    positions = prototypes(w, b)
-    values = predict(positions, w, b, a, torch.from_numpy(runs["c"].to_numpy(dtype=np.float64, copy=True)))
+    x, y, parameters = stored_networks(runs)
+    positions = prototypes(parameters.w, parameters.b)
+    values = predict(positions, *parameters)
     return x.numpy(), y.numpy(), positions.numpy(), values.numpy()
 
 

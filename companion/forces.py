@@ -212,6 +212,26 @@ def coverage_bound(x: torch.Tensor, prototypes: torch.Tensor, temperature: float
     return 2 * (distance * torch.exp(-excess / temperature)).mean(-2)
 
 
+def overlap_wins_from(neurons: int, weight: float, responses: float, shield: float, temperature: float) -> float:
+    """Return the distance outside the samples from which overlap's push on a prototype exceeds coverage's pull.
+
+    Book: chapter "Forces", equation (wins).
+
+    Args:
+        neurons: N, at least 2; as many samples.
+        weight: w_j of the prototype's neuron, with 0 < |w_j| < 1/√τ.
+        responses: s > 0, the sum of the other neurons' responses to the sample nearest to it.
+        shield: r >= 0, within which every sample has some prototype.
+        temperature: τ > 0.
+
+    Returns:
+        D in units of the input; the statement asks for D > r and D >= √(τ/2) besides.
+    """
+    count = neurons**2 * (neurons - 1)
+    squared = shield**2 / temperature + math.log(count / (2 * weight**2 * responses))
+    return math.sqrt(max(0.0, squared) / (1 / temperature - weight**2))
+
+
 def displacement(w: torch.Tensor, b: torch.Tensor, dw: torch.Tensor, db: torch.Tensor) -> torch.Tensor:
     """Return how far a step (δw, δb) moves the prototypes: -(δb + x̂ δw) / (w + δw), exactly.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 
 from companion.checks import require_finite, require_same_runs, require_same_shape
-from companion.data import random_stream
+from companion.data import random_stream, sample_task
 
 
 class Parameters(NamedTuple):
@@ -123,3 +124,26 @@ def initial_parameters(size: int, seed: int) -> Parameters:
     a = stream.uniform(-bound, bound, size)
     c = stream.uniform(-bound, bound)
     return Parameters(*(torch.as_tensor(value, dtype=torch.float64) for value in (w, b, a, c)))
+
+
+def starting_batch(
+    size: int, seeds: Iterable[int], target: str = "sine"
+) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """Return the training data and the initial parameters of some seeds, as one batch of runs.
+
+    Book: chapter "The model and its prototypes", section "Where training starts".
+
+    Args:
+        size: N, at least 2.
+        seeds: one a run, each at least 0.
+        target: a name in `companion.data.TARGETS`.
+
+    Returns:
+        x and y of shape (seeds, size); w, b, a of shape (seeds, size) and c of shape (seeds,).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    starts = [(*sample_task(size, seed, target), *initial_parameters(size, seed)) for seed in seeds]
+    x, y, *parameters = (torch.stack(column) for column in zip(*starts, strict=True))
+    return x, y, Parameters(*parameters)

@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 
 from companion import fast
-from companion.data import sample_task
-from companion.model import Parameters, initial_parameters
+from companion.model import Parameters, starting_batch
 from companion.sweep import measure
 
 
@@ -28,13 +27,6 @@ def one_ulp_up(initial: Parameters) -> Parameters:
         The same, with w replaced.
     """
     return initial._replace(w=torch.nextafter(initial.w, torch.full_like(initial.w, torch.inf)))
-
-
-def stacked(size: int, seeds: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
-    """Return x, y of shape (seeds, samples) and the initial parameters of some seeds, as one batch."""
-    tasks = [(*sample_task(size, seed), *initial_parameters(size, seed)) for seed in seeds]
-    x, y, *start = (torch.stack(column) for column in zip(*tasks, strict=True))
-    return x, y, Parameters(*start)
 
 
 def trained_again(
@@ -60,7 +52,7 @@ def trained_again(
 
     def group(key: tuple[str, int]) -> pd.DataFrame:
         mask, size = key
-        x, y, start = stacked(size, seeds)
+        x, y, start = starting_batch(size, seeds)
         trained = fast.train(x, y, one_ulp_up(start) if moved else start, mask, steps=steps)
         return pd.DataFrame({"mask": mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
 

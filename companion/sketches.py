@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -303,17 +304,12 @@ def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     masks = [label for label in MASK_LABELS.values() if label in used]
     others = [name for name in dict.fromkeys(used) if name not in masks]
     order = [list(MASK_LABELS.values()).index(label) for label in masks]
-    names = masks + others
-    cues = {
-        "color": [COLORS[k] for k in order] + [CHANCE] * len(others),
-        "strokeDash": [DASHES[k] for k in order] + [[1, 3], [4, 4], [8, 4]][: len(others)],
-        "shape": [SHAPES[k] for k in order] + ["stroke"] * len(others),
-    }
-    channels = {"color": alt.Color, "strokeDash": alt.StrokeDash, "shape": alt.Shape}
-    encode = {
-        name: channels[name]("curve:N", title=None, scale=alt.Scale(domain=names, range=cue))
-        for name, cue in cues.items()
-    }
+    encode = _cues(
+        masks + others,
+        color=[COLORS[k] for k in order] + [CHANCE] * len(others),
+        strokeDash=[DASHES[k] for k in order] + [[1, 3], [4, 4], [8, 4]][: len(others)],
+        shape=[SHAPES[k] for k in order] + ["stroke"] * len(others),
+    )
     sizes = sorted({size for frame in panels.values() for size in frame["size"]})
     x = alt.X(
         "size:Q",
@@ -323,20 +319,38 @@ def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     )
     charts = []
     for title, frame in panels.items():
-        bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
-        scale = alt.Scale(zero=False)
-        if title in log:
-            ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.9, bars["high"].max() * 1.1)]
-            scale = alt.Scale(type="log", domain=ends, nice=False)
-        base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
-        y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g"))
-        layers = alt.layer(
-            base.mark_rule().encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
-            base.mark_line(strokeWidth=1.5).encode(y=y, strokeDash=encode["strokeDash"]),
-            base.mark_point(filled=True, size=55).encode(y=y, shape=encode["shape"]),
-        )
-        charts.append(layers.properties(width=PANEL, height=280, title=title))
+        charts.append(_with_intervals(frame, x, encode, title in log).properties(title=title))
     return configure(alt.concat(*charts, columns=2))
+
+
+def _with_intervals(
+    frame: pd.DataFrame, x: alt.X, encode: Mapping[str, Any], log: bool, size: int = 55
+) -> alt.LayerChart:
+    """A panel of curves: value with a bar from low to high (NaN: no bar); `encode` tells the curves apart."""
+    bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
+    scale = alt.Scale(zero=False)
+    if log:
+        ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.9, bars["high"].max() * 1.1)]
+        scale = alt.Scale(type="log", domain=ends, nice=False)
+    base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
+    y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g"))
+    layers = alt.layer(
+        base.mark_rule().encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+        base.mark_line(strokeWidth=1.5).encode(y=y, strokeDash=encode["strokeDash"]),
+        base.mark_point(filled=True, size=size).encode(y=y, shape=encode["shape"]),
+    )
+    return layers.properties(width=PANEL, height=280)
+
+
+def _cues(names: Sequence[str], **ranges: Sequence[Any]) -> dict[str, Any]:
+    """Encodings that tell curves apart: by colour, dash and shape, each with its range in the order of `names`."""
+    channels = {"color": alt.Color, "strokeDash": alt.StrokeDash, "shape": alt.Shape}
+    return {
+        name: channels[name](
+            "curve:N", title=None, scale=alt.Scale(domain=list(names), range=list(values)[: len(names)])
+        )
+        for name, values in ranges.items()
+    }
 
 
 def against(panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str] = ()) -> alt.TopLevelMixin:
@@ -348,28 +362,11 @@ def against(panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str]
         log: titles of panels whose values stand on a logarithmic axis too.
     """
     names = list(dict.fromkeys(name for _, frame in panels.values() for name in frame["curve"]))
-    cues = {"color": list(CURVE_COLORS), "shape": list(SHAPES), "strokeDash": [list(dash) for dash in DASHES]}
-    channels = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
-    encode = {
-        name: channels[name]("curve:N", title=None, scale=alt.Scale(domain=names, range=cue[: len(names)]))
-        for name, cue in cues.items()
-    }
+    encode = _cues(names, color=CURVE_COLORS, strokeDash=DASHES, shape=SHAPES)
     charts = []
     for title, (x_title, frame) in panels.items():
-        bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
         x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6))
-        scale = alt.Scale()
-        if title in log:
-            ends = [float(f"{end:.3g}") for end in (bars["low"].min() * 0.8, bars["high"].max() * 1.25)]
-            scale = alt.Scale(type="log", domain=ends, nice=False)
-        y = alt.Y("value:Q", title=None, scale=scale, axis=alt.Axis(format="~g", tickCount=6))
-        base = alt.Chart(rounded(bars)).encode(x=x, color=encode["color"])
-        layers = alt.layer(
-            base.mark_rule(opacity=0.6).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
-            base.mark_line(strokeWidth=1.2).encode(y=y, strokeDash=encode["strokeDash"]),
-            base.mark_point(filled=True, size=30, opacity=1).encode(y=y, shape=encode["shape"]),
-        )
-        charts.append(layers.properties(width=PANEL, height=260, title=title))
+        charts.append(_with_intervals(frame, x, encode, title in log, size=30).properties(title=title))
     return configure(alt.concat(*charts, columns=2))
 
 

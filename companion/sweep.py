@@ -24,10 +24,9 @@ from tqdm import tqdm
 
 from companion import __version__
 from companion.checks import require_choice, require_device, require_integer, require_number
-from companion.data import sample_task
 from companion.losses import MASKS
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
-from companion.model import Parameters, activations, initial_parameters, prototypes
+from companion.model import Parameters, activations, prototypes, starting_batch
 from companion.store import COLUMNS, Store, differing_versions, write_whole
 from companion.train import LEARNING_RATE, Trained, train
 
@@ -201,11 +200,9 @@ def run_batch(batch: Batch) -> pa.Table:
     Returns:
         `companion.store.COLUMNS`, one row a seed, in their order; this process's versions in the metadata.
     """
-    tasks = [sample_task(batch.size, seed, TARGET) for seed in batch.seeds]
-    initial = [initial_parameters(batch.size, seed) for seed in batch.seeds]
+    x, y, start = starting_batch(batch.size, batch.seeds, TARGET)
     kind = {"device": batch.device, "dtype": getattr(torch, batch.dtype)}
-    x, y = (torch.stack(column).to(**kind) for column in zip(*tasks, strict=True))
-    start = Parameters(*(torch.stack(column).to(**kind) for column in zip(*initial, strict=True)))
+    x, y, start = x.to(**kind), y.to(**kind), Parameters(*(value.to(**kind) for value in start))
     trained = ENGINES[batch.engine].train(x, y, start, batch.mask, batch.strength, batch.temperature, batch.steps)
 
     x, y = x.cpu().double(), y.cpu().double()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from companion.carriers import distance_outside
 from companion.data import sample_task
 from companion.losses import coverage_loss, fit_loss, overlap_loss, separation_loss, total_loss
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+from companion.model import Parameters, activations, initial_parameters, predict, prototypes, starting_batch
 from companion.train import LEARNING_RATE, train
 
 SHIFT, FACTOR = 0.25, 0.6
@@ -304,21 +303,15 @@ def centred_run(mask: str, size: int, seed: int, engine: Callable = train, steps
     start = centred_start(size, seed)
     trained = engine(start.x, start.y, start.parameters, mask, 1.0, start.temperature, steps).parameters
     end = start._replace(parameters=trained)
-    positions, first = _prototypes(end), _prototypes(start)
-    low, high = start.x.min(), start.x.max()
-    outside = distance_outside(start.x, positions)
+    shares = {**_shares(start.x, _prototypes(start), "_start"), **_shares(start.x, _prototypes(end))}
     return {
         "mask": mask,
         "size": size,
         "seed": seed,
-        "left_start": float((first < low).double().mean()),
-        "right_start": float((first > high).double().mean()),
-        "left": float((positions < low).double().mean()),
-        "right": float((positions > high).double().mean()),
-        "away": float(outside[outside > 0].quantile(0.5)) if (outside > 0).any() else math.nan,
+        **{name: float(share) for name, share in shares.items()},
+        "away": float(_away(start.x, _prototypes(end))),
         "reconstruction_error": float(QUANTITIES["E"](end)),
         "specialization_ratio": float(QUANTITIES["specialization"](end)),
-        "fit_mse": float(QUANTITIES["fit"](end)),
     }
 
 
@@ -336,15 +329,25 @@ def sides(runs: pd.DataFrame) -> pd.DataFrame:
     """
     parts = []
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
-        x, w, b = (np.stack(group[name].to_numpy()) for name in ("x", "w", "b"))
-        starts = [initial_parameters(size, seed) for seed in group["seed"].tolist()]
-        start_w, start_b = (np.stack([getattr(start, name).numpy() for start in starts]) for name in ("w", "b"))
-        low, high = x.min(1, keepdims=True), x.max(1, keepdims=True)
-        columns = {}
-        for when, positions in {"_start": -start_b / start_w, "": -b / w}.items():
-            columns["left" + when] = (positions < low).mean(1)
-            columns["right" + when] = (positions > high).mean(1)
-        outside = np.maximum(low - positions, positions - high)
-        columns["away"] = pd.DataFrame(np.where(outside > 0, outside, np.nan)).median(axis=1).to_numpy()
+        x, w, b = (torch.from_numpy(np.stack(group[name].to_numpy())) for name in ("x", "w", "b"))
+        _, _, start = starting_batch(size, group["seed"].tolist())
+        first, last = prototypes(start.w, start.b), prototypes(w, b)
+        columns = {**_shares(x, first, "_start"), **_shares(x, last), "away": _away(x, last)}
+        columns = {name: values.numpy() for name, values in columns.items()}
         parts.append(pd.DataFrame({"mask": mask, "size": size, "seed": group["seed"].to_numpy(), **columns}))
     return pd.concat(parts, ignore_index=True)
+
+
+def _shares(x: torch.Tensor, positions: torch.Tensor, when: str = "") -> dict[str, torch.Tensor]:
+    """Shares of prototypes left and right of the samples' range, shape (...), under names that end in `when`."""
+    low, high = x.amin(-1, keepdim=True), x.amax(-1, keepdim=True)
+    return {
+        f"left{when}": (positions < low).double().mean(-1),
+        f"right{when}": (positions > high).double().mean(-1),
+    }
+
+
+def _away(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Median distance of the expelled prototypes from the samples' range, shape (...); NaN where none is expelled."""
+    outside = distance_outside(x, positions)
+    return torch.where(outside > 0, outside, torch.nan).nanquantile(0.5, dim=-1)

@@ -15,7 +15,7 @@ from companion import fast
 from companion.data import sample_task
 from companion.figures import originals_and_reconstructions
 from companion.metrics import match
-from companion.model import Parameters, initial_parameters, prototypes
+from companion.model import Parameters, initial_parameters, prototypes, starting_batch
 from companion.paired import RESAMPLES, Interval
 
 
@@ -54,8 +54,7 @@ def neurons(runs: pd.DataFrame) -> pd.DataFrame:
     for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
         x, y, positions, values = originals_and_reconstructions(group)
         w = np.stack(group["w"].to_numpy())
-        start = [initial_parameters(size, seed) for seed in group["seed"].tolist()]
-        start_w, start_b = (torch.stack([getattr(one, name) for one in start]) for name in ("w", "b"))
+        _, _, start = starting_batch(size, group["seed"].tolist())
         distance, sample = np.empty(w.shape), np.empty(w.shape, dtype=np.int64)
         for row, run in enumerate(zip(x, y, positions, values, strict=True)):
             matching = match(*run)
@@ -63,11 +62,11 @@ def neurons(runs: pd.DataFrame) -> pd.DataFrame:
             sample[row, matching.neuron] = np.arange(size)
         columns = {
             "neuron": np.tile(np.arange(size), (len(group), 1)),
-            "start_w": start_w.numpy(),
-            "start": prototypes(start_w, start_b).numpy(),
+            "start_w": start.w.numpy(),
+            "start": prototypes(start.w, start.b).numpy(),
             "w": w,
             "prototype": positions,
-            "crossed": np.sign(start_w.numpy()) != np.sign(w),
+            "crossed": np.sign(start.w.numpy()) != np.sign(w),
             "expelled": (positions < x.min(1, keepdims=True)) | (positions > x.max(1, keepdims=True)),
             "sideways": np.abs(positions - np.take_along_axis(x, sample, 1)),
             "upright": np.abs(values - np.take_along_axis(y, sample, 1)),

@@ -10,7 +10,6 @@ import sympy
 import torch
 from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
-from companion import carriers
 from companion.carriers import (
     carried,
     carrier_count,
@@ -28,6 +27,7 @@ from companion.carriers import (
     rest_error,
     rests,
 )
+from companion.figures import stored_networks
 from companion.forces import fit_force
 from companion.losses import fit_loss
 from companion.metrics import chance_level, expelled_fraction, reconstruction_error
@@ -278,7 +278,7 @@ def test_the_growth_exponent_of_a_power_is_its_power():
 
 def test_the_rest_of_all_is_the_whole(few):
     run = few.iloc[40]
-    x, y, parameters = carriers._stacked(few.iloc[40:41])
+    x, y, parameters = stored_networks(few.iloc[40:41])
     positions = prototypes(parameters.w, parameters.b)
     values = predict(positions, *parameters)
     whole = reconstruction_error(x[0], y[0], positions[0], values[0])

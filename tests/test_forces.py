@@ -11,9 +11,10 @@ import sympy
 import torch
 
 from companion import forces
+from companion.data import TARGETS
 from companion.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
-from companion.model import Parameters, activations, predict, prototypes
-from companion.train import BETAS, EPSILON, LEARNING_RATE
+from companion.model import Parameters, activations, predict, prototypes, starting_batch
+from companion.train import BETAS, EPSILON, LEARNING_RATE, train
 
 LOSSES = {
     "fit": lambda x, y, p, temperature: fit_loss(predict(x, *p), y),
@@ -358,16 +359,9 @@ def check_overlap_wins(beyond: Callable) -> None:
     assert won > 50
 
 
-def overlap_wins_from(n: int, w: float, shared: float, r: float, temperature: float) -> float:
-    """D*: from this distance on overlap pushes harder than coverage pulls."""
-    return math.sqrt(
-        max(0.0, r**2 / temperature + math.log(n**2 * (n - 1) / (2 * w**2 * shared))) / (1 / temperature - w**2)
-    )
-
-
 def test_proposition_not_compatible():
     check_far(lambda distance, r, temperature: 2 * distance * math.exp(-(distance**2 - r**2) / temperature))
-    check_overlap_wins(overlap_wins_from)
+    check_overlap_wins(forces.overlap_wins_from)
 
 
 def test_proposition_not_compatible_fails_for_a_false_variant():
@@ -379,3 +373,50 @@ def test_proposition_not_compatible_fails_for_a_false_variant():
             check_far(false)
     with pytest.raises(AssertionError):
         check_overlap_wins(lambda *given: 0.0)  # at every distance
+
+
+# --- the chapter ---
+
+
+def test_what_the_chapter_s_alternative_texts_say_is_so():
+    x = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
+    y, w = TARGETS["sine"](x), torch.full_like(x, 5.0)
+    a = torch.linalg.solve(activations(x, w, -w * x), y - 0.5)
+    network = Parameters(w, -w * x, a, torch.tensor(0.5, dtype=torch.float64))
+    grid = torch.linspace(-0.5, 1.5, 401, dtype=torch.float64)
+    left, right = grid < 0.1, grid > 0.9
+    for temperature, strength in ((1e-4, 1.0), (1e-2, 1.0), (1e-2, 10.0)):
+        field = forces.force_field(x, y, network, 4, grid, strength, temperature)
+        assert (field["overlap"][left] < 0).all() and (field["overlap"][right] > 0).all()
+        around = (grid > 0.82) & (grid < 0.98)
+        assert (field["coverage"][around] * (0.9 - grid[around]) >= 0).all()
+        far = (grid < -0.4) | (grid > 1.4)
+        assert max(float(field[name][far].abs().max()) for name in ("coverage", "separation")) < 1e-6  # no pixel
+
+    b = (-w * x).expand(len(grid), -1).clone()
+    b[:, 4] = -5.0 * grid
+    centre = forces.crowd_centre(x.expand(len(grid), -1), w.expand(len(grid), -1), b)[:, 4]
+    assert (torch.diff(centre) > 0).all() and centre.min() > 0.1 - 1e-9 and centre.max() < 0.9 + 1e-9
+    below = grid < centre  # once below, then above: one crossing
+    assert below[0] and not below[-1] and int((below[1:] != below[:-1]).sum()) == 1
+
+    distance = torch.logspace(-2, 0.3, 139, dtype=torch.float64)
+    b = (-w * x).expand(len(distance), -1).clone()
+    b[:, 3], b[:, 4] = -5.0 * 0.8, -5.0 * (0.9 + distance)
+    batch = x.expand(len(distance), -1), w.expand(len(distance), -1), b
+    at = prototypes(batch[1], b)
+    pull, push = forces.coverage_force(batch[0], at, 1e-4)[:, 4].abs(), forces.overlap_force(*batch)[:, 4]
+    assert (push > pull).all() and (pull[distance > 0.15] < 1e-40).all() and push[distance > 1].max() > 1e-12
+    assert (torch.diff(pull[distance < 0.09]) > 0).all()
+
+
+def test_the_first_step_is_as_the_chapter_draws_it():
+    *data, start = starting_batch(100, range(1000, 1040))
+    after = train(*data, start, "111", steps=1).parameters
+    moved = forces.displacement(start.w, start.b, after.w - start.w, after.b - start.b).abs()
+    for low, high in ((0.05, 0.2), (0.2, 1.0), (1.0, 10.0)):
+        chosen = (start.w.abs() > low) & (start.w.abs() < high)
+        law = LEARNING_RATE * (1 + prototypes(start.w, start.b).abs()[chosen]) / start.w.abs()[chosen]
+        assert 0.5 < float(moved[chosen].median() / law.median()) <= 1.05
+        plain = float((moved[chosen] * start.w.abs()[chosen]).median()) / LEARNING_RATE
+        assert plain > 3 if high < 0.5 else plain < 3  # 1/|w| alone is right where |w| is large

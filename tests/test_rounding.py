@@ -9,8 +9,8 @@ import torch
 
 from companion import fast
 from companion.losses import MASKS
-from companion.model import initial_parameters
-from companion.rounding import one_ulp_up, stacked, trained_again
+from companion.model import initial_parameters, starting_batch
+from companion.rounding import one_ulp_up, trained_again
 from companion.sweep import METRICS
 
 KEY = ["mask", "size", "seed"]
@@ -52,7 +52,7 @@ def test_what_the_alternative_text_of_the_chapter_says_is_so():
     most = runs.groupby("mask")["elsewhere"].mean().idxmax()
     drawn = pd.concat([group.head(3) for _, group in runs[runs["mask"] == most].groupby("elsewhere")])
     assert drawn["elsewhere"].to_list() == [False] * 3 + [True] * 3
-    x, y, start = stacked(100, drawn["seed"].tolist())
+    x, y, start = starting_batch(100, drawn["seed"].tolist())
     paths = [fast.train(x, y, way, most, record=[0, 2000]).trajectory for way in (start, one_ulp_up(start))]
     before, after = (paths[1] - paths[0]).abs().amax(-1)
     assert (before < 1e-14).all() and (after[:3] < 0.01).all() and (after[3:] > 1).all()
