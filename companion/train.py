@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from companion.checks import require_choice, require_finite, require_integer, require_number, require_same_shape
-from companion.losses import MASKS, total_loss
+from companion.losses import ATTRACTORS, MASKS, total_loss
 from companion.model import Parameters, prototypes
 
 LEARNING_RATE = 0.01
@@ -38,6 +38,9 @@ def train(
     temperature: float = 1e-4,
     steps: int = 2000,
     record: Sequence[int] = (),
+    attractor: str = "coverage",
+    balance: float = 1.0,
+    anneal: bool = False,
 ) -> Trained:
     """Minimise the total loss of every run in a batch with full-batch Adam.
 
@@ -53,6 +56,9 @@ def train(
         temperature: τ > 0.
         steps: number of Adam steps, at least 0.
         record: increasing steps in 0 … steps at which to keep the prototypes; 0 is before training.
+        attractor: one of `companion.losses.ATTRACTORS`, the loss that the mask's middle bit switches on.
+        balance: κ >= 0, the attractor's part of λ.
+        anneal: whether the repulsions' part of λ falls linearly, from 1 at the first step to 1/steps at the last.
 
     Returns:
         The trained parameters (detached) and the recorded prototypes.
@@ -60,7 +66,10 @@ def train(
     Raises:
         ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
     """
-    strength, temperature, steps = require_training(x, y, initial, mask, strength, temperature, steps, record)
+    strength, temperature, steps, balance = require_training(
+        x, y, initial, mask, strength, temperature, steps, record, attractor, balance, anneal
+    )
+    repulsions = repulsion_schedule(steps, anneal)
     parameters = Parameters(*(value.detach().clone().requires_grad_() for value in initial))
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
     recorded = []
@@ -69,9 +78,18 @@ def train(
             recorded.append(prototypes(parameters.w, parameters.b).detach())
         if step < steps:
             optimizer.zero_grad()
-            total_loss(x, y, parameters, mask, strength, temperature).sum().backward()
+            settings = (mask, strength, temperature, attractor, balance, repulsions[step])
+            total_loss(x, y, parameters, *settings).sum().backward()
             optimizer.step()
     return Trained(Parameters(*(value.detach() for value in parameters)), torch.stack(recorded) if recorded else None)
+
+
+def repulsion_schedule(steps: int, anneal: bool) -> list[float]:
+    """Return ρ, the repulsions' part of λ, at each step: 1, or 1 - t/steps at step t = 0, 1, … if it is annealed.
+
+    Book: chapter "A compatible attractor", equation (balanced).
+    """
+    return [1 - step / steps if anneal else 1.0 for step in range(steps)]
 
 
 def require_training(
@@ -83,13 +101,16 @@ def require_training(
     temperature: float,
     steps: int,
     record: Sequence[int] = (),
-) -> tuple[float, float, int]:
-    """Return strength, temperature and steps if a training can start from these arguments, whatever the engine.
+    attractor: str = "coverage",
+    balance: float = 1.0,
+    anneal: bool = False,
+) -> tuple[float, float, int, float]:
+    """Return λ, τ, steps and κ if a training can start from these arguments, whatever the engine.
 
     Args: those of `train`.
 
     Returns:
-        λ and τ as floats, the number of steps as an int.
+        λ and τ as floats, the number of steps as an int, κ as a float.
 
     Raises:
         ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
@@ -100,7 +121,15 @@ def require_training(
     steps = require_integer("steps", steps, least=0)
     if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
         raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
+    balance = require_number("balance", balance)
+    if not isinstance(anneal, bool):
+        raise ValueError(f"anneal: {anneal!r} was given; allowed are True and False")
+    if require_choice("attractor", attractor, ATTRACTORS) == "transport" and x.shape != initial.w.shape:
+        raise ValueError(
+            f"shapes: x {tuple(x.shape)}, w {tuple(initial.w.shape)} were given; "
+            "allowed for transport is one neuron a sample"
+        )
     require_same_shape(x=x, y=y)
     require_same_shape(w=initial.w, b=initial.b, a=initial.a)
     require_finite(x=x, y=y, **initial._asdict())
-    return strength, temperature, steps
+    return strength, temperature, steps, balance

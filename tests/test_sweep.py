@@ -239,7 +239,7 @@ def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     arguments += ["-p", "store", "kept", "-p", "out", "runs.parquet"]
     parts = tmp_path / "kept"
     running = subprocess.Popen(papermill_command(tmp_path, *arguments), stderr=subprocess.DEVNULL)
-    while not (written := list(parts.glob("*.parquet"))):
+    while not (written := list(parts.glob("[!.]*.parquet"))):  # a part that is being written has a name with a dot
         assert running.poll() is None
         time.sleep(0.05)
     for process in [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]:
