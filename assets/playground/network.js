@@ -3,6 +3,7 @@
 
 export const TARGETS = { sine: (x) => 0.5 * (1 + Math.sin(2 * Math.PI * x)) };
 export const SWITCHES = ["overlap", "coverage", "separation"]; // in the order of a mask's three bits
+export const ATTRACTORS = ["coverage", "chamfer", "transport"]; // what the middle bit switches on
 export const MASK_NAMES = {
   "000": "Std", "001": "Sep", "010": "Cov", "011": "Cov+Sep", "100": "Ovl", "101": "Ovl+Sep", "110": "Ovl+Cov", "111": "Full",
 };
@@ -19,6 +20,24 @@ export const predict = (x, { w, b, a, c }) =>
 export const prototypes = (w, b) => Float64Array.from(w, (wj, j) => -b[j] / wj);
 
 const NOTHING = 746; // exp(-746) is 0 in double precision: such a term is skipped
+
+// mean_i [-τ log Σ_k exp(-(p_i - q_k)²/τ)] of points p, candidates q; `add` takes `factor` times its derivative by p_i - q_k.
+function softNearest(points, candidates, share, factor, temperature, add) {
+  const count = points.length, others = candidates.length;
+  let value = 0;
+  for (let i = 0; i < count; i++) {
+    let nearest = Infinity, total = 0; // exponents are taken from the nearest candidate's, so that one of them is 0
+    for (let k = 0; k < others; k++) nearest = Math.min(nearest, (points[i] - candidates[k]) ** 2);
+    for (let k = 0; k < others; k++) {
+      const q = ((points[i] - candidates[k]) ** 2 - nearest) / temperature;
+      total += share[k] = q < NOTHING ? Math.exp(-q) : 0;
+    }
+    value += (nearest - temperature * Math.log(total)) / count;
+    const r = (2 * factor) / (count * total);
+    for (let k = 0; k < others; k++) add(i, k, r * share[k] * (points[i] - candidates[k]));
+  }
+  return value;
+}
 
 // One entry a loss. It returns its value and adds `factor` times its derivatives to net.push (by the responses h_ij),
 // net.pull (by the prototypes x̂_j) or net.gradient itself (by a and c). A further loss is one more entry.
@@ -52,18 +71,17 @@ export const LOSSES = {
     }
     return value;
   },
-  coverage({ samples, neurons, x, positions, pull, share }, factor, temperature) {
-    let value = 0; // mean_i [-τ log Σ_j exp(-(x_i - x̂_j)²/τ)]
-    for (let i = 0; i < samples; i++) {
-      let nearest = Infinity, total = 0; // exponents are taken from the nearest prototype's, so that one of them is 0
-      for (let j = 0; j < neurons; j++) nearest = Math.min(nearest, (x[i] - positions[j]) ** 2);
-      for (let j = 0; j < neurons; j++) {
-        const q = ((x[i] - positions[j]) ** 2 - nearest) / temperature;
-        total += share[j] = q < NOTHING ? Math.exp(-q) : 0;
-      }
-      value += (nearest - temperature * Math.log(total)) / samples;
-      const r = (2 * factor) / (samples * total);
-      for (let j = 0; j < neurons; j++) pull[j] += r * share[j] * (positions[j] - x[i]);
+  coverage: (net, factor, temperature) => // mean_i [-τ log Σ_j exp(-(x_i - x̂_j)²/τ)]
+    softNearest(net.x, net.positions, net.share, factor, temperature, (i, j, g) => { net.pull[j] -= g; }),
+  chamfer: (net, factor, temperature) => LOSSES.coverage(net, factor, temperature) + // and its mirror image
+    softNearest(net.positions, net.x, net.share, factor, temperature, (j, i, g) => { net.pull[j] += g; }),
+  transport({ samples, x, positions, pull, order, places }, factor) { // mean_k (x_(k) - x̂_(k))², both in order
+    let value = 0;
+    places.sort((j, k) => positions[j] - positions[k] || j - k);
+    for (let k = 0; k < samples; k++) {
+      const d = positions[places[k]] - x[order[k]];
+      value += (d * d) / samples;
+      pull[places[k]] += (2 * factor * d) / samples;
     }
     return value;
   },
@@ -89,9 +107,11 @@ export class Network {
     const samples = x.length, neurons = w.length, part = (flat, k) => flat.subarray(k * neurons, (k + 1) * neurons);
     const split = (flat) => ({ w: part(flat, 0), b: part(flat, 1), a: part(flat, 2) });
     const theta = Float64Array.of(...w, ...b, ...a, c), gradient = theta.slice();
-    Object.assign(this, { samples, neurons, x, y, theta, gradient, slope: split(gradient) }, split(theta));
+    const order = Int32Array.from(x.keys()).sort((i, k) => x[i] - x[k] || i - k), places = Int32Array.from(w.keys());
+    Object.assign(this, { samples, neurons, x, y, order, places, theta, gradient, slope: split(gradient) }, split(theta));
     for (const name of ["h", "z", "push"]) this[name] = new Float64Array(samples * neurons);
-    for (const name of ["positions", "pull", "share"]) this[name] = new Float64Array(neurons);
+    for (const name of ["positions", "pull"]) this[name] = new Float64Array(neurons);
+    this.share = new Float64Array(Math.max(samples, neurons));
   }
   get parameters() { return { w: this.w, b: this.b, a: this.a, c: this.theta.at(-1) }; }
   // Write dL/d(w, b, a, c) of L = Σ factors[name] · loss into this.gradient; return L.
@@ -119,27 +139,19 @@ export class Network {
   }
 }
 
-// The losses, each by itself, and the gradients { w, b, a, c } of some of them.
-export const losses = (x, y, p, temperature) =>
-  each(Object.keys(LOSSES), (name) => new Network(x, y, p).differentiate({ [name]: 1 }, temperature));
-export const gradients = (x, y, p, temperature, terms = Object.keys(LOSSES)) => each(terms, (name) => {
-  const net = new Network(x, y, p);
-  net.differentiate({ [name]: 1 }, temperature);
-  return { ...each(["w", "b", "a"], (part) => [...net.slope[part]]), c: net.gradient.at(-1) };
-});
-
 const LEARNING_RATE = 0.01, BETAS = [0.9, 0.999], EPSILON = 1e-8;
-// A network in training: full-batch Adam on L = L_fit + λ (m_ovl L_ovl + m_cov L_cov + m_sep L_sep).
+// A network in training: full-batch Adam on L = L_fit + λ (m_ovl L_ovl + κ m_cov L_att + m_sep L_sep).
 export class Trainer extends Network {
-  constructor(x, y, p, mask = "000", strength = 1, temperature = 1e-4) {
+  constructor(x, y, p, ...settings) {
     super(x, y, p);
     [this.steps, this.mean, this.square] = [0, new Float64Array(this.theta.length), new Float64Array(this.theta.length)];
-    this.set(mask, strength, temperature);
+    this.set(...settings);
   }
-  // Take other settings from the next step on.
-  set(mask, strength, temperature) {
+  // Take settings from the next step on.
+  set(mask = "000", strength = 1, temperature = 1e-4, attractor = "coverage", balance = 1) {
+    const { coverage, ...repulsions } = each(SWITCHES, (name) => (MASKS[mask][name] ? strength : 0));
     this.temperature = temperature;
-    this.factors = { fit: 1, ...each(SWITCHES, (name) => (MASKS[mask][name] ? strength : 0)) };
+    this.factors = { fit: 1, ...repulsions, [attractor]: balance * coverage };
   }
   // Whether every parameter and every prototype is a finite number.
   get finite() {

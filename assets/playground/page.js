@@ -4,8 +4,10 @@ import * as science from "./network.js";
 import { initialParameters, sampleInputs } from "./random.js";
 
 const END = 2000; // where the book's runs end
-export const DEFAULTS = { mask: "110", n: 30, lambda: 1, tau: 0.0001, target: "sine", seed: 1000, speed: 5 };
-const CHOICES = { mask: Object.keys(science.MASK_NAMES).sort(), target: Object.keys(science.TARGETS) };
+export const DEFAULTS = { mask: "110", attractor: "coverage", n: 30, lambda: 1, kappa: 1, tau: 0.0001, target: "sine",
+  seed: 1000, speed: 5 };
+const SELECTS = { attractor: science.ATTRACTORS, target: Object.keys(science.TARGETS) };
+const CHOICES = { mask: Object.keys(science.MASK_NAMES).sort(), ...SELECTS };
 const root = document.getElementById("playground"), find = (selector) => root.querySelector(selector);
 const field = (name) => find(`[name=${name}]`);
 const reduced = matchMedia("(prefers-reduced-motion: reduce)");
@@ -14,8 +16,10 @@ let playing = false, drawn = 0, history = [], apart = 1; // `apart`: steps betwe
 
 const short = (value) => String(Number.isInteger(value) ? value : Number.isFinite(value) ? Number(value.toPrecision(3)) : "–");
 const say = (words) => { find("[role=status]").textContent = words; };
-const describe = ({ mask, n, lambda, tau, seed } = settings) =>
-  `mask ${mask} ${science.MASK_NAMES[mask]}, N = ${n}, λ = ${lambda}, τ = ${tau}, seed ${seed}`;
+const describe = ({ mask, attractor, n, lambda, kappa, tau, seed } = settings) => `mask ${mask} ${science.MASK_NAMES[mask]}` +
+  `${mask[1] === "1" ? `, attractor ${attractor}, κ = ${kappa}` : ""}, N = ${n}, λ = ${lambda}, τ = ${tau}, seed ${seed}`;
+// What the trainer takes beside the data and the weights.
+const forTraining = ({ mask, lambda, tau, attractor, kappa } = settings) => [mask, lambda, tau, attractor, kappa];
 
 // The value that a text gives a setting (`kept` if none), and words where that is not what was asked for.
 function read(name, text, kept) {
@@ -49,7 +53,7 @@ const writeAddress = () => window.history.replaceState(null, "", `#${new URLSear
 function use(next, words = [], fresh = ["n", "seed", "target"].some((name) => next[name] !== settings[name])) {
   settings = next;
   if (fresh) reset();
-  trainer.set(settings.mask, settings.lambda, settings.tau);
+  trainer.set(...forTraining());
   say(words.join(" ") || `${trainer.steps ? `From step ${trainer.steps} on` : "At step 0"}: ${describe()}.`);
   science.SWITCHES.forEach((name, bit) => { field(name).checked = settings.mask[bit] === "1"; });
   find(".pg-mask").textContent = `${settings.mask} ${science.MASK_NAMES[settings.mask]}`;
@@ -61,8 +65,8 @@ function use(next, words = [], fresh = ["n", "seed", "target"].some((name) => ne
 }
 
 function reset() {
-  const { n, seed, target, mask, lambda, tau } = settings, x = sampleInputs(n, seed);
-  trainer = new science.Trainer(x, x.map(science.TARGETS[target]), initialParameters(n, seed), mask, lambda, tau);
+  const { n, seed, target } = settings, x = sampleInputs(n, seed);
+  trainer = new science.Trainer(x, x.map(science.TARGETS[target]), initialParameters(n, seed), ...forTraining());
   [history, apart] = [[], 1];
   pause("");
 }
@@ -123,7 +127,7 @@ function show(now = performance.now()) {
 
 function start(presets) {
   root.hidden = false;
-  field("target").append(...CHOICES.target.map((name) => new Option(name)));
+  for (const name in SELECTS) field(name).append(...SELECTS[name].map((choice) => new Option(choice)));
   for (const preset of presets) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: preset.name });
     button.onclick = () => {
