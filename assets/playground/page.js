@@ -16,8 +16,10 @@ let playing = false, drawn = 0, history = [], apart = 1; // `apart`: steps betwe
 
 const short = (value) => String(Number.isInteger(value) ? value : Number.isFinite(value) ? Number(value.toPrecision(3)) : "–");
 const say = (words) => { find("[role=status]").textContent = words; };
-const describe = ({ mask, attractor, n, lambda, kappa, tau, seed } = settings) => `mask ${mask} ${science.MASK_NAMES[mask]}` +
-  `${mask[1] === "1" ? `, attractor ${attractor}, κ = ${kappa}` : ""}, N = ${n}, λ = ${lambda}, τ = ${tau}, seed ${seed}`;
+const named = ({ mask, attractor } = settings) =>
+  `${mask} ${science.MASK_NAMES[mask]}${mask[1] === "1" && attractor !== "coverage" ? ` with ${attractor} for coverage` : ""}`;
+const describe = ({ mask, n, lambda, kappa, tau, seed } = settings) =>
+  `mask ${named()}, N = ${n}, λ = ${lambda}${mask[1] === "1" ? `, κ = ${kappa}` : ""}, τ = ${tau}, seed ${seed}`;
 // What the trainer takes beside the data and the weights.
 const forTraining = ({ mask, lambda, tau, attractor, kappa } = settings) => [mask, lambda, tau, attractor, kappa];
 
@@ -56,7 +58,7 @@ function use(next, words = [], fresh = ["n", "seed", "target"].some((name) => ne
   trainer.set(...forTraining());
   say(words.join(" ") || `${trainer.steps ? `From step ${trainer.steps} on` : "At step 0"}: ${describe()}.`);
   science.SWITCHES.forEach((name, bit) => { field(name).checked = settings.mask[bit] === "1"; });
-  find(".pg-mask").textContent = `${settings.mask} ${science.MASK_NAMES[settings.mask]}`;
+  find(".pg-mask").textContent = named();
   for (const { name } of root.querySelectorAll("[type=number], select")) field(name).value = settings[name];
   for (const slider of root.querySelectorAll("[type=range]")) {
     const value = settings[slider.dataset.of];
