@@ -34,6 +34,8 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb powered.out.ipynb -f data/powered.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb temperature.out.ipynb -f data/temperature.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb strength.out.ipynb -f data/strength.yaml
+	for part in attractors attractors-chamfer-transport attractors-balance attractors-annealed attractors-strength; do \
+		$(BIN)/papermill --cwd data chapters/sweep.ipynb $$part.out.ipynb -f data/$$part.yaml || exit 1; done
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb plain.out.ipynb -p engine torch -p workers 2 -p out plain.parquet
 	$(BIN)/python -m companion.motion
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"

@@ -9,7 +9,6 @@ from numba import njit
 from benchmarks.timing import seconds_of
 from benchmarks.work import STRENGTH, TEMPERATURE, start_of
 from companion import fast
-from companion.losses import MASKS
 from companion.train import train
 
 MASK = "111"
@@ -49,7 +48,7 @@ def _separation(run, times, table):
 @njit(nogil=True)
 def _whole(run, times, table):
     for _ in range(times):
-        fast._gradient(run, True, True, True, STRENGTH, TEMPERATURE, table)
+        fast._gradient(run, *fast.terms(MASK), STRENGTH, STRENGTH, TEMPERATURE, table)
 
 
 PARTS = {
@@ -70,7 +69,7 @@ def microseconds(size: int, times: int, repeats: int = 20) -> dict[str, float]:
     x, y, parameters = start_of(size, [1000])
     trained = train(x, y, parameters, MASK, STRENGTH, TEMPERATURE, 1000).parameters
     run = fast._new_run(*(value[0].numpy() for value in (x, y, *trained)))
-    fast._gradient(run, *MASKS[MASK], STRENGTH, TEMPERATURE, fast.CONSTANTS)
+    fast._gradient(run, *fast.terms(MASK), STRENGTH, STRENGTH, TEMPERATURE, fast.CONSTANTS)
     found = {}
     for name, part in PARTS.items():
         part(run, 1, fast.CONSTANTS)  # compile

@@ -46,6 +46,17 @@ def require_number(name: str, given: Any, *, positive: bool = False) -> float:
     return float(given)
 
 
+def require_flag(name: str, given: Any) -> bool:
+    """Return `given` if it is True or False.
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    if not isinstance(given, bool):
+        raise ValueError(f"{name}: {given!r} was given; allowed are True and False")
+    return given
+
+
 def require_device(name: str, given: Any) -> str:
     """Return `given` as the name of a device that this PyTorch can put a tensor on.
 

@@ -21,9 +21,10 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from companion.losses import MASKS
+from companion.checks import require_number
+from companion.losses import ATTRACTORS, MASKS
 from companion.model import Parameters
-from companion.train import BETAS, EPSILON, LEARNING_RATE, Trained, require_training
+from companion.train import BETAS, EPSILON, LEARNING_RATE, Trained, repulsion_schedule, require_training
 
 WIDTH = 8
 """Numbers in a lane set: one AVX-512 register, two of AVX2; arrays are padded to multiples of it."""
@@ -33,6 +34,8 @@ FAR = 1e150
 """Position of the padding behind the last prototype: its square is finite, its Gaussian is 0."""
 NOTHING = 1075.5
 """2^-NOTHING rounds to 0 in float64, so a term that small is skipped."""
+COVERAGE, CHAMFER, TRANSPORT = (ATTRACTORS.index(name) + 1 for name in ("coverage", "chamfer", "transport"))
+"""Numbers of the attractors in compiled code; 0 is none."""
 OPTIONS = {"error_model": "numpy", "nogil": True, "cache": True}
 
 
@@ -295,6 +298,8 @@ class Run(NamedTuple):
     sorted_positions: np.ndarray
     nearest: np.ndarray  # squared distance of each sample to the nearest prototype
     above: np.ndarray  # number of prototypes below each sample
+    closest: np.ndarray  # place of the sample nearest to each prototype, sorted
+    squared: np.ndarray  # squared distance to it
     forces: np.ndarray  # dL/dx̂, sorted: lanes to be summed, then what is summed already
     force: np.ndarray  # dL/dx̂ by neuron
 
@@ -336,6 +341,8 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
         sorted_positions=np.full(columns + WIDTH, FAR),
         nearest=np.zeros(rows),
         above=np.zeros(samples, np.int64),
+        closest=np.zeros(columns, np.int64),
+        squared=np.full(columns, FAR**2),
         forces=np.zeros(neurons * WIDTH + columns),
         force=np.zeros(columns),
     )
@@ -412,13 +419,17 @@ def _add_moments(run, j, m0, m1, m2):
 
 @njit(**OPTIONS)
 def _sort(run):
-    """Sort the prototypes by insertion: between two steps hardly any change places."""
+    """Sort the prototypes by insertion: between two steps hardly any change places.
+    Of equal ones the first neuron is first."""
     order, sorted_positions = run.order, run.sorted_positions
     for k in range(run.neurons):
         neuron = order[k]
         position = run.positions[neuron]
         place = k
-        while place > 0 and sorted_positions[place - 1] > position:
+        while place > 0 and (
+            sorted_positions[place - 1] > position
+            or (sorted_positions[place - 1] == position and order[place - 1] > neuron)
+        ):
             sorted_positions[place], order[place] = sorted_positions[place - 1], order[place - 1]
             place -= 1
         sorted_positions[place], order[place] = position, neuron
@@ -480,6 +491,64 @@ def _coverage(run, temperature, strength, table):
 
 
 @njit(**OPTIONS)
+def _find_closest(run):
+    """The sample nearest to each prototype, in one pass over both, sorted as they are; of two the lower."""
+    x, k = run.x, 0
+    for j in range(run.neurons):
+        position = run.sorted_positions[j]
+        while k < run.samples and x[k] < position:
+            k += 1
+        below = k == run.samples or (k > 0 and position - x[k - 1] <= x[k] - position)
+        run.closest[j] = k - 1 if below else k
+        run.squared[j] = (position - x[run.closest[j]]) ** 2
+
+
+@njit(**OPTIONS)
+def _mirror(run, temperature, strength, table):
+    """Add the force of Chamfer's second term, 2 λ (x̂_j - Σ_i q_ij x_i) / neurons, q_ij the weights of its soft minimum.
+
+    As in `_coverage` with prototypes and samples exchanged: for eight neighbouring prototypes only the samples between
+    two bounds have a weight that is not 0. Far away the bounds are rounded; the nearest samples are always within.
+    """
+    constants = _constants(table)
+    x, sorted_positions, neurons, samples = run.x, run.sorted_positions, run.neurons, run.samples
+    scale = LOG2_E / temperature
+    _find_closest(run)
+    low = high = 0
+    for j in range(0, neurons, WIDTH):
+        behind = min(j + WIDTH, neurons)
+        left, right = math.inf, -math.inf
+        for k in range(j, behind):
+            reach = math.sqrt(run.squared[k] + NOTHING / scale)
+            left, right = min(left, sorted_positions[k] - reach), max(right, sorted_positions[k] + reach)
+        while low > 0 and x[low - 1] >= left:
+            low -= 1
+        while low < samples and x[low] < left:
+            low += 1
+        while high > 0 and x[high - 1] > right:
+            high -= 1
+        while high < samples and x[high] <= right:
+            high += 1
+        here, squared, whole, moment = load(sorted_positions, j), load(run.squared, j), fill(0.0), fill(0.0)
+        for i in range(min(low, run.closest[j]), max(high, run.closest[behind - 1] + 1)):
+            distance = here - x[i]
+            weight = halvings((distance * distance - squared) * scale, constants)
+            whole = whole + weight
+            moment = moment + weight * distance
+        place = neurons * WIDTH + j
+        store(run.forces, place, load(run.forces, place) + moment * (2.0 * strength / neurons) / whole)
+
+
+@njit(**OPTIONS)
+def _transport(run, strength):
+    """Add the force of transport, 2 λ (x̂_(k) - x_(k)) / N: the k-th smallest prototype to the k-th smallest sample."""
+    for k in range(0, run.positions.size, WIDTH):
+        place = run.neurons * WIDTH + k
+        force = (load(run.sorted_positions, k) - load(run.x, k)) * (2.0 * strength / run.samples)
+        store(run.forces, place, load(run.forces, place) + force)
+
+
+@njit(**OPTIONS)
 def _separation(run, temperature, factor, table):
     """Add the separation's force on each prototype, -factor Σ_k (x̂_j - x̂_k) exp(-(x̂_j - x̂_k)²/τ).
 
@@ -502,12 +571,12 @@ def _separation(run, temperature, factor, table):
             pair = distance * halvings(distance * distance * scale, constants) * (factor if k >= behind else half)
             push = push + pair
             store(run.forces, k * WIDTH, load(run.forces, k * WIDTH) + pair)
-        store(run.forces, neurons * WIDTH + j, push * -1.0)
+        store(run.forces, neurons * WIDTH + j, load(run.forces, neurons * WIDTH + j) - push)
 
 
 @njit(**OPTIONS)
-def _gradient(run, overlap, coverage, separation, strength, temperature, table):
-    """dL/d(w, b, a, c) of the total loss, into run.gradient."""
+def _gradient(run, overlap, attractor, separation, attraction, repulsion, temperature, table):
+    """dL/d(w, b, a, c) of the total loss, into run.gradient; `attraction` is λκ and `repulsion` is λρ."""
     columns, neurons = run.positions.size, run.neurons
     pairs = max(neurons * (neurons - 1), 1)
     w, b, gradient = run.parameters[:columns], run.parameters[columns : 2 * columns], run.gradient
@@ -519,18 +588,22 @@ def _gradient(run, overlap, coverage, separation, strength, temperature, table):
         _respond(run, start, stop, overlap, table)
         _fit(run, start, stop)
         if overlap:
-            _overlap(run, start, stop, 2.0 * strength / (run.samples * pairs))
-    if not (coverage or separation):
+            _overlap(run, start, stop, 2.0 * repulsion / (run.samples * pairs))
+    if not (attractor or separation):
         return
     for j in range(0, columns, WIDTH):
         store(run.positions, j, load(b, j) * -1.0 / load(w, j))
     _sort(run)
     for k in range(0, run.forces.size, WIDTH):
         store(run.forces, k, fill(0.0))
-    if coverage:
-        _coverage(run, temperature, strength, table)
+    if attractor == COVERAGE or attractor == CHAMFER:
+        _coverage(run, temperature, attraction, table)
+    if attractor == CHAMFER:
+        _mirror(run, temperature, attraction, table)
+    if attractor == TRANSPORT:
+        _transport(run, attraction)
     if separation:
-        _separation(run, temperature, 4.0 * strength / (pairs * temperature), table)
+        _separation(run, temperature, 4.0 * repulsion / (pairs * temperature), table)
     for k in range(neurons):
         run.force[run.order[k]] = total(load(run.forces, k * WIDTH)) + run.forces[neurons * WIDTH + k]
     for j in range(0, columns, WIDTH):  # x̂ = -b/w, so dx̂/db = -1/w and dx̂/dw = -x̂/w
@@ -540,11 +613,13 @@ def _gradient(run, overlap, coverage, separation, strength, temperature, table):
 
 
 @njit(**OPTIONS)
-def _advance(run, overlap, coverage, separation, strength, temperature, rates, roots, betas, epsilon, table):
-    """Adam steps, one for each entry of `rates` (step size over bias correction) and `roots` (1/√ of the other's)."""
+def _advance(run, terms, attraction, repulsions, temperature, rates, roots, betas, epsilon, table):
+    """Adam steps, one for each entry of `repulsions` (λρ), `rates` (step size over bias correction) and `roots` (1/√ of
+    the other's); `terms` says which losses are on: overlap, the attractor's number, separation."""
+    overlap, attractor, separation = terms
     beta1, beta2 = betas
     for step in range(rates.size):
-        _gradient(run, overlap, coverage, separation, strength, temperature, table)
+        _gradient(run, overlap, attractor, separation, attraction, repulsions[step], temperature, table)
         for k in range(0, run.parameters.size, WIDTH):
             g, mean = load(run.gradient, k), load(run.mean, k)
             mean = fma(g - mean, 1.0 - beta1, mean)
@@ -565,6 +640,9 @@ def gradient(
     mask: str,
     strength: float = 1.0,
     temperature: float = 1e-4,
+    attractor: str = "coverage",
+    balance: float = 1.0,
+    repulsion: float = 1.0,
 ) -> Parameters:
     """Return the gradient of `companion.losses.total_loss` as the fast engine computes it.
 
@@ -574,6 +652,9 @@ def gradient(
         mask: one of `MASKS`.
         strength: λ >= 0.
         temperature: τ > 0.
+        attractor: one of `companion.losses.ATTRACTORS`.
+        balance: κ >= 0.
+        repulsion: ρ >= 0.
 
     Returns:
         dL/dw, dL/db, dL/da, of shape (neurons,), and dL/dc, of shape ().
@@ -581,10 +662,12 @@ def gradient(
     Raises:
         ValueError: as `train`.
     """
-    strength, temperature, _ = require_training(x, y, parameters, mask, strength, temperature, 0)
+    settings = (mask, strength, temperature, 0, (), attractor, balance)
+    strength, temperature, _, balance = require_training(x, y, parameters, *settings)
+    repulsion = require_number("repulsion", repulsion)
     _require_cpu_float64(x, y, parameters)
     run = _new_run(*(value.detach().numpy() for value in (x, y, *parameters)))
-    _gradient(run, *MASKS[mask], strength, temperature, CONSTANTS)
+    _gradient(run, *terms(mask, attractor), strength * balance, strength * repulsion, temperature, CONSTANTS)
     return _split(run, run.gradient)
 
 
@@ -597,6 +680,9 @@ def train(
     temperature: float = 1e-4,
     steps: int = 2000,
     record: Sequence[int] = (),
+    attractor: str = "coverage",
+    balance: float = 1.0,
+    anneal: bool = False,
 ) -> Trained:
     """Do what `companion.train.train` does, run after run and much faster; float64 on a CPU only.
 
@@ -607,19 +693,24 @@ def train(
     Raises:
         ValueError: as `companion.train.train`, or if a tensor is not float64 on a CPU.
     """
-    strength, temperature, steps = require_training(x, y, initial, mask, strength, temperature, steps, record)
+    strength, temperature, steps, balance = require_training(
+        x, y, initial, mask, strength, temperature, steps, record, attractor, balance, anneal
+    )
     _require_cpu_float64(x, y, initial)
     leading, neurons = initial.w.shape[:-1], initial.w.shape[-1]
     flat = [value.detach().reshape(-1, value.shape[-1]).numpy() for value in (x, y, initial.w, initial.b, initial.a)]
     rates, roots = _bias_corrections(steps)
+    repulsions = strength * np.array(repulsion_schedule(steps, anneal))
+    weights = (terms(mask, attractor), strength * balance)
     ends = sorted({*record, steps})
     trained, recorded = [], []
     for *row, c in zip(*flat, initial.c.detach().reshape(-1).tolist(), strict=True):
         run = _new_run(*row, c)
         done = 0
         for end in ends:
-            settings = (*MASKS[mask], strength, temperature, rates[done:end], roots[done:end], BETAS, EPSILON)
-            _advance(run, *settings, CONSTANTS)
+            part = slice(done, end)
+            adam = (rates[part], roots[part], BETAS, EPSILON)
+            _advance(run, *weights, repulsions[part], temperature, *adam, CONSTANTS)
             done = end
             parameters = _split(run, run.parameters)
             if end in record:
@@ -630,6 +721,12 @@ def train(
         trajectory = torch.stack(recorded).reshape(*leading, len(record), neurons).movedim(-2, 0)
     w, b, a, c = (torch.stack(values) for values in zip(*trained, strict=True))
     return Trained(Parameters(*(v.reshape(*leading, neurons) for v in (w, b, a)), c.reshape(leading)), trajectory)
+
+
+def terms(mask: str, attractor: str = "coverage") -> tuple[bool, int, bool]:
+    """Return which losses a mask and an attractor switch on, as compiled code reads them: the attractor by number."""
+    overlap, middle, separation = MASKS[mask]
+    return overlap, (ATTRACTORS.index(attractor) + 1) * middle, separation
 
 
 @functools.lru_cache(maxsize=8)

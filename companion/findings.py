@@ -1,7 +1,8 @@
 """What the stored runs show, in five computed lines: the front page, the README and the replication chapter share them.
 
 `python -m companion.findings` writes them from data/ into `_findings.md` and into README.md, with its picture, and the
-ledger of claims into `_ledger.md` and `data/claims.json`.
+ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
+`data/claims.json`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 import vl_convert
 
 from companion import ledger
+from companion.beyond import judge_beyond
 from companion.claims import ACTIVE, FREE
 from companion.figures import chance_summary, error_by_size, summary
 
@@ -148,7 +150,10 @@ def write_findings() -> None:
     (ROOT / "_findings.md").write_text(text)
     entries = ledger.read(ROOT)
     (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
-    machines = json.dumps(ledger.as_json(entries), ensure_ascii=False, indent=1)
+    beyond = judge_beyond(ROOT)
+    (ROOT / "_beyond.md").write_text(f"{ledger.beyond_table(beyond)}\n\n{ledger.BEYOND_KEY}\n")
+    stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(beyond)}
+    machines = json.dumps(stored, ensure_ascii=False, indent=1)
     (ROOT / "data" / "claims.json").write_text(machines + "\n")
     readme, both = ROOT / "README.md", f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}"
     marked = re.sub(

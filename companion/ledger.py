@@ -12,10 +12,21 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from companion import claims
+from companion.beyond import BEYOND
 from companion.claims import CLAIMS
 from companion.paired import superiority
 from companion.sweep import PAPER_SEEDS
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, LEVEL, UNDECIDED, Verdict, describe, shown_by_means
+from companion.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    LEVEL,
+    LOGARITHMIC,
+    UNDECIDED,
+    Verdict,
+    describe,
+    shown_by_means,
+)
 
 MARKS = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?"}
 """A sign for each verdict, which needs no colour."""
@@ -101,6 +112,32 @@ def table(entries: dict[str, Entry]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def beyond_table(verdicts: dict[str, Verdict]) -> str:
+    """Return the verdicts on the statements beyond the paper as a Markdown table: one row each, with its section.
+
+    Book: chapter "A compatible attractor", section "The verdicts".
+
+    Args:
+        verdicts: what `companion.beyond.judge_beyond` returned.
+
+    Returns:
+        Columns: verdict, the statement and where it is derived, what was compared, counts, and the case that decides.
+    """
+    head = ("verdict", "statement", "compared", "seeds and cases", "the case that decides")
+    rows = [
+        (
+            f"**{marked(verdict.verdict)}**",
+            f"**{key}** {BEYOND[key].says} (@sec-{BEYOND[key].section})",
+            BEYOND[key].compared,
+            f"{verdict.study.seeds} seeds: {_counts(verdict)}",
+            _decided(verdict),
+        )
+        for key, verdict in verdicts.items()
+    ]
+    lines = [head, tuple(":" + "-" * width for width in (14, 30, 20, 16, 20)), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
 def in_a_sentence(entries: dict[str, Entry]) -> str:
     """Return how many claims came out in each way, at all seeds and at the paper's ten, as Markdown."""
     counts = {
@@ -139,6 +176,20 @@ def _decisive(verdict: Verdict) -> str:
     row = verdict.table.iloc[verdict.decisive]
     return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]".replace(" ", NO_BREAK)
 
+
+def _decided(verdict: Verdict) -> str:
+    """The same with what was compared in it."""
+    row = verdict.table.iloc[verdict.decisive]
+    kind = "ratio" if row["metric"] in LOGARITHMIC else "difference"
+    return f"{row['case']}: {row['comparison']}; {kind} {_decisive(verdict)}"
+
+
+BEYOND_KEY = (
+    "Counts: cases that are supported, of all, and contradicted ones. The case that decides is the weakest one, or the "
+    "most contradicted where the statement does not hold; its number is the typical ratio or difference with its 95 % "
+    "interval. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
+)
+"""What the cells of the table beyond the paper hold."""
 
 NO_BREAK = "\u00a0"
 KEY = (
@@ -220,6 +271,25 @@ def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
             }
             for key, entry in entries.items()
         },
+    }
+
+
+def beyond_json(verdicts: dict[str, Verdict]) -> dict[str, Any]:
+    """Return the statements beyond the paper for machines: as a claim's, with one verdict each.
+
+    Args:
+        verdicts: what `companion.beyond.judge_beyond` returned.
+    """
+    return {
+        key: {
+            "says": BEYOND[key].says,
+            "compared": BEYOND[key].compared,
+            "rule": BEYOND[key].stated,
+            "function": f"{BEYOND[key].rule.__module__}.{BEYOND[key].rule.__name__}",
+            "data": [f"{name}.parquet" for name in BEYOND[key].data],
+            "verdict": _verdict(verdict),
+        }
+        for key, verdict in verdicts.items()
     }
 
 

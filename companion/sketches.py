@@ -353,19 +353,26 @@ def _cues(names: Sequence[str], **ranges: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def against(panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str] = ()) -> alt.TopLevelMixin:
+def against(
+    panels: Mapping[str, tuple[str, pd.DataFrame]], log: Collection[str] = (), ticks: Sequence[float] = ()
+) -> alt.TopLevelMixin:
     """Draw numbers with their intervals against one on a logarithmic axis, a panel each.
 
     Args:
         panels: by title, the title of the horizontal axis and a frame of the columns x, value, low and high (NaN: no
             bar) and curve (its name), in the order drawn.
         log: titles of panels whose values stand on a logarithmic axis too.
+        ticks: numbers to write below the horizontal axis, which it spans; empty: powers of ten.
     """
+    axis, scale = alt.Axis(format="~e", tickCount=6), alt.Scale(type="log")
+    if ticks:
+        axis = alt.Axis(values=list(ticks), format="~g")
+        scale = alt.Scale(type="log", domain=[ticks[0] * 0.9, ticks[-1] * 1.1], nice=False)
     names = list(dict.fromkeys(name for _, frame in panels.values() for name in frame["curve"]))
     encode = _cues(names, color=CURVE_COLORS, strokeDash=DASHES, shape=SHAPES)
     charts = []
     for title, (x_title, frame) in panels.items():
-        x = alt.X("x:Q", title=x_title, scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6))
+        x = alt.X("x:Q", title=x_title, scale=scale, axis=axis)
         charts.append(_with_intervals(frame, x, encode, title in log, size=30).properties(title=title))
     return configure(alt.concat(*charts, columns=2))
 

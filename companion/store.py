@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the layout of a part: its columns and its metadata. It grows when either changes."""
 
 NUMBERS = pa.list_(pa.float64())
@@ -26,6 +26,9 @@ COLUMNS = pa.schema(
         "seed": pa.int64(),
         "strength": pa.float64(),
         "temperature": pa.float64(),
+        "attractor": pa.string(),
+        "balance": pa.float64(),
+        "anneal": pa.bool_(),
         "steps": pa.int64(),
         "learning_rate": pa.float64(),
         "target": pa.string(),

@@ -23,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 from companion import __version__
-from companion.checks import require_choice, require_device, require_integer, require_number
-from companion.losses import MASKS
+from companion.checks import require_choice, require_device, require_flag, require_integer, require_number
+from companion.losses import ATTRACTORS, MASKS
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.model import Parameters, activations, prototypes, starting_batch
 from companion.store import COLUMNS, Store, differing_versions, write_whole
@@ -69,11 +69,11 @@ def batch_for_a_second(size: int, steps: int) -> int:
     return max(1, min(largest, 400_000_000 // (size**2 * max(steps, 1))))
 
 
-def train_fast(*arguments: Any) -> Trained:
+def train_fast(*arguments: Any, **settings: Any) -> Trained:
     """Return what `companion.fast.train` does; numba is imported, at a cost of 60 MB, only where runs are trained."""
     from companion import fast
 
-    return fast.train(*arguments)
+    return fast.train(*arguments, **settings)
 
 
 ENGINES: dict[str, Engine] = {
@@ -91,6 +91,9 @@ class Batch(NamedTuple):
     seeds: tuple[int, ...]
     strength: float
     temperature: float
+    attractor: str
+    balance: float
+    anneal: bool
     steps: int
     engine: str
     device: str
@@ -111,6 +114,9 @@ def run_sweep(
     progress: bool | None = None,
     store: str | Path | None = None,
     columns: Sequence[str] | None = None,
+    attractor: str = "coverage",
+    balance: float = 1.0,
+    anneal: bool = False,
 ) -> pd.DataFrame:
     """Train and measure every combination of mask, size and seed.
 
@@ -136,6 +142,9 @@ def run_sweep(
             trained again, so the same call goes on where an earlier one was stopped; None keeps nothing.
         columns: which columns to return; None means all. With a store, and without the weights, hundreds of
             thousands of runs fit into little memory.
+        attractor: one of `companion.losses.ATTRACTORS`, the loss that the mask's middle bit switches on.
+        balance: κ >= 0, the attractor's part of λ.
+        anneal: whether the repulsions' part of λ falls linearly during training.
 
     Returns:
         One row a run, ordered as the arguments are: mask, then size, then seed. Lists are NumPy arrays.
@@ -153,6 +162,9 @@ def run_sweep(
     settings = {
         "strength": require_number("strength", strength),
         "temperature": require_number("temperature", temperature, positive=True),
+        "attractor": require_choice("attractor", attractor, ATTRACTORS),
+        "balance": require_number("balance", balance),
+        "anneal": require_flag("anneal", anneal),
         "steps": require_integer("steps", steps, least=0),
         "device": require_device("device", device),
         "dtype": require_choice("dtype", dtype, ("float64", "float32")),
@@ -203,12 +215,14 @@ def run_batch(batch: Batch) -> pa.Table:
     x, y, start = starting_batch(batch.size, batch.seeds, TARGET)
     kind = {"device": batch.device, "dtype": getattr(torch, batch.dtype)}
     x, y, start = x.to(**kind), y.to(**kind), Parameters(*(value.to(**kind) for value in start))
-    trained = ENGINES[batch.engine].train(x, y, start, batch.mask, batch.strength, batch.temperature, batch.steps)
+    attraction = {name: getattr(batch, name) for name in ("attractor", "balance", "anneal")}
+    settings = (batch.mask, batch.strength, batch.temperature, batch.steps)
+    trained = ENGINES[batch.engine].train(x, y, start, *settings, **attraction)
 
     x, y = x.cpu().double(), y.cpu().double()
     parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
     same = {name: getattr(batch, name) for name in ("mask", "size", "strength", "temperature", "steps", "engine")}
-    same |= {"learning_rate": LEARNING_RATE, "target": TARGET, "dtype": batch.dtype}
+    same |= attraction | {"learning_rate": LEARNING_RATE, "target": TARGET, "dtype": batch.dtype}
     lists = {"x": x, "y": y, "w": parameters.w, "b": parameters.b, "a": parameters.a}
     values = {
         **{name: pa.repeat(value, len(batch.seeds)) for name, value in same.items()},

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 import torch
 
-from companion.checks import require_choice, require_finite, require_integer, require_number, require_same_shape
+from companion.checks import (
+    require_choice,
+    require_finite,
+    require_flag,
+    require_integer,
+    require_number,
+    require_same_shape,
+)
 from companion.losses import ATTRACTORS, MASKS, total_loss
 from companion.model import Parameters, prototypes
 
@@ -122,8 +129,7 @@ def require_training(
     if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
         raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
     balance = require_number("balance", balance)
-    if not isinstance(anneal, bool):
-        raise ValueError(f"anneal: {anneal!r} was given; allowed are True and False")
+    require_flag("anneal", anneal)
     if require_choice("attractor", attractor, ATTRACTORS) == "transport" and x.shape != initial.w.shape:
         raise ValueError(
             f"shapes: x {tuple(x.shape)}, w {tuple(initial.w.shape)} were given; "

@@ -28,7 +28,7 @@ LOGARITHMIC = ("reconstruction_error", "place", "specialization_ratio")
 """Metrics that are compared as ratios, that is by their logarithms; the others, which can be 0, by differences."""
 
 Group = tuple[Hashable, ...]
-"""What the runs of one group share: (mask, size), or (mask, size, temperature)."""
+"""What the runs of one group share: (mask, size), or (mask, size, temperature); a label may stand for a mask."""
 
 
 class Statement(NamedTuple):
@@ -66,7 +66,8 @@ class Study:
             for metric, groups in self.raw.items()
         }
         groups = next(iter(self.raw.values()))
-        self.masks = [mask for mask in MASKS if any(key[0] == mask for key in groups)]
+        names = {key[0] for key in groups}
+        self.masks = [mask for mask in MASKS if mask in names] + sorted(names - set(MASKS))
         self.sizes = sorted({key[1] for key in groups})
         self.temperatures = sorted({key[2] for key in groups if len(key) > 2})
         self.seeds = len(next(iter(groups.values())))

@@ -12,6 +12,7 @@ import torch
 import yaml
 from conftest import ROOT
 
+from companion.beyond import read
 from companion.data import sample_task
 from companion.findings import same_order
 from companion.losses import MASKS
@@ -22,8 +23,13 @@ from companion.sweep import PAPER_SEEDS, PAPER_SIZES
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 
 
-@pytest.fixture(params=["replication", "powered", "temperature", "strength", "plain"])
+ATTRACTORS = [f"attractors{part}" for part in ("", "-chamfer-transport", "-balance", "-annealed", "-strength")]
+
+
+@pytest.fixture(params=["replication", "powered", "temperature", "strength", "plain", *ATTRACTORS])
 def table(request) -> pd.DataFrame:
+    if request.param in ATTRACTORS:
+        return pd.read_parquet(ROOT / f"data/{request.param}.parquet")
     return request.getfixturevalue(request.param)
 
 
@@ -58,14 +64,22 @@ def test_the_strength_sweep_is_separation_alone_at_four_strengths(strength, temp
     assert set(keys["temperature"]) <= set(temperature["temperature"]) and set(keys["seed"]) == set(range(1000, 1030))
 
 
-@pytest.mark.parametrize("name", ["powered", "temperature", "strength"])
+def test_the_attractors_are_every_combination_at_a_hundred_seeds_once():
+    runs = read(ROOT)
+    plain = runs[(runs["balance"] == 1) & ~runs["anneal"]]
+    assert len(plain) == 16 * 6 * 100 and plain["label"].nunique() == 4 + 4 * 3
+    assert not runs.duplicated(["label", "size", "seed"]).any() and set(runs["seed"]) == set(range(2000, 2100))
+    assert (runs.groupby(["label", "size"]).size() == 100).all() and set(runs["size"]) == set(PAPER_SIZES)
+    assert not runs["seed"].isin(range(2000)).any(), "seeds that were looked at before"
+
+
+@pytest.mark.parametrize("name", ["powered", "temperature", "strength", *ATTRACTORS])
 def test_a_sweep_s_parameter_file_is_what_made_it(name):
     parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text())
-    table = pd.read_parquet(
-        ROOT / "data" / parameters.pop("out"), columns=["mask", "size", "seed", "strength", "temperature"]
-    )
+    settings = ["mask", "size", "seed", "strength", "temperature", "attractor", "balance", "anneal"]
+    table = pd.read_parquet(ROOT / "data" / parameters.pop("out"), columns=settings)
     for parameter, values in parameters.items():
-        assert set(table[parameter.removesuffix("s")]) == set(values)
+        assert set(table[parameter.removesuffix("s")]) == set(values if isinstance(values, list) else [values])
 
 
 def test_std_does_not_depend_on_the_temperature(temperature):

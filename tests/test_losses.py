@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from companion.data import sample_task
-from companion.losses import MASKS, coverage_loss, fit_loss, overlap_loss, separation_loss, total_loss
+from companion.losses import (
+    ATTRACTORS,
+    MASKS,
+    chamfer_loss,
+    coverage_loss,
+    fit_loss,
+    overlap_loss,
+    separation_loss,
+    total_loss,
+    transport_loss,
+)
 from companion.model import Parameters, activations, initial_parameters, predict, prototypes
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
-TERMS = ("fit", "coverage", "separation", "overlap")
+REFERENCED = ("fit", "coverage", "separation", "overlap")
+TERMS = (*REFERENCED, "chamfer", "transport")
 
 
 def term(name: str, x, y, parameters: Parameters, temperature: float) -> torch.Tensor:
@@ -24,6 +38,8 @@ def term(name: str, x, y, parameters: Parameters, temperature: float) -> torch.T
         "coverage": lambda: coverage_loss(x, prototypes(w, b), temperature),
         "separation": lambda: separation_loss(prototypes(w, b), temperature),
         "overlap": lambda: overlap_loss(activations(x, w, b)),
+        "chamfer": lambda: chamfer_loss(x, prototypes(w, b), temperature),
+        "transport": lambda: transport_loss(x, prototypes(w, b)),
     }[name]()
 
 
@@ -33,7 +49,7 @@ def tensors(case: dict) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"n{case['n']}-tau{case['tau']:g}")
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("name", REFERENCED)
 def test_values_and_gradients_equal_the_reference(case, name):
     x, y, parameters = tensors(case)
     loss = term(name, x, y, parameters, case["tau"])
@@ -101,6 +117,92 @@ def test_coverage_does_not_pull_a_shielded_prototype():
     assert torch.autograd.grad(coverage_loss(x, p, 1e-4), p)[0][2].item() == 0
 
 
+def places(seed: int, samples: int, neurons: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples in [0, 1], and prototypes some of which are far outside."""
+    rng = np.random.default_rng(seed)
+    return torch.tensor(rng.uniform(0, 1, samples)), torch.tensor(rng.standard_cauchy(neurons))
+
+
+def squared_distances(x: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    return (x[:, None] - p) ** 2
+
+
+def test_chamfer_is_coverage_and_coverage_with_samples_and_prototypes_exchanged():
+    for seed in range(5):
+        x, p = places(seed, 4, 7)
+        expected = coverage_loss(x, p, 0.05) + coverage_loss(p, x, 0.05)
+        torch.testing.assert_close(chamfer_loss(x, p, 0.05), expected, rtol=1e-13, atol=0)
+
+
+def test_chamfer_tends_to_the_hard_chamfer_distance_as_the_temperature_falls():
+    for seed in range(5):
+        x, p = places(seed, 6, 6)
+        squared = squared_distances(x, p)
+        hard = float(squared.min(1).values.mean() + squared.min(0).values.mean())
+        gaps = [hard - float(chamfer_loss(x, p, temperature)) for temperature in (1e-1, 1e-3, 1e-6)]
+        assert gaps[0] > 1e-3 and abs(gaps[2]) < 1e-9
+        assert all(-1e-12 <= gap <= 2 * t * np.log(6) + 1e-12 for gap, t in zip(gaps, (1e-1, 1e-3, 1e-6), strict=True))
+
+
+def test_chamfer_pulls_a_shielded_prototype_that_coverage_leaves():
+    x = torch.tensor([0.2, 0.8], dtype=torch.float64)
+    p = torch.tensor([0.2, 0.8, -3.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(chamfer_loss(x, p, 1e-4), p)[0][2].item() == pytest.approx(-2 * 3.2 / 3)
+
+
+def test_of_equal_samples_and_equal_prototypes_each_counts():
+    x, p = (torch.tensor(v, dtype=torch.float64) for v in ([0.2, 0.2, 0.8], [0.5, 0.5, 0.5]))
+    log = torch.log(torch.tensor(2.0, dtype=torch.float64))
+    mirror = 0.09 - 1e-2 * (log + torch.log(torch.tensor(1.5, dtype=torch.float64)))  # three samples equally near
+    cover = 0.09 - 1e-2 * torch.log(torch.tensor(3.0, dtype=torch.float64))
+    torch.testing.assert_close(chamfer_loss(x, p, 1e-2), mirror + cover)
+
+
+def test_transport_is_the_least_cost_over_all_matchings():
+    for seed in range(10):
+        x, p = places(seed, 5, 5)
+        squared = squared_distances(x, p)
+        least = min(float(squared[range(5), order].mean()) for order in permutations(range(5)))
+        assert float(transport_loss(x, p)) == pytest.approx(least, rel=1e-13)
+
+
+@pytest.mark.parametrize("size", [1, 2, 20, 100])
+def test_transport_is_the_cost_of_the_hungarian_matching(size):
+    x, p = places(size, size, size)
+    squared = squared_distances(x, p).numpy()
+    assert float(transport_loss(x, p)) == pytest.approx(squared[linear_sum_assignment(squared)].mean(), rel=1e-12)
+
+
+def test_transport_is_zero_exactly_where_prototypes_are_the_samples_in_some_order():
+    x, _ = places(0, 6, 6)
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
+    assert float(transport_loss(x, x[order])) == 0
+    for k in range(6):
+        moved = x[order].clone()
+        moved[k] += 1e-6
+        assert float(transport_loss(x, moved)) > 0
+
+
+def test_of_equal_prototypes_the_earlier_one_takes_the_lower_sample():
+    x = torch.tensor([0.9, 0.1, 0.4], dtype=torch.float64)
+    p = torch.full((3,), 0.3, dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(transport_loss(x, p), p)[0]
+    torch.testing.assert_close(gradient, 2 * (0.3 - torch.tensor([0.1, 0.4, 0.9], dtype=torch.float64)) / 3)
+
+
+@pytest.mark.parametrize("attractor", ["chamfer", "transport"])
+def test_attractors_act_on_each_run_alone_and_do_not_depend_on_order_or_origin(attractor):
+    loss = {"chamfer": lambda x, p: chamfer_loss(x, p, 0.02), "transport": transport_loss}[attractor]
+    runs = [places(seed, 6, 6) for seed in range(3)]
+    x, p = (torch.stack(values) for values in zip(*runs, strict=True))
+    expected = loss(x, p)
+    torch.testing.assert_close(expected, torch.stack([loss(*run) for run in runs]))
+    order, shuffle = torch.tensor([3, 1, 0, 5, 2, 4]), torch.tensor([5, 3, 0, 1, 4, 2])
+    torch.testing.assert_close(loss(x[:, shuffle], p[:, order]), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(loss(x + 0.25, p + 0.25), expected, rtol=1e-11, atol=0)
+    torch.testing.assert_close(loss(-x, -p), expected, rtol=1e-12, atol=0)
+
+
 def test_overlap_pushes_a_neuron_outside_further_out():
     x = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
     for place, sign in ((-0.2, -1), (1.2, 1)):
@@ -117,13 +219,14 @@ def test_one_neuron_has_no_pair():
     assert coverage_loss(x, prototypes(w, b), 0.1).item() == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("attractor", ATTRACTORS)
 @pytest.mark.parametrize("mask", MASKS)
-def test_total_is_unchanged_by_permuting_neurons_and_samples(mask):
+def test_total_is_unchanged_by_permuting_neurons_and_samples(mask, attractor):
     x, y = sample_task(6, 3)
     w, b, a, c = initial_parameters(6, 3)
     order, shuffle = torch.randperm(6, generator=torch.Generator().manual_seed(2)), torch.tensor([5, 3, 0, 1, 4, 2])
-    base = total_loss(x, y, Parameters(w, b, a, c), mask, 0.7, 0.05)
-    moved = total_loss(x[shuffle], y[shuffle], Parameters(w[order], b[order], a[order], c), mask, 0.7, 0.05)
+    base = total_loss(x, y, Parameters(w, b, a, c), mask, 0.7, 0.05, attractor)
+    moved = total_loss(x[shuffle], y[shuffle], Parameters(w[order], b[order], a[order], c), mask, 0.7, 0.05, attractor)
     torch.testing.assert_close(moved, base, rtol=1e-13, atol=0)
 
 
@@ -149,6 +252,20 @@ def test_total_is_the_fit_plus_the_terms_that_the_mask_names():
     assert MASKS["100"].overlap and MASKS["010"].coverage and MASKS["001"].separation
 
 
+def test_balance_and_repulsion_weigh_their_terms():
+    x, y = sample_task(6, 3)
+    start = initial_parameters(6, 3)
+    parts = {name: float(term(name, x, y, start, 0.05)) for name in TERMS}
+    for attractor in ATTRACTORS:
+        for mask, on in MASKS.items():
+            pull, push = on.coverage * parts[attractor], on.overlap * parts["overlap"]
+            expected = parts["fit"] + 2.5 * (3 * pull + 0.2 * (push + on.separation * parts["separation"]))
+            found = total_loss(x, y, start, mask, 2.5, 0.05, attractor, 3.0, 0.2)
+            assert float(found) == pytest.approx(expected, rel=1e-12)
+        nothing = total_loss(x, y, start, "111", 2.5, 0.05, attractor, 0.0, 0.0)
+        assert float(nothing) == pytest.approx(parts["fit"], rel=1e-12)
+
+
 def test_single_precision_stays_single():
     x, y = (value.float() for value in sample_task(5, 0))
     parameters = Parameters(*(value.float() for value in initial_parameters(5, 0)))
@@ -172,6 +289,16 @@ def test_single_precision_stays_single():
             "mask: '012' was given; allowed are '000'",
         ),
         (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", -1.0, 0.1), "strength: -1.0"),
+        (
+            lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, "gravity"),
+            "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer', 'transport'",
+        ),
+        (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, balance=-1), "balance: -1"),
+        (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, repulsion=-1), "repulsion: -1"),
+        (lambda x: chamfer_loss(x, x, 0.0), "temperature: 0.0 was given"),
+        (lambda x: chamfer_loss(x * float("nan"), x, 0.1), "x: 3 of 3 values are NaN"),
+        (lambda x: transport_loss(x, x[:2]), r"x \(3,\), prototypes \(2,\)"),
+        (lambda x: transport_loss(x / 0, x), "x: 3 of 3"),
     ],
 )
 def test_bad_input_is_named(call, says):

@@ -130,10 +130,13 @@ def test_every_part_carries_settings_versions_and_a_schema_number(folder):
     for path in parts(folder):
         assert re.fullmatch(r"(000|111)-N[35]-(4-1|3-2)-[0-9a-f]{16}\.parquet", path.name)
         header = json.loads(pq.read_schema(path).metadata[b"latent-to-data"])
-        assert header["schema"] == 1
+        assert header["schema"] == 2
         assert header["settings"] == {
             "strength": 1.0,
             "temperature": 1e-4,
+            "attractor": "coverage",
+            "balance": 1.0,
+            "anneal": False,
             "steps": 5,
             "learning_rate": 0.01,
             "target": "sine",
@@ -225,11 +228,15 @@ def test_other_settings_are_refused(folder):
     changes = {
         "strength": 2.0,
         "temperature": 1e-3,
+        "attractor": "chamfer",
+        "balance": 0.5,
+        "anneal": True,
         "steps": 6,
         "dtype": "float32",
     }
     for name, value in changes.items():
-        default = {"strength": 1.0, "temperature": 1e-4, "steps": 5, "dtype": "float64"}[name]
+        defaults = {"attractor": "coverage", "balance": 1.0, "anneal": False}
+        default = ({"strength": 1.0, "temperature": 1e-4, "steps": 5, "dtype": "float64"} | defaults)[name]
         message = refused(
             folder, f"made with {name} {default!r}, and {value!r} was given; .*another folder", **{name: value}
         )

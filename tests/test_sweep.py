@@ -61,6 +61,18 @@ def test_a_row_holds_the_trained_run_and_its_measures(small):
     )
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_attractor_its_balance_and_the_annealing_reach_the_training(engine):
+    settings = {"attractor": "transport", "balance": 3.0, "anneal": True}
+    row = run_sweep(masks=["111"], sizes=[5], seeds=[2], steps=20, engine=engine, **settings).iloc[0]
+    assert {name: row[name] for name in settings} == settings
+    trained = train(*sample_task(5, 2), initial_parameters(5, 2), "111", steps=20, **settings).parameters
+    np.testing.assert_allclose(row["w"], trained.w, rtol=1e-9, atol=1e-12)
+    for name, other in {"attractor": "chamfer", "balance": 1.0, "anneal": False}.items():
+        changed = run_sweep(masks=["111"], sizes=[5], seeds=[2], steps=20, engine=engine, **(settings | {name: other}))
+        assert np.abs(changed["w"][0] - row["w"]).max() > 1e-6
+
+
 def test_masks_of_a_seed_share_data_and_start():
     start = run_sweep(masks=list(MASKS), sizes=[4], seeds=[7], steps=0)
     for column in "xywba":
@@ -147,6 +159,9 @@ def test_one_run_without_its_dimension_is_not_measured():
         ({"strength": -1}, "strength: -1"),
         ({"strength": float("nan")}, "strength: nan"),
         ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
+        ({"attractor": "gravity"}, "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer', 'transport'"),
+        ({"balance": -1}, "balance: -1"),
+        ({"anneal": "yes"}, "anneal: 'yes' was given; allowed are True and False"),
         ({"steps": 1.5}, "steps: 1.5"),
         ({"engine": "numpy"}, "engine: 'numpy' was given; allowed are 'fast', 'torch'"),
         ({"engine": "fast", "dtype": "float32"}, "engine: 'fast' was given with device 'cpu' and dtype 'float32'"),
@@ -263,17 +278,23 @@ def test_papermill_goes_on_where_it_was_stopped(tmp_path):
             ["strength: [1, 0.5]", "temperature: [1.0e-4, 1.0e-2]"],
             {f"strength-{s}-temperature-{t}" for s in (1.0, 0.5) for t in (0.0001, 0.01)},
         ),
-        (["strength: 0.5"], {"kept"}),
+        (
+            ["attractor: [chamfer, transport]", "balance: [1, 10]"],
+            {f"attractor-{a}-balance-{b}" for a in ("chamfer", "transport") for b in (1.0, 10.0)},
+        ),
+        (["strength: 0.5", "attractor: transport", "anneal: true"], {"kept"}),
     ],
 )
-def test_papermill_keeps_each_strength_and_temperature_in_a_folder_of_its_own(tmp_path, lists, expected):
+def test_papermill_keeps_each_combination_of_settings_in_a_folder_of_its_own(tmp_path, lists, expected):
     small = ["masks: ['001']", "sizes: [3]", "seeds: [1]", *lists]
     arguments = [part for given in small for part in ("-y", given)] + ["-p", "steps", "5", "-p", "workers", "1"]
     done = papermill(tmp_path, *arguments, "-p", "store", "kept")
     assert done.returncode == 0, done.stderr
     assert {path.parent.name for path in (tmp_path / "kept").rglob("*.parquet")} == expected
     runs = pd.read_parquet(tmp_path / "replication.parquet")
-    assert len(runs) == len(runs[["strength", "temperature"]].drop_duplicates()) == len(expected)
+    settings = ["strength", "temperature", "attractor", "balance"]
+    assert len(runs) == len(runs[settings].drop_duplicates()) == len(expected)
+    assert runs["anneal"].all() == ("anneal: true" in lists)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +304,7 @@ def test_papermill_keeps_each_strength_and_temperature_in_a_folder_of_its_own(tm
         (("-y", "sizes: [1]"), "sizes: 1 was given; allowed are whole numbers of at least 2"),
         (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
         (("-y", "strength: [1.0, -1.0]"), "strength: -1.0 was given; allowed are finite numbers of at least 0"),
+        (("-p", "attractor", "gravity"), "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),
         (("-p", "engine", "jax"), "engine: 'jax' was given; allowed are 'fast', 'torch'"),
         (("-p", "workers", "0"), "workers: 0 was given; allowed are whole numbers of at least 1"),
         (("-p", "store", "no/such"), "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from companion.data import sample_task
-from companion.losses import MASKS, total_loss
+from companion.losses import ATTRACTORS, MASKS, total_loss
 from companion.model import Parameters, initial_parameters, prototypes
-from companion.train import train
+from companion.train import repulsion_schedule, train
 
 
 def batch(size: int, seeds: range) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
@@ -17,8 +17,10 @@ def batch(size: int, seeds: range) -> tuple[torch.Tensor, torch.Tensor, Paramete
     return x, y, Parameters(*(torch.stack(column) for column in starts))
 
 
+@pytest.mark.parametrize("attractor", ATTRACTORS)
+@pytest.mark.parametrize("anneal", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
-def test_steps_are_adam_s(mask):
+def test_steps_are_adam_s(mask, anneal, attractor):
     """Ten steps against Adam written out from its paper (Kingma and Ba, algorithm 1)."""
     x, y = sample_task(5, 2)
     values = [value.clone() for value in initial_parameters(5, 2)]
@@ -26,13 +28,15 @@ def test_steps_are_adam_s(mask):
     second = [torch.zeros_like(value) for value in values]
     for step in range(1, 11):
         leaves = [value.clone().requires_grad_() for value in values]
-        loss = total_loss(x, y, Parameters(*leaves), mask, 1.0, 1e-2)
+        repulsion = 1 - (step - 1) / 10 if anneal else 1.0
+        loss = total_loss(x, y, Parameters(*leaves), mask, 1.0, 1e-2, attractor, 1.5, repulsion)
         for k, gradient in enumerate(torch.autograd.grad(loss, leaves)):
             first[k] = 0.9 * first[k] + 0.1 * gradient
             second[k] = 0.999 * second[k] + 0.001 * gradient**2
             move = (first[k] / (1 - 0.9**step)) / ((second[k] / (1 - 0.999**step)).sqrt() + 1e-8)
             values[k] = values[k] - 0.01 * move
-    found = train(x, y, initial_parameters(5, 2), mask, temperature=1e-2, steps=10).parameters
+    settings = {"temperature": 1e-2, "steps": 10, "attractor": attractor, "balance": 1.5, "anneal": anneal}
+    found = train(x, y, initial_parameters(5, 2), mask, **settings).parameters
     for got, expected in zip(found, values, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11)
 
@@ -90,6 +94,18 @@ def test_strength_zero_trains_every_mask_alike():
     torch.testing.assert_close(plain.w, full.w, rtol=1e-12, atol=1e-12)
 
 
+def test_an_annealed_repulsion_starts_whole_and_ends_at_the_last_step_s_share():
+    assert repulsion_schedule(4, True) == [1.0, 0.75, 0.5, 0.25] and repulsion_schedule(3, False) == [1.0] * 3
+    assert repulsion_schedule(0, True) == []
+
+
+def test_the_attractor_matters_only_where_the_middle_bit_is_on():
+    x, y, start = batch(5, range(2))
+    for mask, switches in MASKS.items():
+        ends = [train(x, y, start, mask, steps=20, attractor=name).parameters.w for name in ATTRACTORS]
+        assert all(torch.equal(ends[0], end) != switches.coverage for end in ends[1:])
+
+
 def test_single_precision_stays_single():
     x, y, start = batch(4, range(2))
     trained = train(x.float(), y.float(), Parameters(*(v.float() for v in start)), "111", steps=3)
@@ -108,6 +124,10 @@ def test_single_precision_stays_single():
         ({"record": (11,)}, r"record: \[11\] was given; allowed are increasing steps from 0 to 10"),
         ({"x": torch.tensor([0.1, torch.nan, 0.3])}, "x: 1 of 3 values are NaN"),
         ({"y": torch.ones(2)}, r"x \(3,\), y \(2,\)"),
+        ({"attractor": "gravity"}, "attractor: 'gravity'"),
+        ({"balance": -1}, "balance: -1"),
+        ({"anneal": 1}, "anneal: 1 was given; allowed are True and False"),
+        ({"x": torch.ones(2), "y": torch.ones(2), "attractor": "transport"}, "one neuron a sample"),
     ],
 )
 def test_bad_input_is_named(change, says):

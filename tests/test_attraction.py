@@ -1,0 +1,296 @@
+"""Attractors against repulsions: each proposition on every pair, and false variants that fail."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from companion import attraction
+from companion.data import sample_task
+from companion.losses import (
+    ATTRACTORS,
+    attraction_loss,
+    chamfer_loss,
+    coverage_loss,
+    fit_loss,
+    overlap_loss,
+    separation_loss,
+    total_loss,
+    transport_loss,
+)
+from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+
+PUSHES = ("001", "100", "101")
+HOLDING = ("chamfer", "transport")
+
+
+def forces(loss, positions: torch.Tensor) -> torch.Tensor:
+    """-dL/dx̂ by automatic differentiation."""
+    leaf = positions.detach().clone().requires_grad_()
+    return -torch.autograd.grad(loss(leaf), leaf)[0]
+
+
+def random_case(rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples in [0, 1], prototypes around them and far away."""
+    x = torch.tensor(rng.uniform(0, 1, size))
+    far = rng.choice([0.1, 1.0, 30.0], size)
+    return x, torch.tensor(0.5 + far * rng.normal(size=size))
+
+
+# --- springs: the forces, and their floor outside the data ---
+
+
+def check_springs(transport, chamfer, floor) -> None:
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        size = int(rng.integers(1, 12))
+        x, at = random_case(rng, size)
+        temperature = 10 ** rng.uniform(-4, 1)
+        pulls = {
+            "transport": (transport(x, at), forces(lambda p, x=x: transport_loss(x, p), at)),
+            "chamfer": (
+                chamfer(x, at, temperature),
+                forces(lambda p, x=x, t=temperature: chamfer_loss(x, p, t), at),
+            ),
+        }
+        outside = torch.maximum(x.min() - at, at - x.max()).clamp(min=0)
+        for name, (stated, true) in pulls.items():
+            torch.testing.assert_close(stated, true, rtol=1e-9, atol=1e-12, msg=f"{name}, trial {trial}")
+            inward = torch.where(at > x.max(), -true, true)[outside > 0]
+            least = torch.tensor([floor(float(d), size) for d in outside[outside > 0]], dtype=torch.float64)
+            assert (inward >= least * (1 - 1e-12)).all(), name
+    # The floor is reached: one sample, one prototype.
+    x, at = (torch.tensor([place], dtype=torch.float64) for place in (0.3, 5.0))
+    assert float(forces(lambda p: transport_loss(x, p), at)) == pytest.approx(-floor(4.7, 1), rel=1e-12)
+
+
+SPRINGS = (attraction.transport_force, attraction.chamfer_force, attraction.attraction_floor)
+
+
+def test_proposition_springs():
+    check_springs(*SPRINGS)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    {
+        "a spring to the nearest sample": (
+            lambda x, p: 2 * (x[(x - p[:, None]).abs().argmin(-1)] - p) / len(p),
+            *SPRINGS[1:],
+        ),
+        "half the pull": (lambda x, p: attraction.transport_force(x, p) / 2, *SPRINGS[1:]),
+        "Chamfer without its mirror": (
+            SPRINGS[0],
+            lambda x, p, t: forces(lambda q: coverage_loss(x, q, t), p),
+            SPRINGS[2],
+        ),
+        "a floor of another size": (*SPRINGS[:2], lambda d, n: 2.1 * d / n),
+        "a floor that does not fall with N": (*SPRINGS[:2], lambda d, n: 2 * d),
+        "a floor below what is reached": (*SPRINGS[:2], lambda d, n: d / n),
+    }.values(),
+)
+def test_proposition_springs_fails_for_a_false_variant(variant):
+    with pytest.raises(AssertionError):
+        check_springs(*variant)
+
+
+def test_coverage_has_no_floor():
+    x = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64)
+    at = torch.tensor([0.2, 0.5, 0.8, 2.0, 9.0], dtype=torch.float64)
+    assert not forces(lambda p: coverage_loss(x, p, 1e-4), at)[3:].any()
+
+
+# --- ceilings: no repulsion is stronger than this, anywhere ---
+
+
+def pushes(x, w, at, temperature) -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlap's and separation's forces at fixed w."""
+    return (
+        forces(lambda p: overlap_loss(activations(x, w, -w * p)), at),
+        forces(lambda p: separation_loss(p, temperature), at),
+    )
+
+
+def check_ceilings(overlap, separation) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        size = int(rng.integers(2, 12))
+        x, at = random_case(rng, size)
+        w, temperature = torch.tensor(rng.uniform(-20, 20, size)), 10 ** rng.uniform(-4, 1)
+        over, apart = pushes(x, w, at, temperature)
+        assert (over.abs() <= overlap(w) * (1 + 1e-12)).all()
+        assert float(apart.abs().max()) <= separation(size, temperature) * (1 + 1e-12)
+    # Both are reached: all others in one place, at the distance where a Gaussian is steepest.
+    x, w = torch.full((5,), 0.4, dtype=torch.float64), torch.tensor([7.0, 1, 1, 1, 1], dtype=torch.float64)
+    at = torch.full((5,), 0.4, dtype=torch.float64)
+    at[0] += 1 / (math.sqrt(2) * 7)
+    assert float(pushes(x, w, at, 0.1)[0][0]) == pytest.approx(float(overlap(w)[0]), rel=1e-9)
+    at[0] = 0.4 + math.sqrt(0.1 / 2)
+    assert float(pushes(x, w, at, 0.1)[1][0]) == pytest.approx(separation(5, 0.1), rel=1e-9)
+
+
+CEILINGS = (attraction.overlap_ceiling, attraction.separation_ceiling)
+
+
+def test_proposition_ceilings():
+    check_ceilings(*CEILINGS)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    {
+        "overlap, lower": (lambda w: 0.99 * attraction.overlap_ceiling(w), CEILINGS[1]),
+        "overlap, higher": (lambda w: 1.01 * attraction.overlap_ceiling(w), CEILINGS[1]),
+        "overlap, without w": (lambda w: attraction.overlap_ceiling(w.sign()), CEILINGS[1]),
+        "overlap, over N²": (lambda w: attraction.overlap_ceiling(w) / len(w), CEILINGS[1]),
+        "separation, lower": (CEILINGS[0], lambda n, t: 0.99 * attraction.separation_ceiling(n, t)),
+        "separation, one pair": (CEILINGS[0], lambda n, t: attraction.separation_ceiling(n, t) / (n - 1)),
+        "separation, without √": (CEILINGS[0], lambda n, t: attraction.separation_ceiling(n, t**2)),
+    }.values(),
+)
+def test_proposition_ceilings_fails_for_a_false_variant(variant):
+    with pytest.raises(AssertionError):
+        check_ceilings(*variant)
+
+
+# --- balance: beyond R every force balance fails ---
+
+
+def network(rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    x, y = sample_task(size, int(rng.integers(1000)))
+    w, _, a, c = initial_parameters(size, int(rng.integers(1000)))
+    at = x.clone() + torch.tensor(0.02 * rng.normal(size=size))
+    return x, y, Parameters(w, -w * at, a, c)
+
+
+def check_beyond(radius, attractor: str, mask: str) -> None:
+    """A prototype beyond R is pulled inward by the sum of all forces, with the fit's among them."""
+    rng = np.random.default_rng(2)
+    beside = f"{mask[0]}1{mask[2]}"
+    for trial in range(40):
+        size = int(rng.integers(2, 12))
+        x, y, (w, b, a, c) = network(rng, size)
+        if trial % 2:  # a wide neuron, whom others meet at a distance, and no fit in the way
+            a = torch.zeros_like(a)
+            y, c = torch.zeros_like(y), torch.zeros_like(c)
+        strength, temperature, balance, rho = 10 ** torch.tensor(rng.uniform([-1, -3, -1, -1], 1)).numpy()
+        settings = (mask, strength, temperature, balance, rho)
+        neuron = int(rng.integers(size))
+        # R_j depends on L_fit, which depends on the place: go out until the place is beyond its own R_j.
+        side = rng.choice([-1, 1])
+        for distance in (0.3 * 1.05**k for k in range(400)):
+            place = x.max() + distance if side > 0 else x.min() - distance
+            moved = Parameters(w, torch.where(torch.arange(size) == neuron, -w * place, b), a, c)
+            if distance > float(radius(x, y, moved, *settings)[neuron]):
+                break
+        at = prototypes(moved.w, moved.b)
+
+        def loss(p, x=x, y=y, w=w, a=a, c=c, s=(beside, strength, temperature, attractor, balance, rho)):
+            return total_loss(x, y, Parameters(w, -w * p, a, c), *s)
+
+        assert float(forces(loss, at)[neuron]) * side < 0, (trial, distance)
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+@pytest.mark.parametrize("attractor", HOLDING)
+def test_proposition_balance(attractor, mask):
+    check_beyond(attraction.radius, attractor, mask)
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+def test_proposition_balance_fails_for_coverage(mask):
+    with pytest.raises(AssertionError):
+        check_beyond(attraction.radius, "coverage", mask)
+
+
+def scaled(factor: float):
+    return lambda *arguments: factor * attraction.radius(*arguments)
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+@pytest.mark.parametrize("attractor", HOLDING)
+def test_proposition_balance_fails_for_a_false_variant(attractor, mask):
+    """A hundredth of the radius: the repulsion that reaches furthest wins there in some case."""
+    with pytest.raises(AssertionError):
+        check_beyond(scaled(0.01), attractor, mask)
+
+
+# --- at a minimum every prototype is within R of its own sample ---
+
+
+def check_minimum(radius, mask: str, seeds=range(3)) -> None:
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        x, y, (w, b, a, c) = network(rng, 6)
+        strength, temperature, balance = 1.0, 0.3, 0.5
+        settings = (f"{mask[0]}1{mask[2]}", strength, temperature, "transport", balance)
+
+        def loss(p, x=x, y=y, w=w, a=a, c=c, settings=settings):
+            return total_loss(x, y, Parameters(w, -w * p, a, c), *settings)
+
+        def value_and_slope(p, loss=loss):
+            p = torch.tensor(p)
+            return float(loss(p)), -forces(loss, p).numpy()
+
+        options = {"gtol": 1e-10, "maxiter": 5000}
+        found = minimize(value_and_slope, prototypes(w, b).numpy(), jac=True, method="BFGS", options=options)
+        at = torch.tensor(found.x)
+        assert np.abs(found.jac).max() < 1e-6
+        own = (attraction.matched_samples(x, at) - at).abs()
+        limit = radius(x, y, Parameters(w, -w * at, a, c), mask, strength, temperature, balance)
+        assert (own <= limit + 1e-4).all()
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+def test_proposition_minimum(mask):
+    check_minimum(attraction.radius, mask)
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+@pytest.mark.parametrize(
+    "variant",
+    [scaled(0.02), lambda x, y, p, m, s, t, k: attraction.radius(x, y, p, "000", s, t, k, fit=False)],
+    ids=["a fiftieth", "as if nothing pushed"],
+)
+def test_proposition_minimum_fails_for_a_false_variant(variant, mask):
+    with pytest.raises(AssertionError):
+        check_minimum(variant, mask)
+
+
+def test_the_balance_for_a_distance_brings_the_radius_there():
+    x, y = sample_task(5, 1)
+    start = initial_parameters(5, 1)
+    weight = float(start.w.abs().max())
+    kappa = attraction.balance_for(0.05, weight)
+    found = attraction.radius(x, y, start, "100", 1.0, 1e-4, kappa, fit=False)
+    assert float(found.max()) == pytest.approx(0.05) and (found <= 0.05 * (1 + 1e-12)).all()
+
+
+def test_matched_samples_are_those_of_equal_rank_and_ties_go_by_number():
+    x = torch.tensor([0.9, 0.1, 0.5], dtype=torch.float64)
+    at = torch.tensor([3.0, -1.0, 3.0], dtype=torch.float64)
+    assert attraction.matched_samples(x, at).tolist() == [0.5, 0.1, 0.9]
+
+
+def test_grid_error_is_the_mean_square_over_the_grid():
+    w, b, a, c = initial_parameters(4, 3)
+    grid = torch.linspace(0, 1, 11, dtype=torch.float64)
+    expected = fit_loss(predict(grid, w, b, a, c), 0.5 * (1 + torch.sin(2 * math.pi * grid)))
+    batch = Parameters(*(torch.stack([v, v]) for v in (w, b, a, c)))
+    assert attraction.grid_error(batch, points=11).tolist() == pytest.approx([float(expected)] * 2)
+
+
+@pytest.mark.parametrize("attractor", ATTRACTORS)
+def test_the_attractor_by_its_name_is_its_loss(attractor):
+    x, at = random_case(np.random.default_rng(3), 5)
+    expected = {
+        "coverage": partial(coverage_loss, temperature=0.1),
+        "chamfer": partial(chamfer_loss, temperature=0.1),
+        "transport": transport_loss,
+    }[attractor](x, at)
+    assert attraction_loss(attractor, x, at, 0.1) == expected

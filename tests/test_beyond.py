@@ -1,0 +1,165 @@
+"""What stands beyond the paper: the rules on made-up runs, and what the chapter says of the stored ones."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+from companion import beyond, claims
+from companion.beyond import BESIDE, BEYOND, is_compatible, label, with_attractor
+from companion.figures import chance_summary
+from companion.ledger import beyond_table
+from companion.losses import ATTRACTORS, MASKS
+from companion.metrics import chance_level
+from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
+
+SIZES, SEEDS = (3, 5), 40
+E = "reconstruction_error"
+
+
+@pytest.fixture(scope="module")
+def stored() -> pd.DataFrame:
+    return beyond.read(ROOT)
+
+
+@pytest.fixture(scope="module")
+def medians(stored) -> pd.DataFrame:
+    return stored.pivot_table(index="label", columns="size", values=E, aggfunc="median")
+
+
+@pytest.fixture(scope="module")
+def level(stored) -> pd.Series:
+    return chance_summary(stored).set_index("size")["median"]
+
+
+def made_up(error: float = 0.1, rmse: float = 0.01, chance: float = 0.3, **changes: float) -> Study:
+    """Runs in which every mask with an attractor has one error, the others another, and all fit alike; `changes` are
+    errors of single groups, such as o110_3 for "110 transport" at N = 3."""
+    numbers = np.random.default_rng(0)
+    names = [*(mask for mask, on in MASKS.items() if not on.coverage), beyond.CHANCE]
+    names += [f"{mask} transport" for mask, on in MASKS.items() if on.coverage]
+    typical = {E: {}, "rmse": {}}
+    for name in names:
+        for size in SIZES:
+            own = changes.get(f"o{name[:3]}_{size}", error if " " in name else chance if name == beyond.CHANCE else 1.0)
+            typical[E][name, size] = own * np.exp(0.1 * numbers.normal(size=SEEDS))
+            fit = rmse if " " in name else 0.01
+            typical["rmse"][name, size] = fit + 0.001 * numbers.normal(size=SEEDS)
+    return Study(typical)
+
+
+def test_labels_name_what_differs_and_nothing_else():
+    assert label("100", "transport", 10.0, True) == "100"
+    assert label("110") == "110 coverage" and label("110", "transport") == "110 transport"
+    assert label("111", "transport", 10.0, True) == "111 transport κ=10 annealed"
+    assert label("011", "transport", 1.0, True) == "011 transport annealed"
+
+
+def test_an_attractor_is_compatible_if_e_is_below_chance_and_the_fit_as_good():
+    verdict = is_compatible(made_up(), "transport")
+    assert verdict.verdict == HOLDS and len(verdict.cases) == 3 * len(SIZES)
+    assert is_compatible(made_up(rmse=0.005), "transport").verdict == HOLDS
+
+
+def test_it_is_not_if_e_is_above_chance_or_the_fit_pays():
+    above, paying = is_compatible(made_up(error=0.4), "transport"), is_compatible(made_up(rmse=0.03), "transport")
+    assert above.verdict == paying.verdict == DOES_NOT_HOLD
+    assert above.contradicted.all() and paying.contradicted.all()
+
+
+def test_a_single_bad_case_leaves_it_in_part_and_is_the_one_contradicted():
+    verdict = is_compatible(made_up(o110_3=0.5), "transport")
+    assert verdict.verdict == IN_PART
+    assert [case.name for case, bad in zip(verdict.cases, verdict.contradicted, strict=True) if bad] == ["100, N = 3"]
+
+
+def test_missing_groups_are_named():
+    with pytest.raises(ValueError, match="011 chamfer"):
+        is_compatible(made_up(), "chamfer")
+
+
+def test_the_attractor_s_masks_stand_in_coverage_s_place():
+    study = made_up(error=0.9)
+    turned = with_attractor(study, "transport")
+    assert turned.masks == list(MASKS)
+    for mask, on in MASKS.items():
+        name = f"{mask} transport" if on.coverage else mask
+        np.testing.assert_array_equal(turned.raw[E][mask, 5], study.raw[E][name, 5])
+
+
+def test_with_coverage_the_claim_is_the_paper_s_own(stored):
+    runs = stored[stored["label"].isin([label(mask) for mask in MASKS])]
+    ours = beyond.claim_with(beyond.Study.of(stored, by=("label", "size")), "coverage")
+    theirs = claims.repulsion_needs_an_attractor(runs)
+    np.testing.assert_array_equal(ours.p_for, theirs.p_for)
+    np.testing.assert_array_equal(ours.supported, theirs.supported)
+
+
+def test_chance_is_a_seed_s_mean_over_draws(stored):
+    few = stored[stored["seed"].isin([2000, 2003]) & (stored["size"] == 3)]
+    found = beyond.study_of(few).raw[E][beyond.CHANCE, 3]
+    np.testing.assert_allclose(found, chance_level(3, [2000, 2003]).mean(-1))
+
+
+def test_the_rules_were_committed_before_their_runs():
+    """History: `companion/beyond.py` and the parameters came before the first of the experiment's files."""
+
+    def added(path: str) -> str:
+        command = ["git", "log", "--format=%H", "--diff-filter=A", "--", path]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.split()[-1] if done.returncode == 0 and done.stdout.strip() else ""
+
+    rules, runs = added("companion/beyond.py"), added("data/attractors.parquet")
+    if not rules or not runs:
+        pytest.skip("no history here")
+    earlier = subprocess.run(["git", "merge-base", "--is-ancestor", rules, runs], cwd=ROOT)
+    assert earlier.returncode == 0 and rules != runs
+
+
+def test_every_row_of_the_table_leads_to_its_section():
+    lines = (ROOT / "_beyond.md").read_text().splitlines()[2:]
+    for line, (key, row) in zip(lines, BEYOND.items(), strict=False):
+        assert f"**{key}** {row.says} (@sec-{row.section})" in line and row.stated
+    assert beyond_table({}).count("\n") == 1
+
+
+# --- what the chapter says of its pictures ---
+
+
+def test_the_picture_of_the_attractors_is_as_its_text_says(medians, level):
+    for mask, on in MASKS.items():
+        if not on.coverage:
+            continue
+        own = medians.loc[f"{mask} transport"]
+        others = medians.loc[[f"{mask[0]}0{mask[2]}", *(f"{mask} {one}" for one in ATTRACTORS if one != "transport")]]
+        if on.overlap:
+            assert (own > level).all() and (medians.loc[f"{mask} chamfer"] > level).all()
+            assert (own < others.min())[[10, 20, 50, 100]].all()
+            assert (others.drop(f"{mask} chamfer").min() > 2 * level).all()
+        else:
+            assert (own < others.min()).all() and (own < level).all()
+
+
+def test_the_picture_of_the_remedies_is_as_its_text_says(medians, level):
+    for mask in ("110", "111"):
+        assert (medians.loc[f"{mask} transport"] > level).all()
+        remedies = medians.loc[[f"{mask} transport{kind}" for kind in (" κ=10", " κ=100", " annealed")]]
+        lowest = medians.loc[f"{mask} transport κ=10 annealed"]
+        assert (remedies < level).all(axis=None) and (lowest < remedies.min()).all()
+
+
+def test_the_picture_of_the_strengths_is_as_its_text_says(stored, level):
+    columns = ["mask", "size", "seed", "strength", E]
+    strong = pd.read_parquet(ROOT / "data/attractors-strength.parquet", columns=columns)
+    one = stored[stored["label"].isin([f"{mask} transport" for mask in BESIDE.values()] + ["010 transport"])]
+    one = one[one["seed"].isin(strong["seed"])].assign(strength=1.0)
+    by = pd.concat([strong, one[columns]]).groupby(["mask", "strength", "size"])[E].median().unstack("size")
+    for mask in ("010", "011"):
+        assert (by.loc[(mask, 1.0)] < by.loc[(mask, 0.01)]).all()
+    for mask in ("110", "111"):
+        upper = by.loc[mask].loc[[0.1, 0.3, 1.0, 3.0]]
+        assert (upper.max() / upper.min() < 3).all() and (by.loc[mask].min() > level).all()
