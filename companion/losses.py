@@ -99,7 +99,7 @@ def chamfer_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float) 
     require_finite(x=x)
     temperature = require_number("temperature", temperature, positive=True)
     squared = (x.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2
-    return soft_nearest(squared, temperature).mean(-1) + soft_nearest(squared.mT, temperature).mean(-1)
+    return soft_nearest(squared, temperature).mean(-1) + soft_nearest_from_afar(squared.mT, temperature).mean(-1)
 
 
 def transport_loss(x: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
@@ -139,6 +139,25 @@ def soft_nearest(squared: torch.Tensor, temperature: float) -> torch.Tensor:
         Soft minimum, shape (...): between the minimum less τ log(candidates) and the minimum.
     """
     return -temperature * torch.logsumexp(-squared / temperature, dim=-1)
+
+
+def soft_nearest_from_afar(squared: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return what `soft_nearest` does, with the least distance taken off first and added after.
+
+    Of a prototype far from all samples the logarithm of their number is lost beside d²/τ, and with it the sum 1 of
+    their weights; a sample always has some prototype near. (Coverage keeps the plain form: its bits are the stored
+    runs'.)
+    Book: chapter "A compatible attractor", equation (chamfer).
+
+    Args:
+        squared: squared distances d², shape (..., candidates).
+        temperature: τ > 0, in their units.
+
+    Returns:
+        Soft minimum, shape (...).
+    """
+    least = squared.amin(-1, keepdim=True)
+    return least.squeeze(-1) + soft_nearest(squared - least, temperature)
 
 
 def separation_loss(prototypes: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -144,6 +144,16 @@ def test_chamfer_tends_to_the_hard_chamfer_distance_as_the_temperature_falls():
         assert all(-1e-12 <= gap <= 2 * t * np.log(6) + 1e-12 for gap, t in zip(gaps, (1e-1, 1e-3, 1e-6), strict=True))
 
 
+def test_chamfer_pulls_from_far_away_with_weights_that_sum_to_one():
+    """The logarithm of 17 equal samples is lost beside d²/τ = 1e20, and must not be."""
+    x = torch.full((17,), 0.5, dtype=torch.float64)
+    p = torch.linspace(0, 1, 17, dtype=torch.float64)
+    p[3] = 1e8
+    p.requires_grad_()
+    found = torch.autograd.grad(chamfer_loss(x, p, 1e-4), p)[0][3].item()
+    assert found == pytest.approx(2 * (1e8 - 0.5) / 17, rel=1e-12)
+
+
 def test_chamfer_pulls_a_shielded_prototype_that_coverage_leaves():
     x = torch.tensor([0.2, 0.8], dtype=torch.float64)
     p = torch.tensor([0.2, 0.8, -3.0], dtype=torch.float64, requires_grad=True)
