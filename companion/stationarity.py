@@ -375,7 +375,7 @@ def other_samples(parameters: Parameters, x: ArrayLike, multipliers: ArrayLike, 
 
 
 def _array(values: torch.Tensor | ArrayLike) -> np.ndarray:
-    return np.array(values.detach().cpu() if isinstance(values, torch.Tensor) else values, dtype=float)
+    return np.array(values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values, dtype=float)
 
 
 def _flat(parameters: Parameters) -> np.ndarray:
