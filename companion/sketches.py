@@ -382,7 +382,9 @@ def readers(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     sizes = sorted({size for frame in panels.values() for size in frame["size"]})
     scale = alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False)
     x = alt.X("size:Q", title="samples N", scale=scale, axis=alt.Axis(values=sizes, format="d"))
-    charts = [_with_intervals(frame, x, encode, title in log).properties(title=title) for title, frame in panels.items()]
+    charts = [
+        _with_intervals(frame, x, encode, title in log).properties(title=title) for title, frame in panels.items()
+    ]
     return configure(alt.concat(*charts, columns=2))
 
 
