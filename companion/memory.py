@@ -161,7 +161,7 @@ def judge(
 
 
 def _target(x: np.ndarray) -> np.ndarray:
-    return TARGETS["sine"](torch.as_tensor(x)).numpy()
+    return TARGETS["sine"](torch.tensor(x)).numpy()
 
 
 def _run(batch: Parameters, place: int) -> Parameters:
