@@ -22,8 +22,8 @@ def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
     Args:
         size: number of training points N, at least 2.
         seed: at least 0.
-        purpose: 0 for the data, 1 for the initial weights, 2 for chance, 3 for fresh samples; streams of different
-            purposes are independent.
+        purpose: 0 for the data, 1 for the initial weights, 2 for chance, 3 for fresh samples, 4 for the starts of
+            a reconstruction; streams of different purposes are independent.
 
     Raises:
         ValueError: if size or seed is out of range.

@@ -377,6 +377,24 @@ def against(
     return configure(alt.concat(*charts, columns=2))
 
 
+def readers(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
+    """Draw up to six named curves with their intervals against N, a panel each.
+
+    Args:
+        panels: by title, columns size, curve (its name), value, low and high (NaN: no bar).
+        log: titles of panels whose values stand on a logarithmic axis.
+    """
+    names = list(dict.fromkeys(name for frame in panels.values() for name in frame["curve"]))
+    encode = _cues(names, color=CURVE_COLORS, strokeDash=DASHES, shape=SHAPES)
+    sizes = sorted({size for frame in panels.values() for size in frame["size"]})
+    scale = alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False)
+    x = alt.X("size:Q", title="samples N", scale=scale, axis=alt.Axis(values=sizes, format="d"))
+    charts = [
+        _with_intervals(frame, x, encode, title in log).properties(title=title) for title, frame in panels.items()
+    ]
+    return configure(alt.concat(*charts, columns=2))
+
+
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
     """Draw bars on a logarithmic axis, each with its number.
 
