@@ -19,8 +19,8 @@ from numba.extending import intrinsic
 from scipy.optimize import linear_sum_assignment
 
 from companion import fast
+from companion.checks import require_choice, require_finite, require_integer, require_number
 from companion.fast import (
-    BITS,
     CONSTANTS,
     FAR,
     LOG2_E,
@@ -31,6 +31,7 @@ from companion.fast import (
     _bias_corrections,
     _constants,
     _padded,
+    _require_cpu_float64,
     fill,
     fma,
     halvings,
@@ -42,6 +43,7 @@ from companion.fast import (
 )
 from companion.losses import ATTRACTORS, MASKS
 from companion.model import Parameters
+from companion.space import NEURONS, NOMINAL_TEMPERATURE
 from companion.train import BETAS, EPSILON
 
 OPTIONS = {"error_model": "numpy", "nogil": True}
@@ -50,8 +52,6 @@ GROUP = 4
 LARGEST = 1e290
 """Cap of a cost that is matched: sums of such numbers are finite."""
 CHAMFER, TRANSPORT = ATTRACTORS.index("chamfer"), ATTRACTORS.index("transport")
-ROUNDS = 50
-"""Rounds of prices after which a matching counts as not confirmed, and is made anew."""
 
 
 # --- lanes: three more operations ---
@@ -421,7 +421,7 @@ def _coverage(run, temperature, strength, table):
 
 @njit(**OPTIONS)
 def _mirror(run, temperature, strength, table):
-    """Add the mirror image's force, 2 λ/N Σ_i q_ij (x̂_j - x_i), with q_ij the weights of a soft minimum over samples."""
+    """Add the mirror image's force, 2 λ/N Σ_i q_ij (x̂_j - x_i), with q_ij a soft minimum's weights over samples."""
     constants = _constants(table)
     columns, strip = run.share.size, run.strip
     scale = LOG2_E / temperature
@@ -542,9 +542,9 @@ def _set_costs(run):
 def _is_still_best(run):
     """Whether prices confirm the matching: one that no chain of exchanges makes cheaper has prices with
     price_j <= price_π(i) + cost_ij - cost_iπ(i) for all samples i and neurons j. They are those of the step before,
-    lowered (Bellman and Ford) until they fit."""
+    lowered (Bellman and Ford) until they fit; if as many rounds as neurons do not suffice, a chain is cheaper."""
     columns, price = run.share.size, run.price
-    for _ in range(ROUNDS):
+    for _ in range(run.neurons + 1):
         changed = False
         for j in range(0, columns, WIDTH):
             former = load(price, j)
@@ -613,11 +613,11 @@ def _advance(run, step, matched, switches, attractor, strength, temperature, bal
     return step
 
 
-def _entries(source: str):
-    """What is called from Python, compiled code kept on disk.
+def _keep_on_disk(source: str):
+    """What is called from Python, its compiled code kept on disk.
 
-    numba renews stored code when this file changes, not when one does that it calls; but values that a function has
-    from where it is defined are part of the name that its code is stored by. So `source`, all of `companion.fast`, is.
+    numba renews stored code when this file changes, not when one does that it calls. But the values that a function
+    takes from where it was defined are part of the key of its stored code: here `source`, all of `companion.fast`.
     """
 
     @njit(cache=True, **OPTIONS)
@@ -625,12 +625,141 @@ def _entries(source: str):
         _ = source
         return _advance(*args)
 
-    @njit(cache=True, **OPTIONS)
-    def fill_gradient(*args):
-        _ = source
-        _gradient(*args)
-
-    return advance, fill_gradient
+    return advance
 
 
-advance, fill_gradient = _entries(inspect.getsource(fast))
+advance = _keep_on_disk(inspect.getsource(fast))
+
+
+# --- what the book calls ---
+
+
+def gradient(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    parameters: Parameters,
+    mask: str,
+    neuron: str = "radial",
+    strength: float = 1.0,
+    temperature: float = NOMINAL_TEMPERATURE,
+    attractor: str = "coverage",
+    balance: float = 1.0,
+) -> Parameters:
+    """Return the gradient of `companion.space.space_loss` of one run as this engine computes it.
+
+    Book: chapter "More dimensions, other densities", equation (space-losses).
+
+    Args:
+        x, y: training data of one run, float64 of shapes (samples, d) and (samples,).
+        parameters: of one run.
+        mask, neuron, strength, temperature, attractor, balance: as in `companion.space.space_loss`.
+
+    Returns:
+        dL/dw, dL/db, dL/da and dL/dc, of the parameters' shapes.
+
+    Raises:
+        ValueError: as `train`, or if more than one run is given.
+    """
+    settings = _require(x, y, parameters, mask, neuron, strength, temperature, attractor, balance)
+    if x.dim() != 2:
+        raise ValueError(f"shapes: x {tuple(x.shape)} was given; allowed is one run, (samples, d)")
+    run = _new_run(*(value.detach().numpy() for value in (x, y, *parameters)), match=_needs_matching(mask, attractor))
+    _train_run(run, settings, np.zeros(1), np.ones(1))  # one step of size 0
+    return _split(run, run.gradient)
+
+
+def train(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    initial: Parameters,
+    mask: str,
+    neuron: str = "radial",
+    strength: float = 1.0,
+    temperature: float = NOMINAL_TEMPERATURE,
+    steps: int = 2000,
+    attractor: str = "coverage",
+    balance: float = 1.0,
+) -> Parameters:
+    """Do what `companion.space.train_space` does, run after run and much faster; float64 on a CPU only.
+
+    Arguments, result and errors are those of `companion.space.train_space`; the two agree to rounding, which training
+    can amplify over many steps. The interpreter's lock is released, so threads train runs at the same time.
+    Book: chapter "More dimensions, other densities", section "The same network, twice".
+
+    Raises:
+        ValueError: as `companion.space.train_space`, or if a tensor is not float64 on a CPU.
+    """
+    steps = require_integer("steps", steps, least=0)
+    settings = _require(x, y, initial, mask, neuron, strength, temperature, attractor, balance)
+    leading = x.shape[:-2]
+    flat = [
+        value.detach().reshape(-1, *value.shape[len(leading) :]).numpy() for value in (x, y, *initial)
+    ]  # a run a row
+    rates, roots = _bias_corrections(steps)
+    trained = []
+    for start in zip(*flat, strict=True):
+        run = _new_run(*start, match=_needs_matching(mask, attractor))
+        _train_run(run, settings, rates, roots)
+        trained.append(_split(run, run.parameters))
+    together = (torch.stack(values) for values in zip(*trained, strict=True))
+    return Parameters(*(value.reshape(given.shape) for value, given in zip(together, initial, strict=True)))
+
+
+def _needs_matching(mask: str, attractor: str) -> bool:
+    return MASKS[mask].coverage and attractor == "transport"
+
+
+def _train_run(run: Run, settings: tuple, rates: np.ndarray, roots: np.ndarray) -> None:
+    """All steps of one run; where the matching is no longer confirmed, the Hungarian one is made."""
+    cost = run.cost.reshape(-1, run.share.size)[: run.samples, : run.neurons]
+    step, matched = 0, False
+    while (step := advance(run, step, matched, *settings, rates, roots, (*BETAS, EPSILON), CONSTANTS)) < rates.size:
+        run.matching[:] = linear_sum_assignment(cost)[1]
+        matched = True
+
+
+def _split(run: Run, flat: np.ndarray) -> Parameters:
+    """A flat array of a run as copies of w, b, a and c."""
+    rows = flat[:-WIDTH].reshape(-1, run.share.size)[:, : run.neurons]
+    w, b, a = rows[: run.dimension].T, rows[run.dimension : -1].T, rows[-1]
+    b = b[:, 0] if run.ridge else b
+    return Parameters(
+        *(torch.from_numpy(np.array(value, order="C")) for value in (w, b, a)), torch.tensor(flat[-WIDTH])
+    )
+
+
+def _require(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    parameters: Parameters,
+    mask: str,
+    neuron: str,
+    strength: float,
+    temperature: float,
+    attractor: str,
+    balance: float,
+) -> tuple[tuple[bool, bool, bool], int, float, float, float]:
+    """Return the settings as compiled code takes them, if a training can start from these arguments."""
+    switches = tuple(MASKS[require_choice("mask", mask, MASKS)])
+    strength, balance = require_number("strength", strength), require_number("balance", balance)
+    temperature = require_number("temperature", temperature, positive=True)
+    attractor = ATTRACTORS.index(require_choice("attractor", attractor, ATTRACTORS))
+    radial = require_choice("neuron", neuron, NEURONS) == "radial"
+    leading, (samples, d), neurons = x.shape[:-2], x.shape[-2:] if x.dim() > 1 else (0, 0), parameters.a.shape[-1:]
+    expected = Parameters(
+        w=(*leading, *neurons, d), b=(*leading, *neurons, d) if radial else (*leading, *neurons),
+        a=(*leading, *neurons), c=leading,
+    )  # fmt: skip
+    given = {"x": x, "y": y, **parameters._asdict()}
+    fits = y.shape == x.shape[:-1] and all(v.shape == shape for v, shape in zip(parameters, expected, strict=True))
+    matched = not (switches[1] and attractor == TRANSPORT) or neurons == (samples,)
+    if not fits or not matched or 0 in (samples, d, *neurons):
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
+        raise ValueError(
+            f"shapes: {shapes} were given; allowed for {neuron} are x (..., samples, d), y (..., samples), "
+            f"w (..., neurons, d), b {'(..., neurons, d)' if radial else '(..., neurons)'}, a (..., neurons), c (...), "
+            "with neurons = samples for transport"
+        )
+    require_finite(**given)
+    _require_cpu_float64(x, y, parameters)
+    return switches, attractor, strength, temperature, balance
