@@ -124,7 +124,7 @@ def hull_expelled(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     return fraction if leading else float(fraction)
 
 
-def fresh_outside(size: int, dimension: int, seed: int, density: str = "uniform", draws: int = 5) -> float:
+def fresh_outside(size: int, dimension: int, seed: int, density: str = "uniform", draws: int = 2) -> float:
     """Return the share of fresh points of the samples' own density that lie outside the samples' hull.
 
     A hull of N points holds ever less as d grows: this is what an expelled fraction is to be read beside.

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from companion.claims import CLAIMS
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, by_count
+from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, by_count
 
 HOME = (1, "uniform")
 """The paper's own cell: points drawn uniformly on the line."""
@@ -112,7 +112,7 @@ def survival(verdicts: pd.DataFrame) -> Survival:
 
     Rule: one case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell where
     it is asked; supported (the claim survives there) if it holds or holds in part there, contradicted if it does not
-    hold, open if it is undecided. The verdict is by count, as a claim's is.
+    hold, open if it is undecided. The verdict is by count, as a claim's is; undecided if there is no case.
     Book: chapter "More dimensions, other densities", section "What survives".
 
     Args:
@@ -135,8 +135,8 @@ def survival(verdicts: pd.DataFrame) -> Survival:
         "open",
     )
     cases = cases[["claim", "dimension", "density", "verdict", "outcome"]].reset_index(drop=True)
-    verdict = by_count((cases["outcome"] == "supported").to_numpy(), (cases["outcome"] == "contradicted").to_numpy())
-    return Survival(verdict, cases)
+    supported, contradicted = ((cases["outcome"] == name).to_numpy() for name in ("supported", "contradicted"))
+    return Survival(by_count(supported, contradicted) if len(cases) else UNDECIDED, cases)
 
 
 class Row(NamedTuple):
