@@ -1,4 +1,4 @@
-"""The network in d dimensions: on the line the one-dimensional code; elsewhere right gradients, optima and symmetries."""
+"""The network in d dimensions: on the line the one-dimensional code; else right gradients, optima and symmetries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from companion.data import TARGETS, fresh_samples, sample_task
 from companion.hull import fresh_outside, hull_expelled, is_mixture, outside_hull
 from companion.losses import ATTRACTORS, MASKS, attraction_loss, separation_loss, total_loss
 from companion.metrics import chance_level, expelled_fraction, reconstruction_error
-from companion.model import Parameters, activations, initial_parameters, output, prototypes
+from companion.model import Parameters, activations, initial_parameters, output, prototypes, starting_batch
 from companion.space import (
     DENSITIES,
     NEURONS,
@@ -76,15 +76,7 @@ def test_on_the_line_data_start_responses_and_prototypes_are_the_same_bits(neuro
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("mask", "attractor"), SETTINGS)
 def test_on_the_line_losses_gradients_and_training_are_the_same_bits(neuron, mask, attractor):
-    x, y, start = (
-        torch.stack([*pair]) if isinstance(pair[0], torch.Tensor) else pair
-        for pair in (
-            [sample_task(SIZE, seed)[0] for seed in (1, 2)],
-            [sample_task(SIZE, seed)[1] for seed in (1, 2)],
-            Parameters(*map(torch.stack, zip(*(initial_parameters(SIZE, seed) for seed in (1, 2)), strict=True))),
-        )
-    )
-    start = Parameters(*start)
+    x, y, start = starting_batch(SIZE, [1, 2])
     flat, wide = leaves(start), leaves(on_the_line(start, neuron))
     one = total_loss(x, y, flat, mask, 2.0, TEMPERATURE, attractor, 0.5)
     other = space_loss(x.unsqueeze(-1), y, wide, mask, neuron, 2.0, TEMPERATURE, attractor, 0.5)
@@ -168,7 +160,9 @@ def test_transport_is_pot_s_cost_and_has_its_gradient(dimension):
     loss.backward()
     weights = np.full(20, 1 / 20)
     plan = ot.emd(weights, weights, ot.dist(x[0].numpy(), positions.detach().numpy()))
-    assert float(loss) == pytest.approx(ot.emd2(weights, weights, ot.dist(x[0].numpy(), positions.detach().numpy())))
+    assert float(loss.detach()) == pytest.approx(
+        ot.emd2(weights, weights, ot.dist(x[0].numpy(), positions.detach().numpy()))
+    )
     expected = 2 * (positions.detach().numpy() / 20 - plan.T @ x[0].numpy())
     np.testing.assert_allclose(positions.grad, expected, atol=1e-12)
 
@@ -317,7 +311,7 @@ def clouds(dimension: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 def test_the_shortcuts_decide_what_the_linear_programme_does(dimension, size):
     x, points = clouds(dimension, size)
     outside = outside_hull(x, points)
-    # Of points on the boundary the programme, whose tolerance is wider, may say either; samples are inside by definition.
+    # Of points on the boundary, as the samples are, the programme may say either: its tolerance is wider.
     expected = np.array([not is_mixture(x, point) for point in points[size:]])
     assert not outside[:size].any() and (outside[size:] == expected).all()
     assert 0 < outside.mean() < 1
@@ -349,9 +343,11 @@ def test_boundary_points_are_inside_and_degenerate_hulls_are_no_trouble():
 
 
 def test_a_hull_holds_ever_less_in_more_dimensions():
-    shares = [np.mean([fresh_outside(30, d, seed) for seed in range(10)]) for d in (1, 2, 4, 8)]
+    shares = [np.mean([fresh_outside(30, d, seed) for seed in range(10)]) for d in (2, 4, 8)]
     assert shares == sorted(shares) and shares[-1] > 0.99
-    assert shares[0] == pytest.approx(2 / 31, abs=0.03)  # the two ends' share of N + 1 equal gaps
+    # On the line the two ends have 2 of the N + 1 gaps that are equal on average.
+    line = np.mean([fresh_outside(30, 1, seed, draws=20) for seed in range(100)])
+    assert line == pytest.approx(2 / 31, abs=0.01) and line < shares[0]
 
 
 def test_distances_are_euclidean():
