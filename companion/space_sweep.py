@@ -155,10 +155,11 @@ def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | Non
                 raise ValueError(f"store: {folder / cell.name} was made with other versions, {differing}")
     missing = sorted(set(cells) - set(found), key=lambda cell: -(cell.size**2) * cell.dimension)
     # Cells of one training set share what is expensive about it.
-    nulls = {executor.submit(references, *key): key for key in sorted({_set_of(cell) for cell in missing}, key=_cost)}
-    known = {}
-    for future in tqdm(as_completed(nulls), total=len(nulls), unit="training set"):
-        known[nulls[future]] = future.result()
+    known = {_set_of(cell): (table["fresh_outside"], table["chance"]) for cell, table in found.items()}
+    sets = sorted({_set_of(cell) for cell in missing} - set(known), key=lambda key: -(key[2] ** 2) * key[0])
+    asked = {executor.submit(references, *key): key for key in sets}
+    for future in tqdm(as_completed(asked), total=len(asked), unit="training set"):
+        known[asked[future]] = future.result()
     started = {executor.submit(run_cell, cell): cell for cell in missing}
     for future in tqdm(as_completed(started), total=len(started), unit="cell"):
         cell = started[future]
@@ -175,10 +176,6 @@ def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | Non
 
 def _set_of(cell: Cell) -> tuple[int, str, int, tuple[int, ...]]:
     return cell.dimension, cell.density, cell.size, cell.seeds
-
-
-def _cost(key: tuple[int, str, int, tuple[int, ...]]) -> float:
-    return -(key[2] ** 2) * key[0]
 
 
 def references(dimension: int, density: str, size: int, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
