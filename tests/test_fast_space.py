@@ -1,4 +1,4 @@
-"""The fast engine in d dimensions is the plain one to rounding, also far away, and the same bits however it is called."""
+"""The fast engine in d dimensions is the plain one to rounding, also far away, and always the same bits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ from companion.data import sample_task
 from companion.losses import ATTRACTORS, MASKS, soft_nearest
 from companion.model import Parameters, initial_parameters
 from companion.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """The plain engine's tensors are too small here for threads, which only wait for one another."""
+    count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(count)
 
 
 def autograd(x, y, parameters, *settings) -> Parameters:
@@ -140,16 +149,17 @@ def largest_difference(left: Parameters, right: Parameters) -> float:
     return max(float((one - other).abs().max()) for one, other in zip(left, right, strict=True))
 
 
-@pytest.mark.parametrize("attractor", ATTRACTORS)
 @pytest.mark.parametrize("neuron", NEURONS)
-@pytest.mark.parametrize("mask", ["000", "010", "101", "111"])
-def test_100_steps_agree_with_the_plain_engine(mask, neuron, attractor):
-    for dimension, temperature in ((1, 1e-4), (3, 1e-2)):
-        x, y, start = space_batch(12, dimension, (5, 6), neuron)
-        settings = (mask, neuron, 1.0, temperature, 100, attractor, 0.5)
-        plain = space.train_space(x, y, start, *settings)
-        assert largest_difference(fast_space.train(x, y, start, *settings), plain) <= 1e-9
-        assert largest_difference(start, plain) > 0.1
+@pytest.mark.parametrize(
+    ("mask", "attractor"),
+    [("000", "coverage"), ("101", "coverage"), *((mask, name) for mask in ("010", "111") for name in ATTRACTORS)],
+)
+def test_60_steps_agree_with_the_plain_engine(mask, neuron, attractor):
+    x, y, start = space_batch(12, 3, (5, 6), neuron)
+    settings = (mask, neuron, 1.0, 1e-2, 60, attractor, 0.5)
+    plain = space.train_space(x, y, start, *settings)
+    assert largest_difference(fast_space.train(x, y, start, *settings), plain) <= 1e-9
+    assert largest_difference(start, plain) > 0.1
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -237,14 +247,15 @@ def test_every_other_matching_is_refused():
     x, y = space_task(4, 2, 3)
     start = space_start(4, 2, 3, "ridge")
     run = fast_space._new_run(*(value.numpy() for value in (x, y, *start)), match=True)
-    fast_space._place_prototypes(run)
-    fast_space._set_costs(run)
+    settings = fast_space._require(x, y, start, "010", "ridge", 1.0, 1e-4, "transport", 1.0)
+    adam = (np.zeros(1), np.ones(1), (*train.BETAS, train.EPSILON))
     cost = cdist(x, space_prototypes(start.w, start.b, "ridge", x.mean(0)), "sqeuclidean")
     best = linear_sum_assignment(cost)[1].tolist()
     for matching in np.array(np.meshgrid(*[range(4)] * 4)).reshape(4, -1).T:
         if len(set(matching)) == 4:
             run.matching[:], run.price[:] = matching, 0.0
-            assert fast_space._is_still_best(run) == (matching.tolist() == best)
+            steps_done = fast_space.advance(run, 0, False, *settings, *adam, fast.CONSTANTS)
+            assert steps_done == (matching.tolist() == best)
 
 
 def test_a_far_prototype_s_pull_stays_with_a_best_matching():
