@@ -274,10 +274,10 @@ def _fit_and_overlap(run, start, count, overlap, factor):
     Radial: dL/dw_k = -2 Σ_i g z_k x_ik with z_k = w_k x_ik + b_k needs only Σ g, Σ g x_ik, Σ g x_ik²; ridge neurons
     have one z, which enters g.
     """
-    columns, d, base_tile = run.share.size, run.dimension, run.tile
+    columns, d, tile = run.share.size, run.dimension, run.tile
     a_start = run.parameters.size - WIDTH - columns
     for j in range(0, columns, WIDTH):
-        base = j * base_tile
+        base = j * tile
         a, m_a, m0 = load(run.parameters, a_start + j), fill(0.0), fill(0.0)
         for i in range(count):
             place = base + i * WIDTH
@@ -295,7 +295,16 @@ def _fit_and_overlap(run, start, count, overlap, factor):
         if run.ridge:
             place = d * columns + j
             store(run.gradient, place, fma(m0, -2.0, load(run.gradient, place)))
-            for k in range(d):
+            for k in range(0, d - 3, 4):
+                m0, m1, m2, m3, x_place = fill(0.0), fill(0.0), fill(0.0), fill(0.0), start * d + k
+                for i in range(count):
+                    g, here = load(run.responses, base + i * WIDTH), x_place + i * d
+                    m0, m1 = fma(g, spread(run.x, here), m0), fma(g, spread(run.x, here + 1), m1)
+                    m2, m3 = fma(g, spread(run.x, here + 2), m2), fma(g, spread(run.x, here + 3), m3)
+                g0, g1, g2, g3 = _load_four(run.gradient, k * columns + j, columns)
+                g0, g1, g2, g3 = fma(m0, -2.0, g0), fma(m1, -2.0, g1), fma(m2, -2.0, g2), fma(m3, -2.0, g3)
+                _store_four(run.gradient, k * columns + j, columns, g0, g1, g2, g3)
+            for k in range(d - d % 4, d):
                 m1, x_place = fill(0.0), start * d + k
                 for i in range(count):
                     m1 = fma(load(run.responses, base + i * WIDTH), spread(run.x, x_place + i * d), m1)

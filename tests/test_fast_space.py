@@ -162,15 +162,15 @@ def test_60_steps_agree_with_the_plain_engine(mask, neuron, attractor):
     assert largest_difference(start, plain) > 0.1
 
 
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("mask", ["000", "010", "111"])
 def test_on_the_line_it_is_the_engine_of_the_line(mask):
     x, y = sample_task(20, 4)
     start = initial_parameters(20, 4)
-    line = train.train(x, y, start, mask, steps=200).parameters
+    line = train.train(x, y, start, mask, steps=100).parameters
     for neuron in NEURONS:
         b = start.b.unsqueeze(-1) if neuron == "radial" else start.b
         here = Parameters(start.w.unsqueeze(-1), b, start.a, start.c)
-        trained = fast_space.train(x.unsqueeze(-1), y, here, mask, neuron, steps=200)
+        trained = fast_space.train(x.unsqueeze(-1), y, here, mask, neuron, steps=100)
         flat = Parameters(*(value.reshape(other.shape) for value, other in zip(trained, line, strict=True)))
         assert largest_difference(flat, line) <= 1e-9
 
