@@ -97,6 +97,22 @@ any_below = _any("<")
 any_at_most = _any("<=")
 
 
+@njit(forceinline=True, **OPTIONS)
+def _store_four(array, place, stride, v0, v1, v2, v3):
+    store(array, place, v0)
+    store(array, place + stride, v1)
+    store(array, place + 2 * stride, v2)
+    store(array, place + 3 * stride, v3)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _load_four(array, place, stride):
+    return (
+        load(array, place), load(array, place + stride), load(array, place + 2 * stride),
+        load(array, place + 3 * stride),
+    )  # fmt: skip
+
+
 # --- one run ---
 
 
@@ -227,21 +243,12 @@ def _respond(run, start, count, overlap, table):
         if run.ridge:
             for i in range(0, count, GROUP):
                 z0, z1, z2, z3 = _four_ridge(run, start + i, j)
-                store(run.arguments, base + i * WIDTH, z0)
-                store(run.arguments, base + (i + 1) * WIDTH, z1)
-                store(run.arguments, base + (i + 2) * WIDTH, z2)
-                store(run.arguments, base + (i + 3) * WIDTH, z3)
-                store(run.responses, base + i * WIDTH, z0 * z0)
-                store(run.responses, base + (i + 1) * WIDTH, z1 * z1)
-                store(run.responses, base + (i + 2) * WIDTH, z2 * z2)
-                store(run.responses, base + (i + 3) * WIDTH, z3 * z3)
+                _store_four(run.arguments, base + i * WIDTH, WIDTH, z0, z1, z2, z3)
+                _store_four(run.responses, base + i * WIDTH, WIDTH, z0 * z0, z1 * z1, z2 * z2, z3 * z3)
         else:
             for i in range(0, count, GROUP):
                 s0, s1, s2, s3 = _four_radial(run, start + i, j)
-                store(run.responses, base + i * WIDTH, s0)
-                store(run.responses, base + (i + 1) * WIDTH, s1)
-                store(run.responses, base + (i + 2) * WIDTH, s2)
-                store(run.responses, base + (i + 3) * WIDTH, s3)
+                _store_four(run.responses, base + i * WIDTH, WIDTH, s0, s1, s2, s3)
         a = load(run.parameters, a_start + j)
         for i in range(count):
             place = base + i * WIDTH
@@ -267,10 +274,10 @@ def _fit_and_overlap(run, start, count, overlap, factor):
     Radial: dL/dw_k = -2 Σ_i g z_k x_ik with z_k = w_k x_ik + b_k needs only Σ g, Σ g x_ik, Σ g x_ik²; ridge neurons
     have one z, which enters g.
     """
-    columns, d, base_tile = run.share.size, run.dimension, run.tile
+    columns, d, tile = run.share.size, run.dimension, run.tile
     a_start = run.parameters.size - WIDTH - columns
     for j in range(0, columns, WIDTH):
-        base = j * base_tile
+        base = j * tile
         a, m_a, m0 = load(run.parameters, a_start + j), fill(0.0), fill(0.0)
         for i in range(count):
             place = base + i * WIDTH
@@ -288,7 +295,16 @@ def _fit_and_overlap(run, start, count, overlap, factor):
         if run.ridge:
             place = d * columns + j
             store(run.gradient, place, fma(m0, -2.0, load(run.gradient, place)))
-            for k in range(d):
+            for k in range(0, d - 3, 4):
+                m0, m1, m2, m3, x_place = fill(0.0), fill(0.0), fill(0.0), fill(0.0), start * d + k
+                for i in range(count):
+                    g, here = load(run.responses, base + i * WIDTH), x_place + i * d
+                    m0, m1 = fma(g, spread(run.x, here), m0), fma(g, spread(run.x, here + 1), m1)
+                    m2, m3 = fma(g, spread(run.x, here + 2), m2), fma(g, spread(run.x, here + 3), m3)
+                g0, g1, g2, g3 = _load_four(run.gradient, k * columns + j, columns)
+                g0, g1, g2, g3 = fma(m0, -2.0, g0), fma(m1, -2.0, g1), fma(m2, -2.0, g2), fma(m3, -2.0, g3)
+                _store_four(run.gradient, k * columns + j, columns, g0, g1, g2, g3)
+            for k in range(d - d % 4, d):
                 m1, x_place = fill(0.0), start * d + k
                 for i in range(count):
                     m1 = fma(load(run.responses, base + i * WIDTH), spread(run.x, x_place + i * d), m1)
@@ -372,13 +388,20 @@ def _four_squared(run, points, i, j):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _pull(run, i, j, weight):
-    """Add weight · (x̂_j - x_i) to the force on eight prototypes."""
+def _pull_four(run, points, i, j, w0, w1, w2, w3):
+    """Add Σ_i w_i (x̂_j - point_i) to the force on eight prototypes, for four points from i.
+
+    As differences, which are exact where the sum of the weights times x̂_j would cancel against that of the points.
+    """
     columns, d = run.share.size, run.dimension
     for k in range(d):
         place = k * columns + j
-        difference = load(run.positions, place) - spread(run.x, i * d + k)
-        store(run.force, place, fma(weight, difference, load(run.force, place)))
+        here, force = load(run.positions, place), load(run.force, place)
+        force = fma(w0, here - spread(points, i * d + k), force)
+        force = fma(w1, here - spread(points, (i + 1) * d + k), force)
+        force = fma(w2, here - spread(points, (i + 2) * d + k), force)
+        force = fma(w3, here - spread(points, (i + 3) * d + k), force)
+        store(run.force, place, force)
 
 
 @njit(**OPTIONS)
@@ -391,32 +414,34 @@ def _coverage(run, temperature, strength, table):
         n0, n1, n2, n3 = fill(math.inf), fill(math.inf), fill(math.inf), fill(math.inf)
         for j in range(0, columns, WIDTH):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            store(strip, j, s0)
-            store(strip, columns + j, s1)
-            store(strip, 2 * columns + j, s2)
-            store(strip, 3 * columns + j, s3)
+            _store_four(strip, j, columns, s0, s1, s2, s3)
             n0, n1, n2, n3 = smaller(s0, n0), smaller(s1, n1), smaller(s2, n2), smaller(s3, n3)
-        store(nearest, 0, n0)
-        store(nearest, WIDTH, n1)
-        store(nearest, 2 * WIDTH, n2)
-        store(nearest, 3 * WIDTH, n3)
-        for p in range(min(GROUP, run.samples - i)):
-            least = nearest[p * WIDTH]
-            for k in range(p * WIDTH + 1, (p + 1) * WIDTH):
-                least = min(least, nearest[k])
-            reach, whole, count = fill(least + NOTHING / scale), fill(0.0), 0
-            for j in range(0, columns, WIDTH):
-                squared = load(strip, p * columns + j)
-                if any_at_most(squared, reach):
-                    weight = halvings((squared - least) * scale, constants)
-                    whole = whole + weight
-                    store(strip, p * columns + j, weight)
-                    run.touched[count] = j
-                    count += 1
-            share = 2.0 * strength / (run.samples * total(whole))
-            for k in range(count):
-                j = run.touched[k]
-                _pull(run, i + p, j, load(strip, p * columns + j) * share)
+        _store_four(nearest, 0, WIDTH, n0, n1, n2, n3)
+        for p in range(GROUP):
+            for k in range(1, WIDTH):
+                nearest[p * WIDTH] = min(nearest[p * WIDTH], nearest[p * WIDTH + k])
+        n0, n1 = spread(nearest, 0), spread(nearest, WIDTH)
+        n2, n3 = spread(nearest, 2 * WIDTH), spread(nearest, 3 * WIDTH)
+        t0, t1, t2, t3 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+        count = 0
+        for j in range(0, columns, WIDTH):
+            s0, s1, s2, s3 = _load_four(strip, j, columns)
+            s0, s1, s2, s3 = (s0 - n0) * scale, (s1 - n1) * scale, (s2 - n2) * scale, (s3 - n3) * scale
+            if any_at_most(smaller(smaller(s0, s1), smaller(s2, s3)), fill(NOTHING)):
+                w0, w1 = halvings(s0, constants), halvings(s1, constants)
+                w2, w3 = halvings(s2, constants), halvings(s3, constants)
+                t0, t1, t2, t3 = t0 + w0, t1 + w1, t2 + w2, t3 + w3
+                _store_four(strip, j, columns, w0, w1, w2, w3)
+                run.touched[count] = j
+                count += 1
+        factor = 2.0 * strength / run.samples
+        q0, q1 = factor / total(t0), (factor / total(t1) if i + 1 < run.samples else 0.0)
+        q2 = factor / total(t2) if i + 2 < run.samples else 0.0  # padding samples do not count
+        q3 = factor / total(t3) if i + 3 < run.samples else 0.0
+        for k in range(count):
+            j = run.touched[k]
+            w0, w1, w2, w3 = _load_four(strip, j, columns)
+            _pull_four(run, run.x, i, j, w0 * q0, w1 * q1, w2 * q2, w3 * q3)
 
 
 @njit(**OPTIONS)
@@ -429,56 +454,41 @@ def _mirror(run, temperature, strength, table):
         least = fill(math.inf)
         for i in range(0, run.samples, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            store(strip, i * WIDTH, s0)
-            store(strip, (i + 1) * WIDTH, s1)
-            store(strip, (i + 2) * WIDTH, s2)
-            store(strip, (i + 3) * WIDTH, s3)
+            _store_four(strip, i * WIDTH, WIDTH, s0, s1, s2, s3)
             least = smaller(smaller(s0, s1), smaller(smaller(s2, s3), least))  # padding repeats a sample
-        reach, whole, count = least + NOTHING / scale, fill(0.0), 0
-        for i in range(run.samples):
-            squared = load(strip, i * WIDTH)
-            if any_at_most(squared, reach):
-                weight = halvings((squared - least) * scale, constants)
-                whole = whole + weight
-                store(strip, i * WIDTH, weight)
+        for i in range(run.samples, strip.size // WIDTH):  # and does not count
+            store(strip, i * WIDTH, fill(math.inf))
+        whole, count = fill(0.0), 0
+        for i in range(0, run.samples, GROUP):
+            s0, s1, s2, s3 = _load_four(strip, i * WIDTH, WIDTH)
+            s0, s1, s2, s3 = (s0 - least) * scale, (s1 - least) * scale, (s2 - least) * scale, (s3 - least) * scale
+            if any_at_most(smaller(smaller(s0, s1), smaller(s2, s3)), fill(NOTHING)):
+                w0, w1 = halvings(s0, constants), halvings(s1, constants)
+                w2, w3 = halvings(s2, constants), halvings(s3, constants)
+                whole = whole + w0 + w1 + w2 + w3
+                _store_four(strip, i * WIDTH, WIDTH, w0, w1, w2, w3)
                 run.touched[count] = i
                 count += 1
         share = load(run.share, j) * (2.0 * strength) / whole  # 0 for padding neurons
         for k in range(count):
             i = run.touched[k]
-            _pull(run, i, j, load(strip, i * WIDTH) * share)
+            w0, w1, w2, w3 = _load_four(strip, i * WIDTH, WIDTH)
+            _pull_four(run, run.x, i, j, w0 * share, w1 * share, w2 * share, w3 * share)
 
 
 @njit(**OPTIONS)
 def _separation(run, temperature, factor, table):
-    """Add the separation's force on each prototype, -factor Σ_k (x̂_j - x̂_k) exp(-|x̂_j - x̂_k|²/τ).
-
-    Eight prototypes against those behind them: each pair is visited once and pushes both ways; only among the eight
-    themselves it is visited twice.
-    """
+    """Add the separation's force on each prototype, -factor Σ_k (x̂_j - x̂_k) exp(-|x̂_j - x̂_k|²/τ); k = j adds 0."""
     constants = _constants(table)
-    columns, d, strip, neurons = run.share.size, run.dimension, run.strip, run.neurons
     scale = LOG2_E / temperature
-    reach = fill(NOTHING / scale)
-    for j in range(0, columns, WIDTH):
-        for k in range(j, neurons, GROUP):
+    for j in range(0, run.share.size, WIDTH):
+        for k in range(0, run.neurons, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.points, k, j)
-            if not any_at_most(smaller(smaller(s0, s1), smaller(s2, s3)), reach):
-                continue
-            store(strip, 0, s0)
-            store(strip, WIDTH, s1)
-            store(strip, 2 * WIDTH, s2)
-            store(strip, 3 * WIDTH, s3)
-            for p in range(min(GROUP, neurons - k)):
-                squared = load(strip, p * WIDTH)
-                if any_at_most(squared, reach):
-                    push = halvings(squared * scale, constants) * factor
-                    for q in range(d):
-                        place, other = q * columns + j, q * columns + k + p
-                        pair = push * (load(run.positions, place) - run.positions[other])
-                        store(run.force, place, load(run.force, place) - pair)
-                        if k >= j + WIDTH:
-                            run.force[other] += total(pair)
+            s0, s1, s2, s3 = s0 * scale, s1 * scale, s2 * scale, s3 * scale
+            if any_at_most(smaller(smaller(s0, s1), smaller(s2, s3)), fill(NOTHING)):
+                w0, w1 = halvings(s0, constants) * -factor, halvings(s1, constants) * -factor
+                w2, w3 = halvings(s2, constants) * -factor, halvings(s3, constants) * -factor
+                _pull_four(run, run.points, k, j, w0, w1, w2, w3)
 
 
 @njit(**OPTIONS)
@@ -528,10 +538,7 @@ def _set_costs(run):
         least = fill(math.inf)
         for i in range(0, run.samples, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            store(cost, i * columns + j, s0)
-            store(cost, (i + 1) * columns + j, s1)
-            store(cost, (i + 2) * columns + j, s2)
-            store(cost, (i + 3) * columns + j, s3)
+            _store_four(cost, i * columns + j, columns, s0, s1, s2, s3)
             least = smaller(smaller(s0, s1), smaller(smaller(s2, s3), least))
         for i in range(run.samples):
             place = i * columns + j
