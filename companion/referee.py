@@ -24,6 +24,19 @@ NULL_LIMIT = 0.95
 """Where more of the fresh points than this are outside the hull of their training set, being outside says nothing."""
 HOT = 1e5
 """C8's high temperature over the nominal one: the ratio of the temperature sweep's hottest to its nominal one."""
+IN_SHORT = {
+    "C1": "Cov has the lowest E",
+    "C2": "Cov specialises more",
+    "C3": "overlap is the higher band",
+    "C4": "Sep is mixed",
+    "C5": "overlap fits as well",
+    "C6": "overlap expels",
+    "C7": "overlap ends specialization",
+    "C8": "Sep expels only when hot",
+    "C9": "the pattern is stable in N",
+    "C10": "repulsion needs an attractor",
+}
+"""The paper's claims in a few words, for a map's rows."""
 NOT_ASKED = "not asked"
 """In place of a verdict, where a claim cannot be asked."""
 STATEMENT = "What holds at d = 1, uniform, survives d ≥ 2 and other densities"

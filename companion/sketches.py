@@ -314,12 +314,13 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
             y=alt.Y("row:N", title=None, sort=rows, axis=labels),
         )
         cells = base.mark_rect(stroke="#808080", strokeWidth=0.7).encode(
-            color=alt.Color("verdict:N", title=None, scale=scale), tooltip=["row:N", "column:N", "verdict:N"]
+            color=alt.Color("verdict:N", title=None, scale=scale, legend=alt.Legend(columns=5)),
+            tooltip=["row:N", "column:N", "verdict:N"],
         )
         text = base.mark_text(fontSize=13, color="black").encode(text="sign:N")
         width, height = 25 * len(columns), 22 * len(rows)
         charts.append((cells + text).properties(width=width, height=height, title=heading))
-    return configure(alt.concat(*charts, columns=4, spacing=10)).configure_legend(columns=5)
+    return configure(alt.concat(*charts, columns=4, spacing=10))
 
 
 def by_dimension(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:

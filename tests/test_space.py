@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import permutations
 
 import numpy as np
@@ -363,3 +364,42 @@ def test_the_line_s_separate_losses_are_the_same():
     for attractor in ATTRACTORS:
         flat = attraction_loss(attractor, x.squeeze(-1), positions.squeeze(-1), 0.1)
         assert torch.equal(space_attraction(attractor, x, positions, 0.1), flat)
+
+
+# The proposition on the null
+
+
+def check_null(share: Callable[[int, int, str], float], is_one: Callable[[int, int], bool]) -> None:
+    for dimension in (1, 2, 3):
+        for size in {2, max(2, dimension), dimension + 1, dimension + 2}:
+            for density in ("uniform", "arcsine", "clusters"):
+                assert (share(size, dimension, density) == 1) == is_one(size, dimension), (size, dimension, density)
+
+
+def share_outside(size: int, dimension: int, density: str) -> float:
+    return float(np.mean([fresh_outside(size, dimension, seed, density, draws=10 * 4**dimension) for seed in range(8)]))
+
+
+def share_outside_box(size: int, dimension: int, density: str) -> float:
+    """Of the samples' box in place of their hull."""
+    x = space_task(size, dimension, 1, density)[0].numpy()
+    fresh = space_fresh(size, dimension, 1, 200, density).reshape(-1, dimension)
+    return float(((fresh < x.min(0)) | (fresh > x.max(0))).any(-1).mean())
+
+
+def test_proposition_null():
+    check_null(share_outside, lambda size, dimension: size <= dimension)
+
+
+@pytest.mark.parametrize(
+    "variant",
+    {
+        "a simplex holds nothing": (share_outside, lambda size, dimension: size <= dimension + 1),
+        "d samples hold something": (share_outside, lambda size, dimension: size < dimension),
+        "the box for the hull": (share_outside_box, lambda size, dimension: size <= dimension),
+    }.values(),
+    ids=str,
+)
+def test_proposition_null_fails_for_a_false_variant(variant):
+    with pytest.raises(AssertionError):
+        check_null(*variant)
