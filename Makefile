@@ -1,7 +1,8 @@
 # The book's doors. Each makes the .venv that it needs; Python 3.11 and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
-CHAPTERS := $(filter-out chapters/sweep.ipynb chapters/memory-sweep.ipynb,$(sort $(wildcard chapters/*.ipynb)))
+SWEEPS := $(wildcard chapters/*sweep.ipynb)
+CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-kills chapters replicate bench lock clean
@@ -26,7 +27,7 @@ chapters: .venv/everything ## execute every chapter but the sweep with papermill
 	@for chapter in $(notdir $(CHAPTERS)); do \
 		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
 	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
-	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) chapters/sweep.ipynb chapters/memory-sweep.ipynb
+	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) $(SWEEPS)
 	$(BIN)/python -m companion.findings
 
 replicate: .venv/everything ## everything from nothing: the sweeps, chapters, book
@@ -37,6 +38,9 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	for part in attractors attractors-chamfer-transport attractors-balance attractors-annealed attractors-strength; do \
 		$(BIN)/papermill --cwd data chapters/sweep.ipynb $$part.out.ipynb -f data/$$part.yaml || exit 1; done
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb plain.out.ipynb -p engine torch -p workers 2 -p out plain.parquet
+	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb space.out.ipynb -f data/space.yaml
+	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb space-ridge.out.ipynb -f data/space-ridge.yaml
+	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb tables.out.ipynb -f data/tables.yaml
 	$(BIN)/papermill --cwd data chapters/memory-sweep.ipynb memory.out.ipynb -f data/memory.yaml
 	$(BIN)/python -m companion.motion
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"

@@ -293,6 +293,92 @@ def force_fields(
     return configure(alt.concat(*panels, columns=2))
 
 
+MAP_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D0D0D0", "#FFFFFF")
+"""Grounds of verdicts in a map, light enough for a black sign."""
+
+
+def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) -> alt.TopLevelMixin:
+    """Draw verdicts as a map of claims and cells, a panel each, every cell with its verdict's colour and sign.
+
+    Args:
+        panels: by title, columns row, column and verdict; rows and columns in the order in which they come.
+        signs: the verdicts' signs, in the order of the legend; at most five.
+    """
+    scale = alt.Scale(domain=list(signs), range=list(MAP_COLORS[: len(signs)]))
+    charts = []
+    for number, (heading, frame) in enumerate(panels.items()):
+        rows, columns = (list(frame[side].unique()) for side in ("row", "column"))
+        labels = alt.Axis(labels=number == 0, ticks=number == 0, domain=False)
+        base = alt.Chart(frame.assign(sign=frame["verdict"].map(signs))).encode(
+            x=alt.X("column:N", title="d", sort=columns, axis=alt.Axis(labelAngle=0, domain=False)),
+            y=alt.Y("row:N", title=None, sort=rows, axis=labels),
+        )
+        cells = base.mark_rect(stroke="#808080", strokeWidth=0.7).encode(
+            color=alt.Color("verdict:N", title=None, scale=scale, legend=alt.Legend(columns=5)),
+            tooltip=["row:N", "column:N", "verdict:N"],
+        )
+        text = base.mark_text(fontSize=13, color="black").encode(text="sign:N")
+        width, height = 25 * len(columns), 22 * len(rows)
+        charts.append((cells + text).properties(width=width, height=height, title=heading))
+    return configure(alt.concat(*charts, columns=4, spacing=10))
+
+
+def by_dimension(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
+    """Draw numbers with their intervals against d, a panel each.
+
+    Args:
+        panels: by title, columns dimension, curve (its name), value, low and high (NaN: no bar).
+        log: titles of panels whose values stand on a logarithmic axis.
+    """
+    names = list(dict.fromkeys(name for frame in panels.values() for name in frame["curve"]))
+    encode = _cues(
+        names, color=[*CURVE_COLORS, CHANCE], strokeDash=[*DASHES[:6], [1, 3]], shape=[*SHAPES[:6], "stroke"]
+    )
+    dimensions = sorted({d for frame in panels.values() for d in frame["dimension"]})
+    x = alt.X(
+        "dimension:Q",
+        title="dimension d",
+        scale=alt.Scale(type="log", base=2, domain=[dimensions[0] * 0.9, dimensions[-1] * 1.1], nice=False),
+        axis=alt.Axis(values=dimensions, format="d"),
+    )
+    charts = [
+        _with_intervals(frame, x, encode, title in log).properties(title=title, height=230)
+        for title, frame in panels.items()
+    ]
+    return configure(alt.concat(*charts, columns=2))
+
+
+def clouds(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: int = 4) -> alt.TopLevelMixin:
+    """Draw samples and prototypes in the plane, a panel each; those beyond the window are counted.
+
+    Args:
+        panels: by title, samples and prototypes, each of shape (points, 2).
+        columns: panels in a row.
+    """
+    window = [-0.5, 1.5]
+    axes = {
+        side: kind(
+            f"{side}:Q", title=None, scale=alt.Scale(domain=window, nice=False), axis=alt.Axis(values=[0, 0.5, 1])
+        )
+        for side, kind in (("x", alt.X), ("y", alt.Y))
+    }
+    charts = []
+    for title, (samples, positions) in panels.items():
+        inside = ((positions > window[0]) & (positions < window[1])).all(-1)
+        layers = [
+            alt.Chart(rounded(pd.DataFrame(points, columns=["x", "y"])))
+            .mark_point(filled=True, size=size, shape=shape, color=color, opacity=0.85)
+            .encode(**axes)
+            for points, shape, color, size in (
+                (samples, "circle", ORIGINAL, 42),
+                (positions[inside], "diamond", RECONSTRUCTION, 30),
+            )
+        ]
+        heading = alt.Title(title, subtitle=f"beyond: {int((~inside).sum())} of {len(positions)}")
+        charts.append(alt.layer(*layers).properties(width=NARROW_PANEL - 28, height=NARROW_PANEL - 28, title=heading))
+    return configure(alt.concat(*charts, columns=columns, spacing=12))
+
+
 def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
     """Draw numbers with their intervals against N, a panel each; masks in their colours, whatever else in grey.
 

@@ -1,0 +1,281 @@
+"""The referee's rules, sweep and stored runs: what is asked where, what survives, and that the files are complete."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from conftest import ROOT
+
+from companion import entropic, referee, space_sweep
+from companion.claims import CLAIMS
+from companion.hull import hull_expelled
+from companion.losses import MASKS
+from companion.metrics import specialization_ratio
+from companion.model import output
+from companion.referee import HOT, NOT_ASKED, judge_cell, judge_cells, survival
+from companion.space import (
+    space_activations,
+    space_batch,
+    space_error,
+    space_prototypes,
+    space_task,
+    space_temperature,
+)
+from companion.tables import TABLES, table_outside, table_task, table_temperature
+from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
+
+NAMES = ("space", "space-ridge", "tables")
+
+
+@pytest.fixture(scope="module")
+def runs() -> dict[str, pd.DataFrame]:
+    return {name: pd.read_parquet(ROOT / f"data/{name}.parquet") for name in NAMES}
+
+
+# Rules
+
+
+def cell(null=(0.9, 0.5), hot=1.0, cold=0.2, sizes=(10, 30), seeds=12) -> pd.DataFrame:
+    """A cell of two sizes whose separation alone expels `cold` more than Std when cold and `hot` when hot."""
+    rng, rows = np.random.default_rng(0), []
+    for size, outside in zip(sizes, null, strict=False):
+        for mask, heat in [*((mask, 1.0) for mask in MASKS), ("001", HOT)]:
+            for seed in range(seeds):
+                expelled = hot if heat == HOT else cold if mask == "001" else 0.2
+                rows.append(
+                    {"mask": mask, "size": size, "seed": seed, "heat": heat, "attractor": "coverage", "fit_mse": 1e-4,
+                     "temperature": 1e-4 * size * heat, "reconstruction_error": 1 + (mask != "010") + rng.random() / 10,
+                     "specialization_ratio": 0.5, "expelled_fraction": expelled + rng.uniform(0, 0.01),
+                     "fresh_outside": outside, "dimension": 2, "density": "uniform"}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_a_cell_is_judged_by_the_claims_own_rules():
+    found = judge_cell(cell())
+    nominal = cell().query("heat == 1")
+    assert list(found) == list(CLAIMS)
+    for key in set(CLAIMS) - {"C8"}:
+        assert found[key] == CLAIMS[key].rule(nominal).verdict
+    assert found["C1"] == HOLDS
+    others = pd.concat([cell(), cell().query("mask == '010'").assign(attractor="transport", reconstruction_error=9.0)])
+    assert judge_cell(others) == found, "transport is no part of the paper's claims"
+
+
+def test_c8_takes_the_nominal_temperature_as_cold_whatever_its_value():
+    """τ depends on N: as it stands it would name four temperatures."""
+    assert judge_cell(cell())["C8"] == HOLDS
+    assert judge_cell(cell(hot=0.2))["C8"] == DOES_NOT_HOLD
+    assert judge_cell(cell(cold=0.9))["C8"] == DOES_NOT_HOLD
+
+
+def test_what_the_hull_cannot_say_is_not_asked():
+    assert judge_cell(cell(null=(0.96, 0.97)))["C6"] == judge_cell(cell(null=(0.96, 0.97)))["C8"] == NOT_ASKED
+    # At one size the null leaves room: the other size, where C8 would fail, takes no part.
+    mixed = pd.concat([cell(null=(0.96,), sizes=(10,), hot=0.2), cell(null=(0.5,), sizes=(30,))])
+    assert judge_cell(mixed)["C8"] == HOLDS
+    mixed["fresh_outside"] = 0.5
+    assert judge_cell(mixed)["C8"] != HOLDS
+    assert judge_cell(cell(null=(0.95, 0.95)))["C8"] != NOT_ASKED
+
+
+def test_one_size_is_not_asked_what_compares_sizes():
+    one = judge_cell(cell(null=(0.5,), sizes=(30,)))
+    assert {key for key, verdict in one.items() if verdict == NOT_ASKED} == {"C4", "C7", "C9"}
+
+
+def table_of(home: dict[str, str], other: dict[str, str]) -> pd.DataFrame:
+    places = [(1, "uniform", home), (4, "bell", other)]
+    return pd.DataFrame(
+        [{"dimension": d, "density": name, "claim": k, "verdict": v} for d, name, row in places for k, v in row.items()]
+    )
+
+
+def test_survival_counts_what_holds_at_home():
+    home = {"C1": HOLDS, "C2": IN_PART, "C3": DOES_NOT_HOLD, "C4": UNDECIDED, "C5": HOLDS}
+    found = survival(table_of(home, {"C1": IN_PART, "C2": DOES_NOT_HOLD, "C3": HOLDS, "C4": HOLDS, "C5": NOT_ASKED}))
+    assert dict(zip(found.cases["claim"], found.cases["outcome"], strict=True)) == {
+        "C1": "supported",
+        "C2": "contradicted",
+    }
+    assert found.verdict == IN_PART
+    assert survival(table_of({"C1": HOLDS}, {"C1": HOLDS})).verdict == HOLDS
+    assert survival(table_of({"C1": HOLDS}, {"C1": UNDECIDED})).verdict == UNDECIDED
+    assert survival(table_of({"C1": HOLDS}, {"C1": DOES_NOT_HOLD})).verdict == DOES_NOT_HOLD
+    assert survival(table_of({"C1": UNDECIDED}, {"C1": HOLDS})).verdict == UNDECIDED
+    with pytest.raises(ValueError, match="verdicts"):
+        survival(table_of(home, home).query("dimension == 4"))
+
+
+# The sweep
+
+
+def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path):
+    cells = space_sweep.design(["ridge"], [2], ["bell"], [4], [1, 2], ["linnerud-2"], steps=3, engine="torch")
+    with ThreadPoolExecutor(1) as executor:
+        whole = space_sweep.run_cells(cells, executor)
+        space_sweep.run_cells(cells[:5], executor, tmp_path / "store")
+        trained = []
+        kept, space_sweep.run_cell = space_sweep.run_cell, lambda one: trained.append(one) or kept(one)
+        try:
+            again = space_sweep.run_cells(cells, executor, tmp_path / "store")
+        finally:
+            space_sweep.run_cell = kept
+    assert len(trained) == len(cells) - 5
+    columns = [name for name in whole if name not in space_sweep.KEPT]
+    pd.testing.assert_frame_equal(whole[columns], again[columns])
+    assert len(whole) == 2 * 2 * 11 and whole["reconstruction_error"].notna().all()
+    runs, networks = (pd.read_parquet(path) for path in space_sweep.write_space(again, tmp_path / "a.parquet"))
+    assert list(runs) == columns and len(networks) == 11 and set(networks["density"]) == {"linnerud-2"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"neurons": ["flat"]}, "neurons"), ({"densities": ["normal"]}, "densities"), ({"dimensions": [0]}, "dimensions"),
+     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"engine": "slow"}, "engine")],
+)  # fmt: skip
+def test_a_design_refuses_what_is_not_allowed(changed, words):
+    good = {"neurons": ["radial"], "dimensions": [2], "densities": ["bell"], "sizes": [4], "seeds": [1]}
+    with pytest.raises(ValueError, match=words):
+        space_sweep.design(**good | changed)
+
+
+# Entropic transport
+
+
+def test_entropic_transport_tends_to_the_exact_one_and_blurs_as_it_grows():
+    x, _, (w, b, _, _) = space_batch(8, 2, [3], "ridge")
+    positions = space_prototypes(w, b, "ridge", x.mean(-2))[0].numpy()
+    exact = entropic.exact_transport(x[0].numpy(), positions)
+    nearly, blurred, mean = (entropic.entropic_transport(x[0].numpy(), positions, e) for e in (2e-3, 0.1, 1e4))
+    assert nearly.value == pytest.approx(exact.value, rel=2e-3) and entropic.alignment(exact, nearly) > 0.999
+    assert exact.value < nearly.value < blurred.value < mean.value
+    # Without bound the plan is even: each prototype is pulled to the samples' mean.
+    np.testing.assert_allclose(mean.gradient, 2 / 8 * (positions - x[0].numpy().mean(0)), atol=1e-4)
+
+
+# Tables
+
+
+def test_tables_are_as_their_rule_says():
+    rows = {"diabetes-2": (100, 2, 342), "diabetes-4": (100, 4, 342), "linnerud-2": (20, 2, 0)}
+    for name in TABLES:
+        task = table_task(name)
+        assert (*task.x.shape, len(task.others_x)) == rows[name]
+        for values in (task.x, task.y.unsqueeze(-1)):
+            torch.testing.assert_close(values.min(0).values, torch.zeros_like(values[0]), atol=1e-12, rtol=0)
+            torch.testing.assert_close(values.max(0).values, torch.ones_like(values[0]))
+        centred = task.x - task.x.mean(0)
+        correlations = np.corrcoef(centred.T)
+        np.testing.assert_allclose(correlations, np.eye(len(correlations)), atol=1e-10)  # principal components
+        assert 0 < table_outside(name) < 1
+    two, four = table_task("diabetes-2"), table_task("diabetes-4")
+    torch.testing.assert_close(two.x, four.x[:, :2])
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_runs_are_complete_and_as_their_parameters_say(name, runs):
+    given, table = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text()), runs[name]
+    given.pop("out")
+    cells = space_sweep.design(**given)
+    keys = ["neuron", "dimension", "density", "mask", "attractor", "heat", "size"]
+    expected = {(*one[:7], seed) for one in cells for seed in one.seeds}
+    assert len(table) == len(expected) and set(table[[*keys, "seed"]].itertuples(index=False, name=None)) == expected
+    assert min(given["seeds"]) == 3000 and max(given["seeds"]) == 3029
+    assert table[list(space_sweep.METRICS)].notna().all(axis=None), "no run was lost"
+    assert {"torch", "numpy", "scipy", "numba"} <= set(table.attrs["versions"])
+    for (dimension, density, size), part in table[table["heat"] == 1].groupby(["dimension", "density", "size"]):
+        rule = table_temperature(density) if density in TABLES else space_temperature(size, dimension, density)
+        np.testing.assert_allclose(part["temperature"], rule, rtol=1e-9)
+    hot = table[table["heat"] != 1]
+    assert set(hot["heat"]) == {HOT} and set(hot["mask"]) == {"001"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_networks_give_the_stored_measures(name, runs):
+    networks = pd.read_parquet(ROOT / f"data/{name}-networks.parquet")
+    assert len(networks) >= 22
+    for row in networks.itertuples():
+        d = row.dimension
+        x, w = (torch.tensor(np.reshape(given, (-1, d))) for given in (row.x, row.w))
+        b = torch.tensor(np.reshape(row.b, (-1, d)) if row.neuron == "radial" else row.b)
+        y, a, c = torch.tensor(row.y), torch.tensor(row.a), torch.tensor(row.c[0])
+        positions = space_prototypes(w, b, row.neuron, x.mean(-2))
+        responses = space_activations(x, w, b, row.neuron)
+        values = output(space_activations(positions, w, b, row.neuron), a, c)
+        again = [
+            float(((output(responses, a, c) - y) ** 2).mean()),
+            space_error(x, y, positions, values),
+            specialization_ratio(responses),
+            hull_expelled(x, positions),
+        ]
+        assert again == pytest.approx([getattr(row, metric) for metric in space_sweep.METRICS], rel=1e-8, abs=1e-12)
+        if row.density not in TABLES:
+            assert torch.equal(x, space_task(row.size, d, row.seed, row.density)[0])
+
+
+def test_on_the_line_the_uniform_cell_is_the_paper_s_own_setting(runs):
+    """Same start, same losses: other seeds, so medians are compared with the powered sweep's, not digits."""
+    here = runs["space"].query("dimension == 1 and density == 'uniform' and heat == 1 and attractor == 'coverage'")
+    powered = pd.read_parquet(ROOT / "data/powered.parquet", columns=["mask", "size", "reconstruction_error"])
+    ours, theirs = (
+        part[part["size"].isin((10, 100))].groupby(["mask", "size"])["reconstruction_error"].median()
+        for part in (here, powered)
+    )
+    assert (np.log(ours / theirs).abs() < np.log(1.6)).all()
+    assert np.log(ours / theirs).abs().median() < np.log(1.2)
+
+
+def test_the_ledger_s_row_is_made_of_the_stored_verdicts(runs):
+    table = runs["space"]
+    found, row = survival(judge_cells(table)), referee.row(table)
+    assert row.verdict == found.verdict and "@sec-space" in row.statement
+    assert row.counts.startswith(f"{(found.cases['outcome'] == 'supported').sum()} of {len(found.cases)}")
+    assert 0 < len(found.cases) <= 19 * 10
+
+
+# What captions and alternative texts say
+
+
+def test_transport_is_the_lowest_curve_in_every_panel(runs):
+    nominal = runs["space"].query("heat == 1 and size == 30")
+    medians = nominal.groupby(["density", "dimension", "mask", "attractor"])["reconstruction_error"].median()
+    shown = medians.unstack(["mask", "attractor"])[
+        [("000", "coverage"), ("010", "coverage"), ("100", "coverage"), ("110", "coverage"), ("010", "transport"),
+         ("110", "transport")]
+    ]  # fmt: skip
+    assert (shown.idxmin(axis=1) == ("010", "transport")).all()
+    chance = nominal.groupby(["density", "dimension"])["chance"].median()
+    assert (shown["010", "transport"] < chance).all()
+
+
+def test_the_null_rises_to_one(runs):
+    part = runs["space"].query("density == 'uniform' and size == 100")
+    null = part.groupby("dimension")["fresh_outside"].mean()
+    assert null.is_monotonic_increasing and null[1] < 0.05 and null[16] > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "densities"), [("space", ("uniform", "clusters")), ("tables", ("diabetes-2", "linnerud-2"))]
+)
+def test_the_pictures_show_what_their_texts_say(name, densities):
+    networks = pd.read_parquet(ROOT / f"data/{name}-networks.parquet").query("neuron == 'radial' and heat == 1")
+    for density in densities:
+        near = {}
+        for key in (("000", "coverage"), ("010", "coverage"), ("100", "coverage"), ("010", "transport")):
+            run = networks[
+                (networks["density"] == density) & (networks["mask"] == key[0]) & (networks["attractor"] == key[1])
+            ].iloc[0]
+            x, positions = (np.reshape(run[column], (-1, 2)) for column in ("x", "prototypes"))
+            distance = np.linalg.norm(positions[:, None] - x[None], axis=-1).min(-1)
+            near[key] = (distance < 0.05).mean()
+        assert near.pop(("010", "transport")) > 0.8
+        assert max(near.values()) < 0.75
