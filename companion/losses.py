@@ -156,7 +156,7 @@ def soft_nearest_from_afar(squared: torch.Tensor, temperature: float) -> torch.T
     Returns:
         Soft minimum, shape (...).
     """
-    least = squared.amin(-1, keepdim=True)
+    least = squared.detach().amin(-1, keepdim=True)  # a constant: the soft minimum of what is left moves along with it
     return least.squeeze(-1) + soft_nearest(squared - least, temperature)
 
 

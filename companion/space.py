@@ -17,7 +17,15 @@ from scipy.spatial.distance import cdist
 
 from companion.checks import require_choice, require_finite, require_integer, require_number, require_same_shape
 from companion.data import random_stream
-from companion.losses import ATTRACTORS, MASKS, fit_loss, overlap_loss, soft_nearest, transport_loss
+from companion.losses import (
+    ATTRACTORS,
+    MASKS,
+    fit_loss,
+    overlap_loss,
+    soft_nearest,
+    soft_nearest_from_afar,
+    transport_loss,
+)
 from companion.model import Parameters, output
 from companion.train import BETAS, EPSILON, LEARNING_RATE
 
@@ -180,7 +188,7 @@ def space_attraction(attractor: str, x: torch.Tensor, prototypes: torch.Tensor, 
     temperature = require_number("temperature", temperature, positive=True)
     squared = squared_distances(x, prototypes)
     loss = soft_nearest(squared, temperature).mean(-1)
-    return loss + soft_nearest(squared.mT, temperature).mean(-1) if attractor == "chamfer" else loss
+    return loss + soft_nearest_from_afar(squared.mT, temperature).mean(-1) if attractor == "chamfer" else loss
 
 
 def space_loss(

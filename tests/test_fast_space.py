@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 
 from companion import fast, fast_space, space, train
 from companion.data import sample_task
-from companion.losses import ATTRACTORS, MASKS, soft_nearest
+from companion.losses import ATTRACTORS, MASKS, soft_nearest, soft_nearest_from_afar
 from companion.model import Parameters, initial_parameters
 from companion.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
 
@@ -39,13 +39,6 @@ def assert_same_gradient(x, y, parameters, *settings, within: float = 1e-12) -> 
     for name, one, other in zip(Parameters._fields, computed, expected, strict=True):
         assert one.shape == other.shape
         assert float((one - other).abs().max()) <= within * float(other.abs().max()), (name, settings)
-
-
-def centred_soft_nearest(squared: torch.Tensor, temperature: float) -> torch.Tensor:
-    """The same soft minimum, but of distances less the smallest: torch's logsumexp loses log(candidates) beside d²/τ
-    where d is far beyond the data, and the weights of its gradient then do not sum to 1."""
-    least = squared.detach().amin(-1)
-    return least + soft_nearest(squared - least.unsqueeze(-1), temperature)
 
 
 # --- gradients ---
@@ -79,7 +72,7 @@ def test_each_structural_term_s_gradient_is_autograd_s(mask, neuron, attractor):
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_gradients_of_many_samples_and_of_unequal_numbers_are_autograd_s(neuron, attractor, monkeypatch):
     """More samples than one tile holds; fewer and more neurons than samples."""
-    monkeypatch.setattr(space, "soft_nearest", centred_soft_nearest)
+    monkeypatch.setattr(space, "soft_nearest", soft_nearest_from_afar)
     x, y = space_task(400, 3, 3)
     start = space_start(400, 3, 3, neuron)
     few = Parameters(start.w[:37], start.b[:37], start.a[:37], start.c)
@@ -108,7 +101,7 @@ def with_far_and_equal_prototypes(dimension: int, neuron: str) -> tuple[torch.Te
 @pytest.mark.parametrize("neuron", NEURONS)
 def test_gradients_of_far_and_equal_prototypes_are_autograd_s_entry_by_entry(neuron, attractor, dimension, monkeypatch):
     """Entry by entry, since the gradients of the farthest dwarf the others'."""
-    monkeypatch.setattr(space, "soft_nearest", centred_soft_nearest)
+    monkeypatch.setattr(space, "soft_nearest", soft_nearest_from_afar)
     x, y, parameters = with_far_and_equal_prototypes(dimension, neuron)
     for mask in ("001", "010", "111"):
         for temperature in (1e-4, 1.0):
@@ -122,7 +115,7 @@ def test_the_uncentred_soft_minimum_overstates_a_far_prototype_s_pull():
     """Why the test above centres: all samples are equally far from 1e12, so the pull's weights are 1/5 each."""
     squared = torch.full((5,), 1e24, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.grad(soft_nearest(squared, 1e-4), squared)[0].sum() == pytest.approx(5)
-    assert torch.autograd.grad(centred_soft_nearest(squared, 1e-4), squared)[0].sum() == pytest.approx(1)
+    assert torch.autograd.grad(soft_nearest_from_afar(squared, 1e-4), squared)[0].sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("attractor", ATTRACTORS)
