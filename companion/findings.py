@@ -1,4 +1,4 @@
-"""What the stored runs show, in five computed lines: the front page, the README and the replication chapter share them.
+"""What the stored runs show, in computed lines: the front page, the README and the replication chapter share them.
 
 `python -m companion.findings` writes them from data/ into `_findings.md` and into README.md, with its picture, and the
 ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 import vl_convert
 
-from companion import ledger
-from companion.beyond import judge_beyond
+from companion import beyond, ledger, referee
 from companion.claims import ACTIVE, FREE
 from companion.figures import chance_summary, error_by_size, summary
+from companion.verdicts import Verdict
 
 ROOT = Path(__file__).parent.parent
+BEYOND = "Beyond the paper:"
 AT_TEN = "At the paper's design (8 masks, 6 sizes, 10 seeds: 480 runs) and our nominal definitions:"
 
 
@@ -141,6 +142,41 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
     ]
 
 
+def findings_beyond(root: Path, survival: referee.Row) -> list[str]:
+    """Return what the book finds beyond the paper, one Markdown sentence each.
+
+    Args:
+        root: the book's folder.
+        survival: what `companion.referee.row` returned.
+
+    Returns:
+        Three sentences with computed numbers.
+    """
+    runs = beyond.read(root)
+    errors = runs.pivot_table(index="label", columns="size", values="reconstruction_error", aggfunc="median")
+    chance = chance_summary(runs).set_index("size")["median"]
+    verdict = beyond.BEYOND["B3"].judge(root)
+    balanced, largest = errors.loc["110 transport κ=10"], errors.columns.max()
+    readings = pd.read_parquet(root / "data" / "memory.parquet")
+    readings = readings[readings["decay"] == readings["decay"].mode()[0]]  # others were trained to count neurons only
+    size = readings["size"].max()
+    missed = readings[readings["size"] == size].groupby(["network", "reader"])["position_error"].median()
+    return [
+        f"**Transport is an attractor that works.** With overlap on, matching each prototype to a sample of its own at "
+        f"ten times overlap's strength brings the median E below chance at {int((balanced < chance).sum())} of "
+        f"{len(chance)} sizes; at N = {largest} to {balanced[largest]:.3f}, where coverage leaves "
+        f"{errors.loc['110 coverage', largest]:.2f} and chance is {chance[largest]:.2f} "
+        f"({runs['seed'].nunique()} seeds). Over all repulsions and sizes E is below chance, at no cost in fit, in "
+        f"{int(verdict.supported.sum())} of {len(verdict.cases)} cases.",
+        f"**In more dimensions and under other densities some claims survive, some end.** Of the claims that hold, or "
+        f"hold in part, for uniform points on the line, so many survive elsewhere: {survival.by_claim} cells.",
+        f"**With transport the weights show the training inputs.** -b/w misses them by "
+        f"{missed['transport', 'prototypes']:.2g} at N = {size}; the field's reconstruction, from the stationary "
+        f"weights of Std with weight decay, by {missed['Std, decayed', 'KKT']:.2g}, and chance by "
+        f"{missed['none', 'chance']:.2g} (medians, along the input).",
+    ]
+
+
 def write_findings() -> None:
     """Write what the stored data show: `_findings.md`, the ledger, README.md and its picture, figure 1."""
     text = findings_list(ROOT)
@@ -150,22 +186,42 @@ def write_findings() -> None:
     (ROOT / "_findings.md").write_text(text)
     entries = ledger.read(ROOT)
     (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
-    beyond = judge_beyond(ROOT)
-    (ROOT / "_beyond.md").write_text(f"{ledger.beyond_table(beyond)}\n\n{ledger.BEYOND_KEY}\n")
-    stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(beyond)}
+    verdicts, survival = beyond.judge_beyond(ROOT), survival_elsewhere(ROOT)
+    (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival))
+    stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival)}
     machines = json.dumps(stored, ensure_ascii=False, indent=1)
     (ROOT / "data" / "claims.json").write_text(machines + "\n")
-    readme, both = ROOT / "README.md", f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}"
+    further = numbered(findings_beyond(ROOT, survival))
+    both = f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}\n{BEYOND}\n\n{further}"
+    readme = ROOT / "README.md"
     marked = re.sub(
         r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, readme.read_text(), flags=re.S
     )
     readme.write_text(marked)
 
 
+def survival_elsewhere(root: Path) -> referee.Row:
+    """Judge what survives in other dimensions and densities on the runs stored under `root`."""
+    return referee.row(pd.read_parquet(root / "data" / "space.parquet"))
+
+
+def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.Row) -> str:
+    """Return what `_beyond.md` holds: the findings beyond the paper, the verdicts, and what their cells mean."""
+    return (
+        f"{numbered(findings_beyond(root, survival))}\n{ledger.beyond_table(verdicts, survival)}\n\n"
+        f"{ledger.BEYOND_KEY} R: in how many other cells, of dimension and density, each claim survives.\n"
+    )
+
+
+def numbered(sentences: list[str]) -> str:
+    """Return sentences as a numbered Markdown list."""
+    return "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(sentences, 1))
+
+
 def findings_list(root: Path) -> str:
     """Return the findings of the data stored under `root` as a numbered Markdown list."""
     runs, temperature = (pd.read_parquet(root / "data" / f"{name}.parquet") for name in ("replication", "temperature"))
-    return "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(findings(runs, temperature), 1))
+    return numbered(findings(runs, temperature))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from companion import claims
+from companion import claims, referee
 from companion.beyond import BEYOND
 from companion.claims import CLAIMS
 from companion.paired import superiority
@@ -112,13 +112,14 @@ def table(entries: dict[str, Entry]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def beyond_table(verdicts: dict[str, Verdict]) -> str:
+def beyond_table(verdicts: dict[str, Verdict], survival: referee.Row | None = None) -> str:
     """Return the verdicts on the statements beyond the paper as a Markdown table: one row each, with its section.
 
     Book: chapter "A compatible attractor", section "The verdicts".
 
     Args:
         verdicts: what `companion.beyond.judge_beyond` returned.
+        survival: what `companion.referee.row` returned, for a row more: what survives elsewhere.
 
     Returns:
         Columns: verdict, the statement and where it is derived, what was compared, counts, and the case that decides.
@@ -134,6 +135,9 @@ def beyond_table(verdicts: dict[str, Verdict]) -> str:
         )
         for key, verdict in verdicts.items()
     ]
+    if survival is not None:
+        statement = f"**R** {survival.says} (@sec-space)"
+        rows.append((f"**{marked(survival.verdict)}**", statement, *survival[2:5]))
     lines = [head, tuple(":" + "-" * width for width in (14, 30, 20, 16, 20)), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -274,12 +278,14 @@ def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
     }
 
 
-def beyond_json(verdicts: dict[str, Verdict]) -> dict[str, Any]:
+def beyond_json(verdicts: dict[str, Verdict], survival: referee.Row) -> dict[str, Any]:
     """Return the statements beyond the paper for machines: as a claim's, with one verdict each.
 
     Args:
         verdicts: what `companion.beyond.judge_beyond` returned.
+        survival: what `companion.referee.row` returned, under the key "R".
     """
+    outcomes = survival.cases["outcome"]
     return {
         key: {
             "says": BEYOND[key].says,
@@ -290,6 +296,21 @@ def beyond_json(verdicts: dict[str, Verdict]) -> dict[str, Any]:
             "verdict": _verdict(verdict),
         }
         for key, verdict in verdicts.items()
+    } | {
+        "R": {
+            "says": survival.says,
+            "compared": survival.compared,
+            "rule": " ".join((referee.survival.__doc__ or "").split("Rule: ")[1].split("Book: ")[0].split()),
+            "function": "companion.referee.survival",
+            "data": ["space.parquet"],
+            "verdict": {
+                "verdict": survival.verdict,
+                "cases": len(outcomes),
+                "supported": int((outcomes == "supported").sum()),
+                "contradicted": int((outcomes == "contradicted").sum()),
+                "table": survival.cases.to_dict("records"),
+            },
+        }
     }
 
 

@@ -153,12 +153,14 @@ def survival(verdicts: pd.DataFrame) -> Survival:
 
 
 class Row(NamedTuple):
-    """The ledger's row: cells of one line of its table."""
+    """The ledger's row: cells of one line of its table, and the cases behind them."""
 
     verdict: str
-    statement: str
+    says: str
     compared: str
     counts: str
+    by_claim: str
+    cases: pd.DataFrame
 
 
 def row(runs: pd.DataFrame) -> Row:
@@ -170,16 +172,20 @@ def row(runs: pd.DataFrame) -> Row:
         runs: `data/space.parquet`.
 
     Returns:
-        The verdict, the statement with a link to the chapter, what is compared, and the cases' counts.
+        The verdict, the statement, what is compared, how many cases are supported and contradicted, in how many other
+        cells each claim survives, and the cases.
     """
     radial = runs[runs["neuron"] == "radial"]
     found = survival(judge_cells(radial))
     outcomes = found.cases["outcome"].value_counts()
     cells = found.cases[["dimension", "density"]].drop_duplicates()
-    claims = found.cases["claim"].unique()
+    claims = found.cases.groupby("claim", sort=False)["outcome"]
     return Row(
         found.verdict,
-        f"**R** {STATEMENT} (@sec-space)",
-        f"{len(claims)} claims in {len(cells)} cells, {radial['seed'].nunique()} seeds",
-        f"{outcomes.get('supported', 0)} of {len(found.cases)}, {outcomes.get('contradicted', 0)} against",
+        STATEMENT,
+        f"{claims.ngroups} claims in {len(cells)} other cells",
+        f"{radial['seed'].nunique()} seeds: {outcomes.get('supported', 0)} of {len(found.cases)}, "
+        f"{outcomes.get('contradicted', 0)} against",
+        "; ".join(f"{claim} in {(group == 'supported').sum()} of {len(group)}" for claim, group in claims),
+        found.cases,
     )

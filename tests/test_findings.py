@@ -6,7 +6,19 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion.findings import claim_counts, findings, findings_list, same_order
+from companion import beyond
+from companion.beyond import judge_beyond
+from companion.figures import chance_summary
+from companion.findings import (
+    beyond_text,
+    claim_counts,
+    findings,
+    findings_beyond,
+    findings_list,
+    numbered,
+    same_order,
+    survival_elsewhere,
+)
 from companion.losses import MASKS
 
 
@@ -71,3 +83,21 @@ def test_findings_are_five_lines_with_numbers(replication, temperature):
 def test_findings_stand_as_the_data_give_them(place):
     text = (ROOT / place).read_text()
     assert "{{< include _findings.md >}}" in text if place == "index.qmd" else findings_list(ROOT) in text
+
+
+def test_findings_beyond_the_paper_stand_as_the_data_give_them():
+    survival = survival_elsewhere(ROOT)
+    lines = findings_beyond(ROOT, survival)
+    assert len(lines) == 3 and all(any(letter.isdigit() for letter in line) for line in lines)
+    assert numbered(lines) in (ROOT / "README.md").read_text()
+    assert (ROOT / "_beyond.md").read_text() == beyond_text(ROOT, judge_beyond(ROOT), survival)
+    assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text()
+
+
+def test_the_first_finding_beyond_the_paper_is_what_it_says():
+    """At every size, and by a wide margin over coverage; an attractor that works in words only would not do."""
+    runs = beyond.read(ROOT)
+    medians = runs.pivot_table(index="label", columns="size", values="reconstruction_error", aggfunc="median")
+    chance = chance_summary(runs).set_index("size")["median"]
+    assert (medians.loc["110 transport κ=10"] < chance).all()
+    assert (medians.loc["110 transport κ=10"] < medians.loc["110 coverage"] / 5).all()
