@@ -91,13 +91,13 @@ class Batch(NamedTuple):
     seeds: tuple[int, ...]
     strength: float
     temperature: float
-    attractor: str
-    balance: float
-    anneal: bool
     steps: int
     engine: str
     device: str
     dtype: str
+    attractor: str = "coverage"
+    balance: float = 1.0
+    anneal: bool = False
 
 
 def run_sweep(

@@ -97,8 +97,8 @@ def test_gradients_are_autograd_s(mask, size, temperature):
     )
 
 
-@pytest.mark.parametrize("temperature", [1e-5, 1e-4, 1e-2, 10.0])
-@pytest.mark.parametrize("size", [2, *SIZES, 300])
+@pytest.mark.parametrize("temperature", [1e-5, 1e-2, 10.0])
+@pytest.mark.parametrize("size", [2, 20, 100])
 @pytest.mark.parametrize("mask", ["010", "111"])
 @pytest.mark.parametrize("attractor", ["chamfer", "transport"])
 def test_gradients_with_other_attractors_are_autograd_s(attractor, mask, size, temperature):
@@ -166,8 +166,10 @@ def test_gradients_where_prototypes_coincide_or_are_far_away(mask, attractor):
             torch.testing.assert_close(one, other, rtol=1e-9 if attractor == "chamfer" else 1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("attractor", ATTRACTORS)
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(
+    ("mask", "attractor"),
+    [(mask, "coverage") for mask in MASKS] + [(m, a) for m in ("010", "111") for a in ("chamfer", "transport")],
+)
 def test_gradients_are_the_loss_s_differences(mask, attractor):
     x, y = sample_task(6, 2)
     start = initial_parameters(6, 2)

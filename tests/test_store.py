@@ -318,9 +318,9 @@ def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Tab
 
 
 def test_a_later_schema_is_refused(folder):
-    path = plant(folder, {"schema": 2, **_description(folder)})
+    path = plant(folder, {"schema": 3, **_description(folder)})
     assert str(path) in refused(
-        folder, "has schema 2, and this companion .* reads schema 1; use the companion that made"
+        folder, "has schema 3, and this companion .* reads schema 2; use the companion that made"
     )
 
 
@@ -330,7 +330,7 @@ def test_a_parquet_file_of_others_is_refused(folder):
 
 
 def test_other_columns_are_refused(folder):
-    path = plant(folder, {"schema": 1, **_description(folder)}, lambda table: table.drop_columns("w"))
+    path = plant(folder, {"schema": 2, **_description(folder)}, lambda table: table.drop_columns("w"))
     assert str(path) in refused(folder, "has other columns")
 
 
@@ -634,12 +634,12 @@ def test_an_engine_that_shares_a_process_trains_in_threads(monkeypatch, tmp_path
     names = set()
     both = threading.Barrier(2, timeout=10)
 
-    def train(*arguments):
+    def train(*arguments, **settings):
         name = threading.current_thread().name
         if name not in names:
             names.add(name)
             both.wait()  # passes only if two threads train at once
-        return sweep.train(*arguments)
+        return sweep.train(*arguments, **settings)
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     expected = run_sweep(**SWEEP)
