@@ -186,7 +186,7 @@ def write_findings() -> None:
     (ROOT / "_findings.md").write_text(text)
     entries = ledger.read(ROOT)
     (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
-    verdicts, survival = beyond.judge_beyond(ROOT), survival_elsewhere(ROOT)
+    verdicts, survival = beyond.judge_beyond(ROOT), referee.read_row(ROOT)
     (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival))
     stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival)}
     machines = json.dumps(stored, ensure_ascii=False, indent=1)
@@ -198,11 +198,6 @@ def write_findings() -> None:
         r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, readme.read_text(), flags=re.S
     )
     readme.write_text(marked)
-
-
-def survival_elsewhere(root: Path) -> referee.Row:
-    """Judge what survives in other dimensions and densities on the runs stored under `root`."""
-    return referee.row(pd.read_parquet(root / "data" / "space.parquet"))
 
 
 def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.Row) -> str:

@@ -15,6 +15,8 @@ FACETS = 4
 """Up to this dimension the facets of a hull of 100 points are few enough to list."""
 TOLERANCE = 1e-9
 """Points that are outside by less, in units of the samples' spread, are counted as on the boundary, that is inside."""
+NEAR = 1e-7
+"""The same where a linear programme decides: what its solver holds for exact."""
 
 
 def outside_hull(x: ArrayLike, points: ArrayLike) -> np.ndarray:
@@ -79,6 +81,8 @@ def _outside(data: np.ndarray, points: np.ndarray) -> np.ndarray:
 def is_mixture(x: np.ndarray, point: np.ndarray) -> bool:
     """Return whether a point is Σ_i λ_i x_i with λ >= 0 and Σ_i λ_i = 1, by a linear programme.
 
+    The programme looks for the mixture that is nearest, in the sum of the coordinates' distances: it has a solution for
+    any point, where the search for a mixture that fits would have none.
     Book: chapter "More dimensions, other densities", equation (hull).
 
     Args:
@@ -88,11 +92,14 @@ def is_mixture(x: np.ndarray, point: np.ndarray) -> bool:
     Raises:
         RuntimeError: if the solver reaches no decision.
     """
-    conditions = np.vstack([x.T, np.ones(len(x))])
-    found = linprog(np.zeros(len(x)), A_eq=conditions, b_eq=np.append(point, 1.0), bounds=(0, None), method="highs")
-    if found.status not in (0, 2):
+    samples, dimension = x.shape
+    both_ways = np.vstack([np.hstack([np.eye(dimension), -np.eye(dimension)]), np.zeros((1, 2 * dimension))])
+    conditions = np.hstack([np.vstack([x.T, np.ones(samples)]), both_ways])
+    distances = np.append(np.zeros(samples), np.ones(2 * dimension))
+    found = linprog(distances, A_eq=conditions, b_eq=np.append(point, 1.0), bounds=(0, None), method="highs")
+    if found.status != 0:
         raise RuntimeError(f"linprog: {found.message}")
-    return found.status == 0
+    return found.fun <= NEAR
 
 
 def hull_expelled(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:

@@ -6,13 +6,14 @@ know nothing of dimensions. These rules, and the ones below, were committed befo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from companion.claims import CLAIMS
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, by_count
+from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, Study, by_count
 
 HOME = (1, "uniform")
 """The paper's own cell: points drawn uniformly on the line."""
@@ -62,13 +63,16 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     """
     runs = runs[runs["attractor"] == "coverage"]
     null = runs.groupby("size")["fresh_outside"].mean()
-    telling = runs["size"].isin(null.index[null <= NULL_LIMIT])
-    verdicts = {}
+    telling = runs[runs["size"].isin(null.index[null <= NULL_LIMIT])]
+    verdicts, nominal = {}, Study.of(runs[runs["heat"] == 1])
     for key, claim in CLAIMS.items():
-        part = runs[telling] if key in HULL_CLAIMS else runs
-        part = both_heats(part) if claim.data == "temperature" else part[part["heat"] == 1]
-        asked = len(part) and (key not in NEED_SIZES or part["size"].nunique() > 1)
-        verdicts[key] = claim.rule(part).verdict if asked else NOT_ASKED
+        if (key in HULL_CLAIMS and telling.empty) or (key in NEED_SIZES and len(nominal.sizes) < 2):
+            verdicts[key] = NOT_ASKED
+        elif key in HULL_CLAIMS:
+            part = both_heats(telling) if claim.data == "temperature" else telling[telling["heat"] == 1]
+            verdicts[key] = claim.rule(part).verdict
+        else:
+            verdicts[key] = claim.rule(nominal).verdict
     return verdicts
 
 
@@ -163,20 +167,20 @@ class Row(NamedTuple):
     cases: pd.DataFrame
 
 
-def row(runs: pd.DataFrame) -> Row:
+def row(verdicts: pd.DataFrame, seeds: int) -> Row:
     """Return the ledger's row "referee", by the radial neuron.
 
     Book: chapter "More dimensions, other densities", section "What survives".
 
     Args:
-        runs: `data/space.parquet`.
+        verdicts: what `judge_cells` returned for the radial neuron.
+        seeds: how many seeds each cell has.
 
     Returns:
         The verdict, the statement, what is compared, how many cases are supported and contradicted, in how many other
         cells each claim survives, and the cases.
     """
-    radial = runs[runs["neuron"] == "radial"]
-    found = survival(judge_cells(radial))
+    found = survival(verdicts)
     outcomes = found.cases["outcome"].value_counts()
     cells = found.cases[["dimension", "density"]].drop_duplicates()
     claims = found.cases.groupby("claim", sort=False)["outcome"]
@@ -184,8 +188,14 @@ def row(runs: pd.DataFrame) -> Row:
         found.verdict,
         STATEMENT,
         f"{claims.ngroups} claims in {len(cells)} other cells",
-        f"{radial['seed'].nunique()} seeds: {outcomes.get('supported', 0)} of {len(found.cases)}, "
+        f"{seeds} seeds: {outcomes.get('supported', 0)} of {len(found.cases)}, "
         f"{outcomes.get('contradicted', 0)} against",
         "; ".join(f"{claim} in {(group == 'supported').sum()} of {len(group)}" for claim, group in claims),
         found.cases,
     )
+
+
+def read_row(root: Path) -> Row:
+    """Return the ledger's row from the runs stored under `root`."""
+    runs = pd.read_parquet(root / "data/space.parquet")
+    return row(judge_cells(runs), runs["seed"].nunique())

@@ -158,17 +158,21 @@ def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | Non
     known = {_set_of(cell): (table["fresh_outside"], table["chance"]) for cell, table in found.items()}
     sets = sorted({_set_of(cell) for cell in missing} - set(known), key=lambda key: -(key[2] ** 2) * key[0])
     asked = {executor.submit(references, *key): key for key in sets}
-    for future in tqdm(as_completed(asked), total=len(asked), unit="training set"):
-        known[asked[future]] = future.result()
     started = {executor.submit(run_cell, cell): cell for cell in missing}
-    for future in tqdm(as_completed(started), total=len(started), unit="cell"):
-        cell = started[future]
-        null, chance = known[_set_of(cell)]
-        table = future.result().assign(fresh_outside=null, chance=chance)
-        table.attrs["versions"] = library_versions()
-        if folder:
-            write_runs(table, folder / cell.name)
-        found[cell] = table
+    try:
+        for future in tqdm(as_completed(asked), total=len(asked), unit="training set"):
+            known[asked[future]] = future.result()
+        for future in tqdm(as_completed(started), total=len(started), unit="cell"):
+            cell = started[future]
+            null, chance = known[_set_of(cell)]
+            table = future.result().assign(fresh_outside=null, chance=chance)
+            table.attrs["versions"] = library_versions()
+            if folder:
+                write_runs(table, folder / cell.name)
+            found[cell] = table
+    finally:
+        for future in (*asked, *started):
+            future.cancel()
     together = pd.concat([found[cell] for cell in cells], ignore_index=True)
     together.attrs = {"versions": library_versions()}
     return together

@@ -17,9 +17,9 @@ from companion.findings import (
     findings_list,
     numbered,
     same_order,
-    survival_elsewhere,
 )
 from companion.losses import MASKS
+from companion.referee import read_row
 
 
 def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def test_findings_stand_as_the_data_give_them(place):
 
 
 def test_findings_beyond_the_paper_stand_as_the_data_give_them():
-    survival = survival_elsewhere(ROOT)
+    survival = read_row(ROOT)
     lines = findings_beyond(ROOT, survival)
     assert len(lines) == 3 and all(any(letter.isdigit() for letter in line) for line in lines)
     assert numbered(lines) in (ROOT / "README.md").read_text()
