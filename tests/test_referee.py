@@ -236,9 +236,12 @@ def test_on_the_line_the_uniform_cell_is_the_paper_s_own_setting(runs):
 
 def test_the_ledger_s_row_is_made_of_the_stored_verdicts(runs):
     found, row = survival(judge_cells(runs["space"])), referee.read_row(ROOT)
-    assert row.verdict == found.verdict and "@sec-space" in row.statement
-    assert row.counts.startswith(f"{(found.cases['outcome'] == 'supported').sum()} of {len(found.cases)}")
-    assert 0 < len(found.cases) <= 19 * 10 and "19 cells, 30 seeds" in row.compared
+    survived = found.cases["outcome"] == "supported"
+    assert row.verdict == found.verdict and row.says == referee.STATEMENT
+    assert row.counts.startswith(f"30 seeds: {survived.sum()} of {len(found.cases)}, ")
+    assert 0 < len(found.cases) <= 19 * 10 and "19 other cells" in row.compared
+    for claim, group in survived.groupby(found.cases["claim"]):
+        assert f"{claim} in {group.sum()} of {len(group)}" in row.by_claim.split("; ")
 
 
 # What captions and alternative texts say
