@@ -13,6 +13,7 @@ from conftest import ROOT
 from companion import claims, ledger
 from companion.beyond import judge_beyond
 from companion.claims import CLAIMS
+from companion.referee import read_row
 from companion.verdicts import DOES_NOT_HOLD, HOLDS, VERDICTS
 
 
@@ -62,7 +63,7 @@ def test_the_ledger_stands_as_the_data_give_it(entries):
 
 def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     verdicts = judge_beyond(ROOT)
-    assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts))), stored["beyond"]) == []
+    assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, read_row(ROOT)))), stored["beyond"]) == []
     assert (ROOT / "_beyond.md").read_text() == f"{ledger.beyond_table(verdicts)}\n\n{ledger.BEYOND_KEY}\n"
 
 
