@@ -1,7 +1,7 @@
 // Makes the picture in #fig-field live: the force of each loss on one neuron, as a function of where its prototype stands.
 // <script type="application/json" id="force-field"> holds the data x and y, a network (w, b, a, c), the neuron that is
 // moved, and the interval (from, to) that it is moved through. The forces are those of companion.forces.force_field.
-import { gradients } from "./playground/network.js";
+import { Network } from "./playground/network.js";
 
 export const LOSSES = ["fit", "coverage", "separation", "overlap"];
 const GRID = 401;
@@ -13,10 +13,11 @@ export function forces(data, { positions, width, temperature, strength }) {
   w[neuron] = width;
   for (const position of positions) {
     b[neuron] = -width * position;
-    const slopes = gradients(x, y, { w, b, a: data.a, c: data.c }, temperature);
+    const network = new Network(x, y, { w, b, a: data.a, c: data.c });
     let sum = 0;
     for (const name of LOSSES) {
-      const force = (name === "fit" ? 1 : strength) * width * slopes[name].b[neuron];
+      network.differentiate({ [name]: 1 }, temperature);
+      const force = (name === "fit" ? 1 : strength) * width * network.slope.b[neuron];
       found[name].push(force);
       sum += force;
     }
