@@ -320,7 +320,9 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
         text = base.mark_text(fontSize=13, color="black").encode(text="sign:N")
         width, height = 25 * len(columns), 22 * len(rows)
         charts.append((cells + text).properties(width=width, height=height, title=heading))
-    return configure(alt.concat(*charts, columns=4, spacing=10))
+    # A browser's letters are wider than those the picture is laid out by: the rows' names need room on the left.
+    room = {"left": 30, "top": 5, "right": 5, "bottom": 5}
+    return configure(alt.concat(*charts, columns=4, spacing=10).properties(padding=room))
 
 
 def by_dimension(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:

@@ -29,6 +29,16 @@ def prose(stem: str) -> str:
 
 
 @pytest.mark.parametrize("stem", NOTEBOOKS)
+def test_a_cell_s_options_come_before_all_else(stem):
+    """Quarto reads `#|` lines at a cell's top only: behind a comment they are printed with the code."""
+    for cell in NOTEBOOKS[stem]["cells"]:
+        lines = source(cell).splitlines()
+        options = [number for number, line in enumerate(lines) if line.startswith("#|")]
+        if cell["cell_type"] == "code":
+            assert options == list(range(len(options))), lines[:3]
+
+
+@pytest.mark.parametrize("stem", NOTEBOOKS)
 def test_every_cell_was_executed_without_error(stem):
     for cell in NOTEBOOKS[stem]["cells"]:
         if cell["cell_type"] == "code":
