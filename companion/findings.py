@@ -16,7 +16,7 @@ import pandas as pd
 import vl_convert
 
 from companion import beyond, ledger, referee
-from companion.claims import ACTIVE, FREE
+from companion.claims import ACTIVE, FIT, FREE
 from companion.figures import chance_summary, error_by_size, summary
 from companion.verdicts import Verdict
 
@@ -166,8 +166,8 @@ def findings_beyond(root: Path, survival: referee.Row) -> list[str]:
         f"ten times overlap's strength brings the median E below chance at {int((balanced < chance).sum())} of "
         f"{len(chance)} sizes; at N = {largest} to {balanced[largest]:.3f}, where coverage leaves "
         f"{errors.loc['110 coverage', largest]:.2f} and chance is {chance[largest]:.2f} "
-        f"({runs['seed'].nunique()} seeds). Over all repulsions and sizes E is below chance, at no cost in fit, in "
-        f"{int(verdict.supported.sum())} of {len(verdict.cases)} cases.",
+        f"({runs['seed'].nunique()} seeds). Over all repulsions and sizes E is below chance and the root mean squared "
+        f"error as low as without it, within {FIT}, in {int(verdict.supported.sum())} of {len(verdict.cases)} cases.",
         f"**In more dimensions and under other densities some claims survive, some end.** Of the claims that hold, or "
         f"hold in part, for uniform points on the line, so many survive elsewhere: {survival.by_claim} cells.",
         f"**With transport the weights show the training inputs.** -b/w misses them by "
