@@ -26,6 +26,12 @@ def reader(book) -> PdfReader:
     return PdfReader(book / "latent-to-data.pdf")
 
 
+@pytest.fixture(scope="module")
+def texts(reader) -> list[str]:
+    """The text of every page, read once: its pictures are long."""
+    return [page.extract_text() for page in reader.pages]
+
+
 def letters(text: str) -> str:
     """A text without its spaces, which a justified line need not hold."""
     return re.sub(r"\s", "", text)
@@ -48,12 +54,12 @@ def content(holder: PageObject, reader: PdfReader) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_a_figure_is_drawn_as_vectors(reader, number):
+def test_a_figure_is_drawn_as_vectors(reader, texts, number):
     caption = re.compile(rf"Figure8\.{number}[:.]?Thepaper.sfigure{number}")
-    pages = [page for page in reader.pages if caption.search(letters(page.extract_text()))]
+    pages = [place for place, text in enumerate(texts) if caption.search(letters(text))]
     assert len(pages) == 1
-    assert letters(WORDS[number]) in letters(pages[0].extract_text())
-    paths, _ = content(pages[0], reader)
+    assert letters(WORDS[number]) in letters(texts[pages[0]])
+    paths, _ = content(reader.pages[pages[0]], reader)
     assert paths > 40
 
 
@@ -70,7 +76,7 @@ def test_every_chapter_is_in_the_bookmarks(reader):
         assert title in found
 
 
-def test_references_and_citations_are_resolved(reader):
-    text = "\n".join(page.extract_text() for page in reader.pages)
+def test_references_and_citations_are_resolved(texts):
+    text = "\n".join(texts)
     assert "?@" not in text and "??" not in text
     assert re.search(r"Alba\s+and\s+López-Rubio", text) and "Broomhead" in text
