@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
-from conftest import CHAPTERS, REPLICATION, open_page, requests, wait
+from conftest import CHAPTERS, REPLICATION, ROOT, open_page, requests, wait
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
 
@@ -120,11 +120,12 @@ def test_every_internal_link_and_cross_reference_resolves(book, parsed):
 
 
 def test_pages_lead_to_the_next_and_the_one_before(book):
-    for at, page in enumerate(PAGES[:-3]):  # the order of the rest is references, then the appendices
-        text = (book / page).read_text(encoding="utf-8")
-        if at:
-            assert re.search(r'rel="prev"|class="nav-page nav-page-previous"', text)
-        assert re.search(r'rel="next"|class="nav-page nav-page-next"', text)
+    listed = re.findall(r"- (\S+)\.(?:qmd|ipynb)\n", (ROOT / "_quarto.yml").read_text(encoding="utf-8"))
+    assert {f"{page}.html" for page in listed} == set(PAGES)
+    for at, page in enumerate(listed):
+        text = (book / f"{page}.html").read_text(encoding="utf-8")
+        assert bool(re.search(r'rel="prev"|class="nav-page nav-page-previous"', text)) == (at > 0), page
+        assert bool(re.search(r'rel="next"|class="nav-page nav-page-next"', text)) == (at < len(listed) - 1), page
 
 
 def test_pictures_stand_in_the_page_without_javascript(book, parsed):
