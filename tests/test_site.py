@@ -124,8 +124,8 @@ def test_pages_lead_to_the_next_and_the_one_before(book):
     assert {f"{page}.html" for page in listed} == set(PAGES)
     for at, page in enumerate(listed):
         text = (book / f"{page}.html").read_text(encoding="utf-8")
-        assert bool(re.search(r'rel="prev"|class="nav-page nav-page-previous"', text)) == (at > 0), page
-        assert bool(re.search(r'rel="next"|class="nav-page nav-page-next"', text)) == (at < len(listed) - 1), page
+        assert ('rel="prev"' in text) == (at > 0), page
+        assert ('rel="next"' in text) == (at < len(listed) - 1), page
 
 
 def test_pictures_stand_in_the_page_without_javascript(book, parsed):
