@@ -485,7 +485,9 @@ def readers(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     charts = [
         _with_intervals(frame, x, encode, title in log).properties(title=title) for title, frame in panels.items()
     ]
-    return configure(alt.concat(*charts, columns=2))
+    chart = configure(alt.concat(*charts, columns=2))
+    chart.config.legend.columns = 2  # the readers' names are long
+    return chart
 
 
 def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
