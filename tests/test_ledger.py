@@ -64,7 +64,10 @@ def test_the_ledger_stands_as_the_data_give_it(entries):
 def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     verdicts = judge_beyond(ROOT)
     assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, read_row(ROOT)))), stored["beyond"]) == []
-    assert (ROOT / "_beyond.md").read_text() == f"{ledger.beyond_table(verdicts)}\n\n{ledger.BEYOND_KEY}\n"
+    assert (
+        f"\n{ledger.beyond_table(verdicts, read_row(ROOT))}\n\n{ledger.BEYOND_KEY} "
+        in (ROOT / "_beyond.md").read_text()
+    )
 
 
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
