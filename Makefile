@@ -17,7 +17,9 @@ book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and
 
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
 	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
-	$(BIN)/python -m pytest --nbval --nbval-current-env tests $(CHAPTERS)
+	@# The chapters run beside the module's tests, each on a core of its own; their report comes last.
+	@$(BIN)/python -m pytest --nbval --nbval-current-env $(CHAPTERS) >.venv/chapters.log 2>&1 & chapters=$$!; \
+	$(BIN)/python -m pytest tests; tests=$$?; wait $$chapters; chapters=$$?; cat .venv/chapters.log; exit $$((tests + chapters))
 
 test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
