@@ -612,22 +612,29 @@ def _gradient(run, overlap, attractor, separation, attraction, repulsion, temper
         store(gradient, columns + j, load(gradient, columns + j) - pull)
 
 
+@njit(forceinline=True, **OPTIONS)
+def adam_step(run, rate, root, adam):
+    """One step of Adam by the gradient of a run: `rate` is the step size over the mean's bias correction, `root` the
+    inverse root of the square's; `adam` holds β₁, β₂ and ε."""
+    beta1, beta2, epsilon = adam
+    for k in range(0, run.parameters.size, WIDTH):
+        g, mean = load(run.gradient, k), load(run.mean, k)
+        mean = fma(g - mean, 1.0 - beta1, mean)
+        square = fma(g * g, 1.0 - beta2, load(run.square, k) * beta2)
+        store(run.mean, k, mean)
+        store(run.square, k, square)
+        size = mean * rate / fma(square_root(square), root, fill(epsilon))
+        store(run.parameters, k, load(run.parameters, k) - size)
+
+
 @njit(**OPTIONS)
-def _advance(run, terms, attraction, repulsions, temperature, rates, roots, betas, epsilon, table):
-    """Adam steps, one for each entry of `repulsions` (λρ), `rates` (step size over bias correction) and `roots` (1/√ of
-    the other's); `terms` says which losses are on: overlap, the attractor's number, separation."""
+def _advance(run, terms, attraction, repulsions, temperature, rates, roots, adam, table):
+    """Adam steps, one for each entry of `repulsions` (λρ), `rates` and `roots` (see `adam_step`); `terms` says which
+    losses are on: overlap, the attractor's number, separation."""
     overlap, attractor, separation = terms
-    beta1, beta2 = betas
     for step in range(rates.size):
         _gradient(run, overlap, attractor, separation, attraction, repulsions[step], temperature, table)
-        for k in range(0, run.parameters.size, WIDTH):
-            g, mean = load(run.gradient, k), load(run.mean, k)
-            mean = fma(g - mean, 1.0 - beta1, mean)
-            square = fma(g * g, 1.0 - beta2, load(run.square, k) * beta2)
-            store(run.mean, k, mean)
-            store(run.square, k, square)
-            size = mean * rates[step] / fma(square_root(square), roots[step], fill(epsilon))
-            store(run.parameters, k, load(run.parameters, k) - size)
+        adam_step(run, rates[step], roots[step], adam)
 
 
 # --- what the book and the sweep call ---
@@ -700,6 +707,7 @@ def train(
     leading, neurons = initial.w.shape[:-1], initial.w.shape[-1]
     flat = [value.detach().reshape(-1, value.shape[-1]).numpy() for value in (x, y, initial.w, initial.b, initial.a)]
     rates, roots = _bias_corrections(steps)
+    adam = (*BETAS, EPSILON)
     repulsions = strength * np.array(repulsion_schedule(steps, anneal))
     weights = (terms(mask, attractor), strength * balance)
     ends = sorted({*record, steps})
@@ -709,8 +717,7 @@ def train(
         done = 0
         for end in ends:
             part = slice(done, end)
-            adam = (rates[part], roots[part], BETAS, EPSILON)
-            _advance(run, *weights, repulsions[part], temperature, *adam, CONSTANTS)
+            _advance(run, *weights, repulsions[part], temperature, rates[part], roots[part], adam, CONSTANTS)
             done = end
             parameters = _split(run, run.parameters)
             if end in record:

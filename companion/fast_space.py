@@ -32,12 +32,12 @@ from companion.fast import (
     _constants,
     _padded,
     _require_cpu_float64,
+    adam_step,
     fill,
     fma,
     halvings,
     lanes,
     load,
-    square_root,
     store,
     total,
 )
@@ -599,7 +599,6 @@ def _gradient(run, switches, attractor, strength, temperature, balance, table):
 def _advance(run, step, matched, switches, attractor, strength, temperature, balance, rates, roots, adam, table):
     """Adam steps from `step` on, one for each entry of `rates` and `roots` (see `companion.fast`); returns the step
     reached. It stops at a step whose matching has to be made anew, and goes on from it when called as `matched`."""
-    beta1, beta2, epsilon = adam
     while step < rates.size:
         if run.cost.size > 0 and not matched:
             _place_prototypes(run)
@@ -608,14 +607,7 @@ def _advance(run, step, matched, switches, attractor, strength, temperature, bal
                 return step
         matched = False
         _gradient(run, switches, attractor, strength, temperature, balance, table)
-        for k in range(0, run.parameters.size, WIDTH):
-            g, mean = load(run.gradient, k), load(run.mean, k)
-            mean = fma(g - mean, 1.0 - beta1, mean)
-            square = fma(g * g, 1.0 - beta2, load(run.square, k) * beta2)
-            store(run.mean, k, mean)
-            store(run.square, k, square)
-            size = mean * rates[step] / fma(square_root(square), roots[step], fill(epsilon))
-            store(run.parameters, k, load(run.parameters, k) - size)
+        adam_step(run, rates[step], roots[step], adam)
         step += 1
     return step
 

@@ -8,13 +8,16 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import altair as alt
 import pandas as pd
 import pytest
+import torch
+
+from companion.model import Parameters
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
@@ -24,29 +27,19 @@ REPORT: list[str] = []
 """Lines that `make test` ends with."""
 
 
-@pytest.fixture(scope="session")
-def replication() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "replication.parquet")
+def stored(name: str):
+    """A fixture of that name: the runs of data/<name>.parquet."""
+
+    @pytest.fixture(scope="session", name=name)
+    def read() -> pd.DataFrame:
+        return pd.read_parquet(ROOT / "data" / f"{name}.parquet")
+
+    return read
 
 
-@pytest.fixture(scope="session")
-def powered() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "powered.parquet")
-
-
-@pytest.fixture(scope="session")
-def temperature() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "temperature.parquet")
-
-
-@pytest.fixture(scope="session")
-def strength() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "strength.parquet")
-
-
-@pytest.fixture(scope="session")
-def plain() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "plain.parquet")
+replication, powered, temperature, strength, plain = map(
+    stored, ("replication", "powered", "temperature", "strength", "plain")
+)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +54,18 @@ def book() -> Path:
 def rows(chart: alt.TopLevelMixin) -> list[dict]:
     """All data rows inside a chart's specification."""
     return [row for dataset in chart.to_dict()["datasets"].values() for row in dataset]
+
+
+def check_by_differences(computed: Parameters, loss: Callable[[Parameters], torch.Tensor], at: Parameters) -> None:
+    """A gradient equals a loss's central differences at these parameters."""
+    for place, gradient in enumerate(computed):
+        for k, slope in enumerate(gradient.reshape(-1).tolist()):
+            values = []
+            for step in (1e-6, -1e-6):
+                moved = [value.clone() for value in at]
+                moved[place].view(-1)[k] += step
+                values.append(float(loss(Parameters(*moved))))
+            assert slope == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
 
 def first_program(names: tuple[str, ...], what: str, packages: str) -> str:

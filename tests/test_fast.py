@@ -11,7 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, check_by_differences
 
 from companion import fast, train
 from companion.data import sample_task
@@ -175,15 +175,7 @@ def test_gradients_are_the_loss_s_differences(mask, attractor):
     start = initial_parameters(6, 2)
     settings = (mask, 1.0, 1e-2, attractor, 1.5, 0.5)
     computed = fast.gradient(x, y, start, *settings)
-    for place in range(4):
-        for k in range(start[place].numel()):
-            values = []
-            for step in (1e-6, -1e-6):
-                moved = [value.clone() for value in start]
-                moved[place].view(-1)[k] += step
-                values.append(float(total_loss(x, y, Parameters(*moved), *settings)))
-            slope = (values[0] - values[1]) / 2e-6
-            assert float(computed[place].view(-1)[k]) == pytest.approx(slope, rel=1e-5, abs=1e-8)
+    check_by_differences(computed, lambda moved: total_loss(x, y, moved, *settings), start)
 
 
 # --- training ---

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from conftest import check_by_differences
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -123,16 +124,9 @@ def test_the_uncentred_soft_minimum_overstates_a_far_prototype_s_pull():
 def test_gradients_are_the_loss_s_differences(neuron, attractor):
     x, y = space_task(6, 2, 2)
     start = space_start(6, 2, 2, neuron)
-    computed = fast_space.gradient(x, y, start, "111", neuron, 1.0, 0.1, attractor, 0.5)
-    for place in range(4):
-        for k in range(start[place].numel()):
-            values = []
-            for step in (1e-6, -1e-6):
-                moved = [value.clone() for value in start]
-                moved[place].view(-1)[k] += step
-                values.append(float(space_loss(x, y, Parameters(*moved), "111", neuron, 1.0, 0.1, attractor, 0.5)))
-            slope = (values[0] - values[1]) / 2e-6
-            assert float(computed[place].reshape(-1)[k]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
+    settings = ("111", neuron, 1.0, 0.1, attractor, 0.5)
+    computed = fast_space.gradient(x, y, start, *settings)
+    check_by_differences(computed, lambda moved: space_loss(x, y, moved, *settings), start)
 
 
 # --- training ---

@@ -2,6 +2,7 @@
 
 const WINDOW = [-0.5, 1.5], HEIGHTS = [-1.5, 2]; // the ranges of companion.sketches.network
 const GRID = Array.from({ length: 241 }, (_, k) => WINDOW[0] + k / 120);
+const CIRCLE = new Path2D("M-4 0a4 4 0 0 1 8 0a4 4 0 0 1-8 0Z"), DIAMOND = new Path2D("M0-6 5 0 0 6-5 0Z");
 const scale = (low, high, from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
 
 // What draws on a cleared canvas that fits the screen's pixels.
@@ -22,25 +23,22 @@ function prepare(canvas) {
     Object.assign(pen, { fillStyle: color, textAlign, textBaseline: "middle", globalAlpha: 1 });
     pen.fillText(words, x, y);
   };
-  const fill = (color, shape) => {
+  const mark = (shape, x, y, color) => {
     Object.assign(pen, { fillStyle: color, globalAlpha: 1 });
-    pen.beginPath();
-    shape();
-    pen.fill();
+    pen.translate(x, y);
+    pen.fill(shape);
+    pen.translate(-x, -y);
   };
-  const circle = (x, y, color) => fill(color, () => pen.arc(x, y, 4, 0, 2 * Math.PI));
-  const corners = [[0, -6], [5, 0], [0, 6], [-5, 0]];
-  const diamond = (x, y, color) => fill(color, () => corners.forEach(([dx, dy]) => pen.lineTo(x + dx, y + dy)));
   const tick = (y, value, left, right, ink) => {
     line([[left, y], [right, y]], ink, 1, [], 0.15);
     text(value, left - 6, y, ink, "right");
   };
-  return { width, height, line, text, circle, diamond, tick };
+  return { width, height, line, text, mark, tick };
 }
 
 // Data, bumps a_j h_j, curve f, prototypes on the curve and on a rule below; returns how many lie beyond each edge.
 export function drawNetwork(canvas, { x, y, parameters: { w, b, a, c } }, { positions, heights }, inks) {
-  const { width, height, line, text, circle, diamond, tick } = prepare(canvas);
+  const { width, height, line, text, mark, tick } = prepare(canvas);
   const left = 30, right = width - 8, top = 8, bottom = height - 70, rule = height - 46;
   const px = scale(...WINDOW, left, right), ends = [Math.min(...x), Math.max(...x)].map(px);
   const py = (value) => scale(...HEIGHTS, bottom, top)(Math.min(Math.max(value, HEIGHTS[0]), HEIGHTS[1])); // else at the edge
@@ -53,12 +51,12 @@ export function drawNetwork(canvas, { x, y, parameters: { w, b, a, c } }, { posi
   for (const bump of bumps) line(bump.map((value, k) => [px(GRID[k]), py(value)]), inks.bump);
   line(GRID.map((at, k) => [px(at), py(bumps.reduce((sum, bump) => sum + bump[k], c))]), inks.fit, 2.2);
   x.forEach((at, i) => {
-    circle(px(at), py(y[i]), inks.data);
+    mark(CIRCLE, px(at), py(y[i]), inks.data);
     line([[px(at), rule + 3], [px(at), rule + 10]], inks.data, 2);
   });
   for (const [j, at] of positions.entries()) if (at > WINDOW[0] && at < WINDOW[1]) {
-    diamond(px(at), py(heights[j]), inks.prototype);
-    diamond(px(at), rule - 7, inks.prototype);
+    mark(DIAMOND, px(at), py(heights[j]), inks.prototype);
+    mark(DIAMOND, px(at), rule - 7, inks.prototype);
   }
   const beyond = [positions.filter((at) => at <= WINDOW[0]).length, positions.filter((at) => at >= WINDOW[1]).length];
   text(`◀ ${beyond[0]} beyond`, left, rule + 14, inks.prototype, "left");

@@ -8,7 +8,6 @@ export const MASK_NAMES = {
   "000": "Std", "001": "Sep", "010": "Cov", "011": "Cov+Sep", "100": "Ovl", "101": "Ovl+Sep", "110": "Ovl+Cov", "111": "Full",
 };
 const each = (names, value) => Object.fromEntries(names.map((name, k) => [name, value(name, k)]));
-export const MASKS = each(Object.keys(MASK_NAMES), (mask) => each(SWITCHES, (_, bit) => mask[bit] === "1"));
 
 // h_ij = exp(-(w_j x_i + b_j)²), an array of neurons for each sample.
 export const activations = (x, w, b) =>
@@ -19,8 +18,6 @@ export const predict = (x, { w, b, a, c }) =>
 // x̂_j = -b_j / w_j; no finite number where a weight is 0.
 export const prototypes = (w, b) => Float64Array.from(w, (wj, j) => -b[j] / wj);
 
-const NOTHING = 746; // exp(-746) is 0 in double precision: such a term is skipped
-
 // mean_i [-τ log Σ_k exp(-(p_i - q_k)²/τ)] of points p, candidates q; `add` takes `factor` times its derivative by p_i - q_k.
 function softNearest(points, candidates, share, factor, temperature, add) {
   const count = points.length, others = candidates.length;
@@ -28,10 +25,8 @@ function softNearest(points, candidates, share, factor, temperature, add) {
   for (let i = 0; i < count; i++) {
     let nearest = Infinity, total = 0; // exponents are taken from the nearest candidate's, so that one of them is 0
     for (let k = 0; k < others; k++) nearest = Math.min(nearest, (points[i] - candidates[k]) ** 2);
-    for (let k = 0; k < others; k++) {
-      const q = ((points[i] - candidates[k]) ** 2 - nearest) / temperature;
-      total += share[k] = q < NOTHING ? Math.exp(-q) : 0;
-    }
+    for (let k = 0; k < others; k++)
+      total += share[k] = Math.exp((nearest - (points[i] - candidates[k]) ** 2) / temperature);
     value += (nearest - temperature * Math.log(total)) / count;
     const r = (2 * factor) / (count * total);
     for (let k = 0; k < others; k++) add(i, k, r * share[k] * (points[i] - candidates[k]));
@@ -89,9 +84,7 @@ export const LOSSES = {
     const count = Math.max(neurons * (neurons - 1), 1), r = (4 * factor) / (count * temperature);
     let value = 0;
     for (let j = 0; j < neurons; j++) for (let k = 0; k < j; k++) { // a pair is met once and counted twice
-      const d = positions[j] - positions[k], q = (d * d) / temperature;
-      if (q >= NOTHING) continue;
-      const g = Math.exp(-q);
+      const d = positions[j] - positions[k], g = Math.exp(-(d * d) / temperature);
       value += (2 * g) / count;
       pull[j] -= r * d * g;
       pull[k] += r * d * g;
@@ -130,8 +123,7 @@ export class Network {
       slope.w[j] += d * x[i];
       slope.b[j] += d;
     }
-    for (let j = 0; j < neurons; j++) {
-      if (pull[j] === 0) continue;
+    for (let j = 0; j < neurons; j++) if (pull[j] !== 0) {
       slope.w[j] -= (pull[j] * positions[j]) / w[j]; // x̂ = -b/w, so dx̂/dw = -x̂/w and dx̂/db = -1/w
       slope.b[j] -= pull[j] / w[j];
     }
@@ -149,15 +141,12 @@ export class Trainer extends Network {
   }
   // Take settings from the next step on.
   set(mask = "000", strength = 1, temperature = 1e-4, attractor = "coverage", balance = 1) {
-    const { coverage, ...repulsions } = each(SWITCHES, (name) => (MASKS[mask][name] ? strength : 0));
+    const { coverage, ...repulsions } = each(SWITCHES, (_, bit) => (mask[bit] === "1" ? strength : 0));
     this.temperature = temperature;
     this.factors = { fit: 1, ...repulsions, [attractor]: balance * coverage };
   }
   // Whether every parameter and every prototype is a finite number.
-  get finite() {
-    for (let j = 0; j < this.neurons; j++) if (!Number.isFinite(this.b[j] / this.w[j])) return false;
-    return this.theta.every(Number.isFinite);
-  }
+  get finite() { return this.theta.every(Number.isFinite) && prototypes(this.w, this.b).every(Number.isFinite); }
   // Take `count` steps, or fewer if something stops being finite; return whether all is finite.
   train(count = 1) {
     const { theta, gradient, mean, square } = this;

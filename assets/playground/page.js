@@ -47,13 +47,14 @@ function followAddress() {
     words.push(...complaint);
   }
   use(next, words);
-  writeAddress();
 }
 const writeAddress = () => window.history.replaceState(null, "", `#${new URLSearchParams(settings)}`);
 
-// Take settings: other data or weights start again, all else acts from the next step on.
+// Take settings, into the address too if they are new: other data or weights start again, all else acts from here on.
 function use(next, words = [], fresh = ["n", "seed", "target"].some((name) => next[name] !== settings[name])) {
+  const changed = next !== settings;
   settings = next;
+  if (changed) writeAddress();
   if (fresh) reset();
   trainer.set(...forTraining());
   say(words.join(" ") || `${trainer.steps ? `From step ${trainer.steps} on` : "At step 0"}: ${describe()}.`);
@@ -132,10 +133,7 @@ function start(presets) {
   for (const name in SELECTS) field(name).append(...SELECTS[name].map((choice) => new Option(choice)));
   for (const preset of presets) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: preset.name });
-    button.onclick = () => {
-      use({ ...DEFAULTS, ...preset.settings }, [`${preset.sentence} Play shows it.`], true);
-      writeAddress();
-    };
+    button.onclick = () => use({ ...DEFAULTS, ...preset.settings }, [`${preset.sentence} Play shows it.`], true);
     find(".pg-presets").append(button);
   }
   use(settings, [], true);
@@ -157,7 +155,6 @@ function start(presets) {
     const name = type === "checkbox" ? "mask" : dataset.of ?? own, text = name === "mask" ? mask : field(name).value;
     const [value, ...words] = read(name, text, settings[name]);
     use({ ...settings, [name]: value }, words);
-    writeAddress();
   });
   const redraw = () => show(), themes = new MutationObserver(redraw);
   for (const part of [document.documentElement, document.body]) themes.observe(part, { attributes: true });

@@ -14,11 +14,9 @@ const hasher = (constant, multiplier) => (word) => {
 function seedWords(entropy) {
   const hash = hasher(0x43b0d7e5, 0x931e8875), last = hasher(0x8b51f9dd, 0x58f38ded), places = [0, 1, 2, 3];
   const pool = places.map((k) => hash(entropy[k] ?? 0));
-  for (const from of places) {
-    for (const to of places.filter((k) => k !== from)) {
-      const mixed = (Math.imul(0xca01f9dd, pool[to]) - Math.imul(0x4973f715, hash(pool[from]))) | 0;
-      pool[to] = mixed ^ (mixed >>> 16);
-    }
+  for (const from of places) for (const to of places.filter((k) => k !== from)) {
+    const mixed = (Math.imul(0xca01f9dd, pool[to]) - Math.imul(0x4973f715, hash(pool[from]))) | 0;
+    pool[to] = mixed ^ (mixed >>> 16);
   }
   return [...pool, ...pool].map((word) => BigInt(last(word) >>> 0));
 }
