@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor
+from contextlib import closing
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -36,6 +37,7 @@ from companion.store import differing_versions
 from companion.sweep import library_versions, write_runs
 from companion.tables import TABLES, table_chance, table_outside, table_task, table_temperature
 from companion.train import LEARNING_RATE
+from companion.workers import as_they_finish
 
 TARGET = "diagonal"
 VARIANTS = (
@@ -127,14 +129,14 @@ def design(
     ]
 
 
-def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | None = None) -> pd.DataFrame:
+def run_cells(cells: Sequence[Cell], executor: Executor | None = None, store: str | Path | None = None) -> pd.DataFrame:
     """Train and measure cells, the longest first; one that the store holds is read instead.
 
     Book: chapter "More dimensions, other densities", section "Data".
 
     Args:
         cells: what `design` returned.
-        executor: where they are trained, such as one of `companion.workers.open_executor`.
+        executor: where they are trained, such as one of `companion.workers.open_executor`; None means in this process.
         store: a folder that keeps every finished cell, made if its parent exists; None keeps nothing.
 
     Returns:
@@ -157,22 +159,16 @@ def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | Non
     # Cells of one training set share what is expensive about it.
     known = {_set_of(cell): (table["fresh_outside"], table["chance"]) for cell, table in found.items()}
     sets = sorted({_set_of(cell) for cell in missing} - set(known), key=lambda key: -(key[2] ** 2) * key[0])
-    asked = {executor.submit(references, *key): key for key in sets}
-    started = {executor.submit(run_cell, cell): cell for cell in missing}
-    try:
-        for future in tqdm(as_completed(asked), total=len(asked), unit="training set"):
-            known[asked[future]] = future.result()
-        for future in tqdm(as_completed(started), total=len(started), unit="cell"):
-            cell = started[future]
+    with closing(as_they_finish(_references_of, sets, executor)) as made:
+        known |= tqdm(made, total=len(sets), unit="training set")
+    with closing(as_they_finish(run_cell, missing, executor)) as trained:
+        for cell, table in tqdm(trained, total=len(missing), unit="cell"):
             null, chance = known[_set_of(cell)]
-            table = future.result().assign(fresh_outside=null, chance=chance)
+            table = table.assign(fresh_outside=null, chance=chance)
             table.attrs["versions"] = library_versions()
             if folder:
                 write_runs(table, folder / cell.name)
             found[cell] = table
-    finally:
-        for future in (*asked, *started):
-            future.cancel()
     together = pd.concat([found[cell] for cell in cells], ignore_index=True)
     together.attrs = {"versions": library_versions()}
     return together
@@ -180,6 +176,10 @@ def run_cells(cells: Sequence[Cell], executor: Executor, store: str | Path | Non
 
 def _set_of(cell: Cell) -> tuple[int, str, int, tuple[int, ...]]:
     return cell.dimension, cell.density, cell.size, cell.seeds
+
+
+def _references_of(key: tuple[int, str, int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    return references(*key)
 
 
 def references(dimension: int, density: str, size: int, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

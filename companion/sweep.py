@@ -9,10 +9,10 @@ import math
 import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from importlib.metadata import version
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from companion.metrics import expelled_fraction, reconstruction_error, specializ
 from companion.model import Parameters, activations, prototypes, starting_batch
 from companion.store import COLUMNS, Store, differing_versions, write_whole
 from companion.train import LEARNING_RATE, Trained, train
+from companion.workers import as_they_finish
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
 PAPER_SEEDS = tuple(range(1000, 1010))
@@ -39,9 +40,6 @@ BATCH_ENTRIES = 50_000
 also bounds a batch's memory (about 30 such arrays of 8 bytes live at once)."""
 BATCH_RUNS = 500
 """Most runs of any batch: at most about half a megabyte of results."""
-IN_FLIGHT = 128
-"""Batches that an executor holds at once: enough to keep as many workers busy, few enough that results which
-all arrive together do not fill the memory."""
 VERSIONS = b"versions"
 """Key of a batch's metadata: the versions of the process that trained it."""
 
@@ -454,30 +452,11 @@ def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:
 
 def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Iterator[pa.Table]:
     """Yield each batch's runs as it finishes, and hold on to none of them."""
-    if executor is None and not threads:
-        yield from map(run_batch, batches)
-        return
-    own = ThreadPoolExecutor(os.cpu_count()) if executor is None else None
-    start = own or executor
-    waiting = iter(batches)
-    pending: set[Future] = set()
-    try:
-        while True:
-            pending |= {start.submit(run_batch, batch) for batch in islice(waiting, IN_FLIGHT - len(pending))}
-            if not pending:
-                return
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            # What failed comes last: it ends the sweep, and what is trained by then is to be kept.
-            done = sorted(done, key=lambda future: future.exception() is None)
-            while done:
-                runs = done.pop().result()
-                _refuse_other_versions(runs)
-                yield runs
-    finally:
-        for future in pending:
-            future.cancel()
-        if own:
-            own.shutdown(cancel_futures=True)
+    own = ThreadPoolExecutor(os.cpu_count()) if threads and executor is None else nullcontext(executor)
+    with own as place, closing(as_they_finish(run_batch, batches, place)) as finished:
+        for _, runs in finished:
+            _refuse_other_versions(runs)
+            yield runs
 
 
 def _refuse_other_versions(runs: pa.Table) -> None:

@@ -1,16 +1,25 @@
-"""Where a sweep's batches are trained: this process, several processes, or a Dask cluster."""
+"""Where a sweep's jobs are done (this process, several processes, a Dask cluster), and how their results come back."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context
+from queue import SimpleQueue
+from typing import TypeVar
 
 import torch
 
 from companion.checks import require_integer
+
+IN_FLIGHT = 128
+"""Jobs that an executor holds at once: enough to keep as many workers busy, few enough that results which all arrive
+together do not fill the memory."""
+Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
 @contextmanager
@@ -38,19 +47,96 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
     elif workers is not None:
         count = require_integer("workers", workers, least=1)
         # Spawned, because PyTorch's threads do not survive a fork.
-        with ProcessPoolExecutor(count, get_context("spawn"), _start_worker) as executor:
+        with ProcessPoolExecutor(count, get_context("spawn"), torch.set_num_threads, (1,)) as executor:
+            with _deaf_to_ctrl_c():
+                for _ in range(count):
+                    executor.submit(int)  # each starts one worker, as none has nothing to do yet
             yield executor
     else:
         yield None
 
 
-def _start_worker() -> None:
-    """Let a worker use one thread, so that they do not compete, and leave Ctrl-C to the process that coordinates.
+def as_they_finish(
+    function: Callable[[Job], Result], jobs: Iterable[Job], executor: Executor | None = None
+) -> Iterator[tuple[Job, Result]]:
+    """Yield each job with the function's result, in the order in which they finish; hold on to none of them.
 
-    A terminal sends it to all; a worker that stopped halfway through handing over a result would keep that one waiting.
+    A job that fails comes after those that are finished by then, and ends the iteration by its exception. So does
+    Ctrl-C: it waits until this process is out of the executor's own code. Raised in there, it can leave a lock held,
+    for which the executor then waits for ever.
+    Book: chapter "How fast, and how it survives", section "Sweeps that survive".
+
+    Args:
+        function: what is done; a process or a cluster must be able to import it.
+        jobs: its arguments, handed over in their order as earlier ones finish.
+        executor: any of `concurrent.futures`; None does one job after another, here.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
+    if executor is None:
+        yield from ((job, function(job)) for job in jobs)
+        return
+    waiting = iter(jobs)
+    pending: dict[Future, Job] = {}
+    ended: SimpleQueue[Future] = SimpleQueue()
+    with _ctrl_c_put_into(ended):
+        try:
+            while True:
+                for job in islice(waiting, IN_FLIGHT - len(pending)):
+                    future = executor.submit(function, job)
+                    pending[future] = job
+                    future.add_done_callback(ended.put)
+                if not pending:
+                    break
+                done = [ended.get(), *(ended.get() for _ in range(ended.qsize()))]
+                # Taken from the end: what is finished, then Ctrl-C, then what failed (perhaps by it).
+                done.sort(key=lambda future: (future.exception() is None, future not in pending))
+                while done:
+                    future = done.pop()
+                    result = future.result()
+                    yield pending.pop(future), result
+        finally:
+            for future in pending:
+                future.cancel()
+    if not ended.empty():  # Ctrl-C, after the last job
+        ended.get().result()
+
+
+@contextmanager
+def _ctrl_c_put_into(ended: SimpleQueue[Future]) -> Iterator[None]:
+    """Let Ctrl-C put a job that failed by KeyboardInterrupt into a queue, instead of raising it there and then.
+
+    Other threads than the main one never get Ctrl-C, and who has a handler of their own keeps it.
+    """
+
+    def put(*_: object) -> None:
+        interrupted: Future = Future()
+        interrupted.set_exception(KeyboardInterrupt())
+        ended.put(interrupted)
+
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not raises or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, put)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C from their first moment on and leave it to the one that coordinates.
+
+    A terminal sends it to all. A worker that stopped halfway through handing over a result would keep that one waiting.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only there can it be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _dask_client(scheduler: str):

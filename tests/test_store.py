@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -33,7 +34,7 @@ from conftest import REPORT, ROOT
 from stoppable import STEPS, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
 from companion import store as store_module
-from companion import sweep
+from companion import sweep, workers
 from companion.store import COLUMNS, Store
 from companion.sweep import BATCH_RUNS, ENGINES, Batch, Rows, batch_for_a_second, measure, run_batch, run_sweep
 
@@ -547,7 +548,11 @@ def test_ctrl_c_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path, monk
     process = script(folder, "40", workers)
     lines = [process.stdout.readline() for _ in range(5)]
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # nobody is left, as it should be
+            os.killpg(process.pid, signal.SIGKILL)
     reported = {tuple(run) for line in [*lines, *out.splitlines()] for run in json.loads(line)}
     kept = set(runs_in(folder))
     *_, last, note = err.splitlines()
@@ -650,7 +655,7 @@ def test_an_engine_that_shares_a_process_trains_in_threads(monkeypatch, tmp_path
 
 
 def test_no_more_batches_are_in_flight_than_workers_need(monkeypatch):
-    monkeypatch.setattr(sweep, "IN_FLIGHT", 3)
+    monkeypatch.setattr(workers, "IN_FLIGHT", 3)
     waiting = []
 
     class Counting(ThreadPoolExecutor):
