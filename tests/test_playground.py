@@ -155,14 +155,11 @@ def trained(size: int, strength: float, temperature: float) -> tuple[dict, list[
     (x, y), start = sample_task(size, 1000), initial_parameters(size, 1000)
     given = {"x": x.tolist(), "y": y.tolist(), "settings": [strength, temperature], "runs": RUNS}
     given["p"] = {name: value.tolist() for name, value in start._asdict().items()}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # arrays this small gain nothing from a second thread, which waits where cores are busy
     settings = {"strength": strength, "temperature": temperature, "steps": 200}
     runs = [
         train.train(x, y, start, mask, **settings, attractor=attractor, balance=balance).parameters
         for mask, attractor, balance in RUNS
     ]
-    torch.set_num_threads(threads)
     return given, [parameters._asdict() for parameters in runs]
 
 
