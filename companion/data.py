@@ -12,8 +12,12 @@ from companion.checks import require_choice, require_integer
 
 TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sine": lambda x: 0.5 * (1 + torch.sin(2 * math.pi * x)),
+    "line": lambda x: x,
+    "step": lambda x: (x >= 0.5).to(x.dtype),
+    "chirp": lambda x: 0.5 * (1 + torch.sin(6 * math.pi * x * x)),
 }
-"""Target functions by name; each maps inputs of any shape to values of that shape."""
+"""Target functions by name, from [0, 1] to itself; each maps inputs of any shape to values of that shape. The book's
+results are the sine's; a reader's own runs may take another. The chirp is a wave that quickens to the right."""
 
 
 def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:

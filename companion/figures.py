@@ -95,7 +95,7 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
     Book: chapter "Reconstruction and its chance level", section "Chance".
 
     Args:
-        runs: one row a run.
+        runs: one row a run; without a column `target`, the sine's.
         metric: a name in `companion.metrics.AT_CHANCE`.
 
     Returns:
@@ -104,12 +104,15 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
         seed, low and high are NaN.
 
     Raises:
-        ValueError: if the metric has no chance level.
+        ValueError: if the metric has no chance level, or the runs have several targets.
     """
     sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
+    targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
+    if len(targets) != 1:
+        raise ValueError(f"runs: targets {', '.join(targets)} were given; allowed are runs of one target")
     rows = []
     for size in sizes:
-        level = chance_level(size, seeds, metric=metric)
+        level = chance_level(size, seeds, target=targets[0], metric=metric)
         low, high = _level_interval(level) if len(seeds) > 1 else (np.nan, np.nan)
         rows.append({"size": size, "mean": level.mean(), "median": np.median(level), "low": low, "high": high})
     return pd.DataFrame(rows)

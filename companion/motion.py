@@ -17,7 +17,7 @@ from companion.figures import MASK_LABELS, WINDOW
 from companion.losses import MASKS
 from companion.metrics import expelled_fraction
 from companion.model import initial_parameters
-from companion.sweep import TARGET, library_versions, write_runs
+from companion.sweep import library_versions, write_runs
 from companion.train import LEARNING_RATE
 
 SIZES = (5, 20, 100)
@@ -83,7 +83,7 @@ def trajectories(
             frames.append(pd.DataFrame({"mask": mask, "size": size, **columns}))
     table = pd.concat(frames, ignore_index=True)
     settings = {"seed": seed, "strength": STRENGTH, "temperature": TEMPERATURE, "steps": steps, "engine": "fast"}
-    table.attrs = settings | {"learning_rate": LEARNING_RATE, "target": TARGET, "versions": library_versions()}
+    table.attrs = settings | {"learning_rate": LEARNING_RATE, "target": "sine", "versions": library_versions()}
     return table
 
 

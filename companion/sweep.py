@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from companion import __version__
 from companion.checks import require_choice, require_device, require_flag, require_integer, require_number
+from companion.data import TARGETS
 from companion.losses import ATTRACTORS, MASKS
 from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.model import Parameters, activations, prototypes, starting_batch
@@ -33,7 +34,6 @@ from companion.workers import as_they_finish
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
 PAPER_SEEDS = tuple(range(1000, 1010))
-TARGET = "sine"
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 BATCH_ENTRIES = 50_000
 """Entries of a torch batch's (runs, samples, neurons) arrays: few enough to stay in a core's cache, which
@@ -96,6 +96,7 @@ class Batch(NamedTuple):
     attractor: str = "coverage"
     balance: float = 1.0
     anneal: bool = False
+    target: str = "sine"
 
 
 def run_sweep(
@@ -115,6 +116,7 @@ def run_sweep(
     attractor: str = "coverage",
     balance: float = 1.0,
     anneal: bool = False,
+    target: str = "sine",
 ) -> pd.DataFrame:
     """Train and measure every combination of mask, size and seed.
 
@@ -143,6 +145,7 @@ def run_sweep(
         attractor: one of `companion.losses.ATTRACTORS`, the loss that the mask's middle bit switches on.
         balance: κ >= 0, the attractor's part of λ.
         anneal: whether the repulsions' part of λ falls linearly during training.
+        target: a name in `companion.data.TARGETS`, the function that the training points lie on.
 
     Returns:
         One row a run, ordered as the arguments are: mask, then size, then seed. Lists are NumPy arrays.
@@ -163,6 +166,7 @@ def run_sweep(
         "attractor": require_choice("attractor", attractor, ATTRACTORS),
         "balance": require_number("balance", balance),
         "anneal": require_flag("anneal", anneal),
+        "target": require_choice("target", target, TARGETS),
         "steps": require_integer("steps", steps, least=0),
         "device": require_device("device", device),
         "dtype": require_choice("dtype", dtype, ("float64", "float32")),
@@ -210,7 +214,7 @@ def run_batch(batch: Batch) -> pa.Table:
     Returns:
         `companion.store.COLUMNS`, one row a seed, in their order; this process's versions in the metadata.
     """
-    x, y, start = starting_batch(batch.size, batch.seeds, TARGET)
+    x, y, start = starting_batch(batch.size, batch.seeds, batch.target)
     kind = {"device": batch.device, "dtype": getattr(torch, batch.dtype)}
     x, y, start = x.to(**kind), y.to(**kind), Parameters(*(value.to(**kind) for value in start))
     attraction = {name: getattr(batch, name) for name in ("attractor", "balance", "anneal")}
@@ -220,7 +224,7 @@ def run_batch(batch: Batch) -> pa.Table:
     x, y = x.cpu().double(), y.cpu().double()
     parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
     same = {name: getattr(batch, name) for name in ("mask", "size", "strength", "temperature", "steps", "engine")}
-    same |= attraction | {"learning_rate": LEARNING_RATE, "target": TARGET, "dtype": batch.dtype}
+    same |= attraction | {"learning_rate": LEARNING_RATE, "target": batch.target, "dtype": batch.dtype}
     lists = {"x": x, "y": y, "w": parameters.w, "b": parameters.b, "a": parameters.a}
     values = {
         **{name: pa.repeat(value, len(batch.seeds)) for name, value in same.items()},
@@ -439,8 +443,7 @@ def _opened(store: str | Path | None, settings: dict[str, Any]) -> Any:
     if store is None:
         return nullcontext()
     kind = torch.device(settings["device"]).type  # which of several GPUs trains decides nothing
-    fixed = {"learning_rate": LEARNING_RATE, "target": TARGET}
-    return Store(store, settings | fixed | {"device": kind}, library_versions())
+    return Store(store, settings | {"learning_rate": LEARNING_RATE, "device": kind}, library_versions())
 
 
 def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:

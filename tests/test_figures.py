@@ -67,6 +67,14 @@ def test_chance_summary_repeats_the_median_of_the_draws(chance):
     assert row["median"] == np.median(draws) and row["mean"] == pytest.approx(draws.mean())
 
 
+def test_the_chance_level_of_runs_is_that_of_their_target():
+    runs = pd.DataFrame({"size": 5, "seed": [1, 2], "target": "step"})
+    assert figures.chance_summary(runs)["median"][0] == np.median(figures.chance_level(5, [1, 2], target="step"))
+    assert figures.chance_summary(runs)["median"][0] != figures.chance_summary(runs.drop(columns="target"))["median"][0]
+    with pytest.raises(ValueError, match="targets sine, step were given; allowed are runs of one target"):
+        figures.chance_summary(runs.assign(target=["sine", "step"]))
+
+
 @pytest.mark.parametrize("metric", AT_CHANCE)
 def test_a_chance_level_has_its_own_interval(replication, metric):
     small = replication[replication["size"] <= 10]
@@ -82,7 +90,7 @@ def test_a_chance_level_has_its_own_interval(replication, metric):
 def test_a_chance_level_s_interval_counts_seeds_and_not_draws(replication, monkeypatch):
     """Draws that repeat within a seed are one datum: the interval is that of the seeds' values."""
     values = np.random.default_rng(2).normal(size=10)
-    monkeypatch.setattr(figures, "chance_level", lambda size, seeds, metric: np.repeat(values[:, None], 20, axis=1))
+    monkeypatch.setattr(figures, "chance_level", lambda *_, **__: np.repeat(values[:, None], 20, axis=1))
     row = figures.chance_summary(replication).iloc[0]
     low, high = figures._median_interval(values)
     assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.2) and high - low > 0.5

@@ -72,7 +72,20 @@ def test_bad_input_is_named(call, says):
         call()
 
 
-def test_targets_map_the_unit_interval_into_itself():
-    for target in TARGETS.values():
-        values = target(torch.linspace(0, 1, 101, dtype=torch.float64))
-        assert values.min() >= 0 and values.max() <= 1
+@pytest.mark.parametrize("name", TARGETS)
+def test_targets_map_the_unit_interval_into_itself(name):
+    values = TARGETS[name](torch.linspace(0, 1, 101, dtype=torch.float64))
+    assert values.min() >= 0 and values.max() <= 1 and values.dtype == torch.float64
+
+
+def test_targets_have_the_values_of_their_formulas():
+    x = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
+    expected = {
+        "sine": [0.5, 1, 0.5, 0, 0.5],
+        "line": [0, 0.25, 0.5, 0.75, 1],
+        "step": [0, 0, 1, 1, 1],
+        "chirp": [0.5 + 0.5 * math.sin(6 * math.pi * at * at) for at in x.tolist()],
+    }
+    assert {name: target(x).tolist() for name, target in TARGETS.items()} == {
+        name: pytest.approx(values, abs=1e-15) for name, values in expected.items()
+    }

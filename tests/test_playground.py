@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT, open_page, requests, wait
 
 from companion import fast, train
-from companion.data import sample_task
+from companion.data import TARGETS, sample_task
 from companion.losses import (
     ATTRACTORS,
     MASKS,
@@ -261,10 +261,12 @@ def test_a_check_fails_for_a_false_variant(tab, check, variant):
         check(functools.partial(evaluate, tab, text.replace(right, wrong)))
 
 
-def test_the_values_of_the_data_are_the_companion_s_to_the_last_bit_of_a_sine(tab):
-    x, y = sample_task(100, 1000)
-    found = evaluate(tab, NETWORK, "return given.map(science.TARGETS.sine);", x.tolist())
-    np.testing.assert_allclose(found, y, rtol=0, atol=2**-52)
+def test_the_values_of_every_target_are_the_companion_s_to_the_last_bit_of_a_sine(tab):
+    body = "return Object.entries(science.TARGETS).map(([name, target]) => [name, given.map(target)]);"
+    found = dict(evaluate(tab, NETWORK, body, sample_task(100, 1000)[0].tolist()))
+    assert list(found) == list(TARGETS)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, sample_task(100, 1000, name)[1], rtol=0, atol=2**-52)
 
 
 def test_a_matching_is_one_to_one_and_the_companion_s(tab):
@@ -476,7 +478,7 @@ BAD = {
     "#speed=0": ("speed", "from 1 to 100", {"speed": "1"}),
     "#mask=112": ("mask", "000, 001, 010", {}),
     "#mask=toString": ("mask", "111", {}),
-    "#target=cosine": ("target", "sine", {}),
+    "#target=cosine": ("target", "sine, line, step, chirp", {}),
     "#colour=red": ("colour", "mask, attractor, n, lambda, kappa, tau, target, seed, speed", {}),
     "#__proto__=1": ("__proto__", "mask, attractor, n", {}),
     "#garbage": ("garbage", "mask, attractor", {}),
@@ -517,6 +519,14 @@ def test_other_losses_go_on_and_other_data_start_again(browser, address):
     assert number(browser, "step") == 1 and "τ = 0.5" in status(browser)
     enter(browser, "seed", "1001")
     assert number(browser, "step") == 0
+    click(browser, "step")
+    browser.find_element("css selector", "#playground [name=target] option[value=step]").click()
+    assert (
+        number(browser, "step") == 0 and in_address(browser)["target"] == "step" and ", step, seed" in status(browser)
+    )
+    module = json.dumps(f"{address}assets/playground/page.js")
+    script = f"const done = arguments[0]; import({module}).then((page) => done([...page.trainer.y]))"
+    assert browser.execute_async_script(script) == sample_task(30, 1001, "step")[1].tolist()
 
 
 def test_a_weight_of_zero_stops_training_with_words(browser, address):

@@ -232,11 +232,12 @@ def test_other_settings_are_refused(folder):
         "attractor": "chamfer",
         "balance": 0.5,
         "anneal": True,
+        "target": "line",
         "steps": 6,
         "dtype": "float32",
     }
     for name, value in changes.items():
-        defaults = {"attractor": "coverage", "balance": 1.0, "anneal": False}
+        defaults = {"attractor": "coverage", "balance": 1.0, "anneal": False, "target": "sine"}
         default = ({"strength": 1.0, "temperature": 1e-4, "steps": 5, "dtype": "float64"} | defaults)[name]
         message = refused(
             folder, f"made with {name} {default!r}, and {value!r} was given; .*another folder", **{name: value}

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from companion.data import sample_task
+from companion.data import TARGETS, sample_task
 from companion.losses import MASKS
 from companion.model import Parameters, initial_parameters
 from companion.sweep import ENGINES, measure, read_list, run_sweep, write_runs
@@ -71,6 +71,16 @@ def test_the_attractor_its_balance_and_the_annealing_reach_the_training(engine):
     for name, other in {"attractor": "chamfer", "balance": 1.0, "anneal": False}.items():
         changed = run_sweep(masks=["111"], sizes=[5], seeds=[2], steps=20, engine=engine, **(settings | {name: other}))
         assert np.abs(changed["w"][0] - row["w"]).max() > 1e-6
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_points_of_a_sweep_lie_on_its_target(target, engine):
+    row = run_sweep(masks=["111"], sizes=[20], seeds=[2], steps=20, engine=engine, target=target).iloc[0]
+    x, y = sample_task(20, 2, target)
+    assert row["target"] == target and row["y"].tolist() == y.tolist() and row["x"].tolist() == x.tolist()
+    trained = train(x, y, initial_parameters(20, 2), "111", steps=20).parameters
+    np.testing.assert_allclose(row["a"], trained.a, rtol=1e-9, atol=1e-12)
 
 
 def test_masks_of_a_seed_share_data_and_start():
@@ -162,6 +172,7 @@ def test_one_run_without_its_dimension_is_not_measured():
         ({"attractor": "gravity"}, "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer', 'transport'"),
         ({"balance": -1}, "balance: -1"),
         ({"anneal": "yes"}, "anneal: 'yes' was given; allowed are True and False"),
+        ({"target": "cosine"}, "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
         ({"steps": 1.5}, "steps: 1.5"),
         ({"engine": "numpy"}, "engine: 'numpy' was given; allowed are 'fast', 'torch'"),
         ({"engine": "fast", "dtype": "float32"}, "engine: 'fast' was given with device 'cpu' and dtype 'float32'"),
@@ -305,6 +316,7 @@ def test_papermill_keeps_each_combination_of_settings_in_a_folder_of_its_own(tmp
         (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
         (("-y", "strength: [1.0, -1.0]"), "strength: -1.0 was given; allowed are finite numbers of at least 0"),
         (("-p", "attractor", "gravity"), "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),
+        (("-p", "target", "cosine"), "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
         (("-p", "engine", "jax"), "engine: 'jax' was given; allowed are 'fast', 'torch'"),
         (("-p", "workers", "0"), "workers: 0 was given; allowed are whole numbers of at least 1"),
         (("-p", "store", "no/such"), "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),

@@ -1,7 +1,8 @@
 // The science of the playground: the network, its losses with their gradients, Adam, the metrics. Definitions and names
 // are those of companion/{model,losses,train,metrics}.py; tests/test_playground.py holds the two together.
 
-export const TARGETS = { sine: (x) => 0.5 * (1 + Math.sin(2 * Math.PI * x)) };
+export const TARGETS = { sine: (x) => 0.5 * (1 + Math.sin(2 * Math.PI * x)), line: (x) => x,
+  step: (x) => Number(x >= 0.5), chirp: (x) => 0.5 * (1 + Math.sin(6 * Math.PI * x * x)) };
 export const SWITCHES = ["overlap", "coverage", "separation"]; // in the order of a mask's three bits
 export const ATTRACTORS = ["coverage", "chamfer", "transport"]; // what the middle bit switches on
 export const MASK_NAMES = {

@@ -9,8 +9,7 @@ export const DEFAULTS = { mask: "110", attractor: "coverage", n: 30, lambda: 1, 
 const SELECTS = { attractor: science.ATTRACTORS, target: Object.keys(science.TARGETS) };
 const CHOICES = { mask: Object.keys(science.MASK_NAMES).sort(), ...SELECTS };
 const root = document.getElementById("playground"), find = (selector) => root.querySelector(selector);
-const field = (name) => find(`[name=${name}]`);
-const reduced = matchMedia("(prefers-reduced-motion: reduce)");
+const field = (name) => find(`[name=${name}]`), reduced = matchMedia("(prefers-reduced-motion: reduce)");
 export let settings = { ...DEFAULTS }, trainer;
 let playing = false, drawn = 0, history = [], apart = 1; // `apart`: steps between two kept points of the history
 
@@ -18,8 +17,8 @@ const short = (value) => String(Number.isInteger(value) ? value : Number.isFinit
 const say = (words) => { find("[role=status]").textContent = words; };
 const named = ({ mask, attractor } = settings) =>
   `${mask} ${science.MASK_NAMES[mask]}${mask[1] === "1" && attractor !== "coverage" ? ` with ${attractor} for coverage` : ""}`;
-const describe = ({ mask, n, lambda, kappa, tau, seed } = settings) =>
-  `mask ${named()}, N = ${n}, λ = ${lambda}${mask[1] === "1" ? `, κ = ${kappa}` : ""}, τ = ${tau}, seed ${seed}`;
+const describe = ({ mask, n, lambda, kappa, tau, target, seed } = settings) =>
+  `mask ${named()}, N = ${n}, λ = ${lambda}${mask[1] === "1" ? `, κ = ${kappa}` : ""}, τ = ${tau}, ${target}, seed ${seed}`;
 // What the trainer takes beside the data and the weights.
 const forTraining = ({ mask, lambda, tau, attractor, kappa } = settings) => [mask, lambda, tau, attractor, kappa];
 
