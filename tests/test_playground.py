@@ -511,6 +511,8 @@ def test_a_bad_field_gives_words_and_a_working_page(browser, address, name, text
 
 
 def test_other_losses_go_on_and_other_data_start_again(browser, address):
+    from selenium.webdriver.support.ui import Select
+
     opened(browser, address)
     click(browser, "step")
     click(browser, "separation")
@@ -520,10 +522,9 @@ def test_other_losses_go_on_and_other_data_start_again(browser, address):
     enter(browser, "seed", "1001")
     assert number(browser, "step") == 0
     click(browser, "step")
-    browser.find_element("css selector", "#playground [name=target] option[value=step]").click()
-    assert (
-        number(browser, "step") == 0 and in_address(browser)["target"] == "step" and ", step, seed" in status(browser)
-    )
+    Select(browser.find_element("css selector", "#playground [name=target]")).select_by_visible_text("step")
+    assert number(browser, "step") == 0 and in_address(browser)["target"] == "step"
+    assert ", step, seed 1001" in status(browser)
     module = json.dumps(f"{address}assets/playground/page.js")
     script = f"const done = arguments[0]; import({module}).then((page) => done([...page.trainer.y]))"
     assert browser.execute_async_script(script) == sample_task(30, 1001, "step")[1].tolist()
