@@ -60,7 +60,7 @@ def test_equivalence_is_within_the_margin_on_both_sides_and_symmetric():
 
 
 def test_holm_is_statsmodels():
-    p = RNG(5).uniform(size=(50, 12)) ** 3
+    p = RNG(5).uniform(size=(8, 12)) ** 3
     p[0, :4] = p[0, 0]  # ties
     expected = [multipletests(row, method="holm")[1] for row in p]
     np.testing.assert_allclose(paired.holm(p), expected, rtol=1e-12)
