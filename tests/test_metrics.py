@@ -211,7 +211,7 @@ def test_nearest_distance_of_the_prototypes_inside():
         (lambda: split_error([0, 1], [0, 1], [0, np.inf], [0, 1]), "prototypes: 1 of 2"),
         (lambda: fresh_error(3, 1, [0, 1], [0, 1]), r"x \(20, 3\).*prototypes \(20, 2\)"),
         (lambda: fresh_error(2, 1, [0, 1], [0, 1], draws=0), "draws: 0"),
-        (lambda: fresh_samples(2, 1, 3, target="line"), "target: 'line'"),
+        (lambda: fresh_samples(2, 1, 3, target="cosine"), "target: 'cosine'"),
         (lambda: nearest_distance([np.inf], [0.5]), "x: 1 of 1"),
         (lambda: nearest_distance([0.5], [np.nan]), "prototypes: NaN"),
     ],

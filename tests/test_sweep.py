@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from companion.data import TARGETS, sample_task
 from companion.losses import MASKS
@@ -281,51 +284,64 @@ def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     pd.testing.assert_frame_equal(runs[columns], run_sweep(**design)[columns], check_exact=True)
 
 
+def notebook(folder: Path, monkeypatch: pytest.MonkeyPatch, **parameters: object) -> None:
+    """Do what papermill does with the sweep's notebook, without the kernel that takes seconds to start."""
+    monkeypatch.chdir(folder)
+    names: dict[str, object] = {}
+    for cell in parameterize_notebook(load_notebook_node(str(ROOT / "chapters/sweep.ipynb")), parameters).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+
+
 @pytest.mark.parametrize(
     ("lists", "expected"),
     [
-        (["temperature: [1.0e-4, 1.0e-2]"], {"temperature-0.0001", "temperature-0.01"}),
+        ({"temperature": [1e-4, 1e-2]}, {"temperature-0.0001", "temperature-0.01"}),
         (
-            ["strength: [1, 0.5]", "temperature: [1.0e-4, 1.0e-2]"],
+            {"strength": [1, 0.5], "temperature": [1e-4, 1e-2]},
             {f"strength-{s}-temperature-{t}" for s in (1.0, 0.5) for t in (0.0001, 0.01)},
         ),
         (
-            ["attractor: [chamfer, transport]", "balance: [1, 10]"],
+            {"attractor": ["chamfer", "transport"], "balance": [1, 10]},
             {f"attractor-{a}-balance-{b}" for a in ("chamfer", "transport") for b in (1.0, 10.0)},
         ),
-        (["strength: 0.5", "attractor: transport", "anneal: true"], {"kept"}),
+        ({"strength": 0.5, "attractor": "transport", "anneal": True, "target": "line"}, {"kept"}),
     ],
 )
-def test_papermill_keeps_each_combination_of_settings_in_a_folder_of_its_own(tmp_path, lists, expected):
-    small = ["masks: ['001']", "sizes: [3]", "seeds: [1]", *lists]
-    arguments = [part for given in small for part in ("-y", given)] + ["-p", "steps", "5", "-p", "workers", "1"]
-    done = papermill(tmp_path, *arguments, "-p", "store", "kept")
-    assert done.returncode == 0, done.stderr
+def test_the_notebook_keeps_each_combination_of_settings_in_a_folder_of_its_own(tmp_path, monkeypatch, lists, expected):
+    small = {"masks": ["001"], "sizes": [3], "seeds": [1], "steps": 5}
+    notebook(tmp_path, monkeypatch, **small, **lists, store="kept")
     assert {path.parent.name for path in (tmp_path / "kept").rglob("*.parquet")} == expected
     runs = pd.read_parquet(tmp_path / "replication.parquet")
     settings = ["strength", "temperature", "attractor", "balance"]
     assert len(runs) == len(runs[settings].drop_duplicates()) == len(expected)
-    assert runs["anneal"].all() == ("anneal: true" in lists)
+    assert runs["anneal"].all() == ("anneal" in lists) and set(runs["target"]) == {lists.get("target", "sine")}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("given", "says"),
     [
-        (("-y", "masks: ['000', '012']"), "masks: '012' was given; allowed are '000'"),
-        (("-y", "sizes: [1]"), "sizes: 1 was given; allowed are whole numbers of at least 2"),
-        (("-p", "temperature", "0"), "temperature: 0 was given; allowed are finite numbers above 0"),
-        (("-y", "strength: [1.0, -1.0]"), "strength: -1.0 was given; allowed are finite numbers of at least 0"),
-        (("-p", "attractor", "gravity"), "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),
-        (("-p", "target", "cosine"), "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
-        (("-p", "engine", "jax"), "engine: 'jax' was given; allowed are 'fast', 'torch'"),
-        (("-p", "workers", "0"), "workers: 0 was given; allowed are whole numbers of at least 1"),
-        (("-p", "store", "no/such"), "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
-        (("-p", "out", "runs.csv"), "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
+        ({"masks": ["000", "012"]}, "masks: '012' was given; allowed are '000'"),
+        ({"sizes": [1]}, "sizes: 1 was given; allowed are whole numbers of at least 2"),
+        ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
+        ({"strength": [1.0, -1.0]}, "strength: -1.0 was given; allowed are finite numbers of at least 0"),
+        ({"attractor": "gravity"}, "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),
+        ({"target": "cosine"}, "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
+        ({"engine": "jax"}, "engine: 'jax' was given; allowed are 'fast', 'torch'"),
+        ({"workers": 0}, "workers: 0 was given; allowed are whole numbers of at least 1"),
+        ({"store": "no/such"}, "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
+        ({"out": "runs.csv"}, "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
     ],
 )
-def test_a_wrong_parameter_stops_the_notebook_and_leaves_the_file(tmp_path, arguments, says):
+def test_a_wrong_parameter_stops_the_notebook_and_leaves_the_file(tmp_path, monkeypatch, given, says):
     (tmp_path / "replication.parquet").write_bytes(b"before")
-    done = papermill(tmp_path, *arguments)
-    assert done.returncode != 0 and f"ValueError: {says}" in done.stderr
+    with pytest.raises(ValueError, match=re.escape(says)):
+        notebook(tmp_path, monkeypatch, **given)
     assert (tmp_path / "replication.parquet").read_bytes() == b"before"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.ipynb", "replication.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["replication.parquet"]
+
+
+def test_papermill_ends_with_what_was_wrong(tmp_path):
+    done = papermill(tmp_path, "-y", "masks: ['000', '012']", "-p", "workers", "1")
+    assert done.returncode != 0 and "ValueError: masks: '012' was given; allowed are '000'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
