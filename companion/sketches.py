@@ -320,9 +320,12 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
         text = base.mark_text(fontSize=13, color="black").encode(text="sign:N")
         width, height = 25 * len(columns), 22 * len(rows)
         charts.append((cells + text).properties(width=width, height=height, title=heading))
-    # A browser's letters are wider than those the picture is laid out by: the rows' names need room on the left.
-    room = {"left": 30, "top": 5, "right": 5, "bottom": 5}
-    return configure(alt.concat(*charts, columns=4, spacing=10).properties(padding=room))
+    return configure(alt.concat(*charts, columns=4, spacing=10).properties(padding=_room(left=30)))
+
+
+def _room(left: int = 5, right: int = 5) -> dict[str, int]:
+    """Room around a picture. A browser's letters may be wider than those it is laid out by: long names need more."""
+    return {"left": left, "top": 5, "right": right, "bottom": 5}
 
 
 def by_dimension(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> alt.TopLevelMixin:
@@ -485,8 +488,9 @@ def readers(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     charts = [
         _with_intervals(frame, x, encode, title in log).properties(title=title) for title, frame in panels.items()
     ]
-    chart = configure(alt.concat(*charts, columns=2))
-    chart.config.legend.columns = 2  # the readers' names are long
+    chart = configure(alt.concat(*charts, columns=2).properties(padding=_room(right=45)))
+    chart.config.legend.columns = len(panels)  # the readers' names are long
+    chart.config.legend.columnPadding = 40
     return chart
 
 
@@ -508,7 +512,8 @@ def bars(values: Mapping[str, float], title: str) -> alt.TopLevelMixin:
     # A bar on a logarithmic axis has no zero to start from: it starts at the axis.
     drawn = chart.mark_bar(color=ORIGINAL).encode(x2=alt.datum(low / 3))
     numbers = chart.mark_text(align="left", dx=4, fontSize=11).encode(text="label:N")
-    return configure(alt.concat((drawn + numbers).properties(width=NARROW_PANEL, height=30 * len(frame))))
+    bars = (drawn + numbers).properties(width=NARROW_PANEL, height=30 * len(frame))
+    return configure(alt.concat(bars).properties(padding=_room(left=35, right=35)))
 
 
 def points(x: torch.Tensor, y: torch.Tensor, pairs: pd.DataFrame) -> alt.TopLevelMixin:
