@@ -18,9 +18,10 @@ book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
 	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
 	@# The chapters run beside the module's tests, each on a core of its own; their report comes last. PyTorch's second
-	@# thread brings arrays this small nothing, and waits long for a core that is busy.
+	@# thread brings arrays this small nothing, and waits long for a core that is busy. A shell makes what is in its
+	@# background deaf to Ctrl-C, so it is ended by hand.
 	@export OMP_NUM_THREADS=1; $(BIN)/python -m pytest --nbval --nbval-current-env $(CHAPTERS) >.venv/chapters.log 2>&1 & chapters=$$!; \
-	$(BIN)/python -m pytest tests; tests=$$?; wait $$chapters; chapters=$$?; cat .venv/chapters.log; exit $$((tests + chapters))
+	trap 'kill $$chapters; exit 130' INT; $(BIN)/python -m pytest tests; tests=$$?; wait $$chapters; chapters=$$?; cat .venv/chapters.log; exit $$((tests + chapters))
 
 test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py

@@ -70,6 +70,10 @@ def as_they_finish(
         function: what is done; a process or a cluster must be able to import it.
         jobs: its arguments, handed over in their order as earlier ones finish.
         executor: any of `concurrent.futures`; None does one job after another, here.
+
+    Raises:
+        Exception: the first failed job's own.
+        KeyboardInterrupt: on Ctrl-C; jobs that wait are taken back, those under way go on to their end.
     """
     if executor is None:
         yield from ((job, function(job)) for job in jobs)
