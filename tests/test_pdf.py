@@ -41,7 +41,7 @@ def letters(text: str) -> str:
 def parts(holder: DictionaryObject) -> Iterator[DictionaryObject]:
     """A page, form or image, and all that stands inside it."""
     yield holder
-    for inner in (holder.get("/Resources", {}).get_object().get("/XObject") or {}).values():
+    for inner in (holder.get("/Resources", DictionaryObject()).get_object().get("/XObject") or {}).values():
         yield from parts(inner.get_object())
 
 
