@@ -27,12 +27,12 @@ test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
-	$(BIN)/python -m companion.collapse
+	$(BIN)/python -m companion.studies.collapse
 	@for chapter in $(notdir $(CHAPTERS)); do \
 		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
 	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
 	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) $(SWEEPS)
-	$(BIN)/python -m companion.findings
+	$(BIN)/python -m companion.show.findings
 
 replicate: .venv/everything ## everything from nothing: the sweeps, chapters, book
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb
@@ -46,7 +46,7 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb space-ridge.out.ipynb -f data/space-ridge.yaml
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb tables.out.ipynb -f data/tables.yaml
 	$(BIN)/papermill --cwd data chapters/memory-sweep.ipynb memory.out.ipynb -f data/memory.yaml
-	$(BIN)/python -m companion.motion
+	$(BIN)/python -m companion.studies.motion
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"
 	$(MAKE) chapters
 	$(MAKE) book

@@ -1,6 +1,6 @@
 // Makes the picture in #fig-field live: the force of each loss on one neuron, as a function of where its prototype stands.
 // <script type="application/json" id="force-field"> holds the data x and y, a network (w, b, a, c), the neuron that is
-// moved, and the interval (from, to) that it is moved through. The forces are those of companion.forces.force_field.
+// moved, and the interval (from, to) that it is moved through. The forces are those of companion.studies.forces.force_field.
 import { Network } from "./playground/network.js";
 
 export const LOSSES = ["fit", "coverage", "separation", "overlap"];

@@ -1,5 +1,5 @@
 // Sets the picture in #fig-motion in motion. <script type="application/json" id="motion"> holds what
-// companion.motion.page_data returns; the picture stays where JavaScript is off.
+// companion.studies.motion.page_data returns; the picture stays where JavaScript is off.
 (() => {
   const script = document.getElementById("motion");
   if (!script) return;

@@ -19,8 +19,8 @@ from tabulate import tabulate
 from benchmarks import floor, loop, ours, profile, record
 from benchmarks.timing import extrapolated, in_rounds, seconds_of, summary
 from benchmarks.work import CORES, Start, Work, start_of
-from companion.model import Parameters
-from companion.workers import open_executor
+from companion.core.network import Parameters
+from companion.sweeps.workers import open_executor
 
 TOLERANCE = 1e-9
 LABELS = {
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def disagreements(contenders: dict[str, Callable[[Start, str, int], Parameters]], masks: tuple[str, ...]) -> list[str]:
-    """Return where a contender's parameters after 20 steps differ from those of companion.train."""
+    """Return where a contender's parameters after 20 steps differ from those of companion.core.train."""
     found = []
     for size in (3, 20):
         start = start_of(size, [1000, 1001])
@@ -99,7 +99,7 @@ def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: 
     nanoseconds = {name: floor.nanoseconds(exponential) for name, exponential in candidates.items()}
     fastest = min(nanoseconds, key=nanoseconds.get)
     own = floor.with_fast()
-    nanoseconds["companion.fast"] = floor.nanoseconds(own)
+    nanoseconds["companion.engine.line"] = floor.nanoseconds(own)
 
     few, more = (2, 4) if quick else (10, 60)
     torch_few, torch_more = (2, 4) if quick else (10, 110)
@@ -123,7 +123,7 @@ def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: 
     rows["jax"] |= {"compile_seconds": jax_compile}
     rows["jax_whole"] |= {"compile_seconds": whole_compile}
     rows["floor"] |= {"exponentials": floor.exponentials(work), "library": fastest}
-    rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.fast"}
+    rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.engine.line"}
     rows["loop"] |= {"measured_steps": more - few}
     rows["torch_batched"] |= {"measured_steps": torch_more - torch_few}
 

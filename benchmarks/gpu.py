@@ -13,7 +13,7 @@ import torch
 from benchmarks import ours, record
 from benchmarks.timing import extrapolated
 from benchmarks.work import Start, Work, jobs_of, start_of
-from companion.model import Parameters
+from companion.core.network import Parameters
 
 FEW, MORE, REPEATS = 5, 25, 3
 ARRAYS = 40

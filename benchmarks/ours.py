@@ -11,10 +11,10 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import repeat
 
 from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
-from companion import sweep
-from companion.fast import train as fast_train
-from companion.model import Parameters
-from companion.train import train as torch_train
+from companion.core.network import Parameters
+from companion.core.train import train as torch_train
+from companion.engine.line import train as fast_train
+from companion.sweeps import sweep
 
 GROWTH_SIZES = (3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 

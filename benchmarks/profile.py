@@ -8,8 +8,8 @@ from numba import njit
 
 from benchmarks.timing import seconds_of
 from benchmarks.work import STRENGTH, TEMPERATURE, start_of
-from companion import fast
-from companion.train import train
+from companion.core.train import train
+from companion.engine import line as fast
 
 MASK = "111"
 """All terms on."""

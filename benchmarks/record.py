@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.work import CORES
-from companion.store import write_whole
+from companion.sweeps.store import write_whole
 
 PATH = Path(__file__).parents[1] / "data" / "benchmarks.json"
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 
-from companion.data import sample_task
-from companion.losses import MASKS
-from companion.model import Parameters, initial_parameters
-from companion.sweep import PAPER_SEEDS, PAPER_SIZES
+from companion.core.data import sample_task
+from companion.core.losses import MASKS
+from companion.core.network import Parameters, initial_parameters
+from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 STRENGTH, TEMPERATURE = 1.0, 1e-4
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

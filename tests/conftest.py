@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
-from companion.model import Parameters
+from companion.core.network import Parameters
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))

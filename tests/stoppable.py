@@ -23,10 +23,10 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from companion import store
-from companion.store import Store
-from companion.sweep import ENGINES, run_sweep
-from companion.workers import open_executor
+from companion.sweeps import store
+from companion.sweeps.store import Store
+from companion.sweeps.sweep import ENGINES, run_sweep
+from companion.sweeps.workers import open_executor
 
 SWEEP = {"masks": ["000", "011", "111"], "sizes": [3, 5], "seeds": list(range(12)), "steps": 3, "engine": "torch"}
 STEPS = 40

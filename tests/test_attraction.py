@@ -10,9 +10,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from companion import attraction
-from companion.data import sample_task
-from companion.losses import (
+from companion.core.data import sample_task
+from companion.core.losses import (
     ATTRACTORS,
     attraction_loss,
     chamfer_loss,
@@ -23,7 +22,8 @@ from companion.losses import (
     total_loss,
     transport_loss,
 )
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.studies import attraction
 
 PUSHES = ("001", "100", "101")
 HOLDING = ("chamfer", "transport")

@@ -16,8 +16,8 @@ import torch
 from benchmarks import floor, loop, ours
 from benchmarks.timing import extrapolated
 from benchmarks.work import Work, jobs_of, start_of
-from companion.losses import MASKS, Switches, total_loss
-from companion.model import Parameters
+from companion.core.losses import MASKS, Switches, total_loss
+from companion.core.network import Parameters
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion import beyond, claims
-from companion.beyond import BESIDE, BEYOND, is_compatible, label, with_attractor
-from companion.figures import chance_summary
-from companion.ledger import beyond_table
-from companion.losses import ATTRACTORS, MASKS
-from companion.metrics import chance_level
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
+from companion.core.losses import ATTRACTORS, MASKS
+from companion.core.metrics import chance_level
+from companion.judging import beyond, claims
+from companion.judging.beyond import BESIDE, BEYOND, is_compatible, label, with_attractor
+from companion.judging.ledger import beyond_table
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
+from companion.show.figures import chance_summary
 
 SIZES, SEEDS = (3, 5), 40
 E = "reconstruction_error"
@@ -106,7 +106,7 @@ def test_chance_is_a_seed_s_mean_over_draws(stored):
 
 
 def test_the_rules_were_committed_before_their_runs():
-    """History: `companion/beyond.py` and the parameters came before the first of the experiment's files."""
+    """History: `companion/beyond.py` (its path then) and the parameters came before the first of the experiment's files."""
 
     def added(path: str) -> str:
         command = ["git", "log", "--format=%H", "--diff-filter=A", "--", path]

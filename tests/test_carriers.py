@@ -10,7 +10,11 @@ import sympy
 import torch
 from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
-from companion.carriers import (
+from companion.core.losses import fit_loss
+from companion.core.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.core.network import Parameters, predict, prototypes
+from companion.show.figures import stored_networks
+from companion.studies.carriers import (
     carried,
     carrier_count,
     delete,
@@ -27,11 +31,7 @@ from companion.carriers import (
     rest_error,
     rests,
 )
-from companion.figures import stored_networks
-from companion.forces import fit_force
-from companion.losses import fit_loss
-from companion.metrics import chance_level, expelled_fraction, reconstruction_error
-from companion.model import Parameters, predict, prototypes
+from companion.studies.forces import fit_force
 
 RUNS, SIZE = 200, 6
 

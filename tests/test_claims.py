@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from companion import verdicts
-from companion.claims import ACTIVE, CLAIMS, FACTOR, FIT, FREE, SHARE
-from companion.losses import MASKS
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.core.losses import MASKS
+from companion.judging import verdicts
+from companion.judging.claims import ACTIVE, CLAIMS, FACTOR, FIT, FREE, SHARE
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
 
 SIZES, HEATS = (3, 10, 100), (1e-5, 10.0)
 SEEDS, STUDIES = 200, 200

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion import collapse
-from companion.figures import summary
+from companion.show.figures import summary
+from companion.studies import collapse
 
 RNG = np.random.default_rng
 

@@ -10,9 +10,9 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import lambertw
 
-from companion import crowding
-from companion.losses import fit_loss, separation_loss
-from companion.model import predict
+from companion.core.losses import fit_loss, separation_loss
+from companion.core.network import predict
+from companion.studies import crowding
 
 RNG = np.random.default_rng
 

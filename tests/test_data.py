@@ -12,13 +12,13 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion.beyond import read
-from companion.data import sample_task
-from companion.findings import same_order
-from companion.losses import MASKS
-from companion.metrics import expelled_fraction, reconstruction_error, specialization_ratio
-from companion.model import activations, predict, prototypes
-from companion.sweep import PAPER_SEEDS, PAPER_SIZES
+from companion.core.data import sample_task
+from companion.core.losses import MASKS
+from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
+from companion.core.network import activations, predict, prototypes
+from companion.judging.beyond import read
+from companion.show.findings import same_order
+from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 

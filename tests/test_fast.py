@@ -13,10 +13,11 @@ import pytest
 import torch
 from conftest import ROOT, check_by_differences
 
-from companion import fast, train
-from companion.data import sample_task
-from companion.losses import ATTRACTORS, MASKS, total_loss
-from companion.model import Parameters, initial_parameters
+from companion.core import train
+from companion.core.data import sample_task
+from companion.core.losses import ATTRACTORS, MASKS, total_loss
+from companion.core.network import Parameters, initial_parameters
+from companion.engine import line as fast
 
 SIZES = (3, 20, 100)
 

@@ -12,11 +12,13 @@ from conftest import check_by_differences
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from companion import fast, fast_space, space, train
-from companion.data import sample_task
-from companion.losses import ATTRACTORS, MASKS, soft_nearest, soft_nearest_from_afar
-from companion.model import Parameters, initial_parameters
-from companion.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
+from companion.core import space, train
+from companion.core.data import sample_task
+from companion.core.losses import ATTRACTORS, MASKS, soft_nearest, soft_nearest_from_afar
+from companion.core.network import Parameters, initial_parameters
+from companion.core.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
+from companion.engine import line as fast
+from companion.engine import space as fast_space
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,9 +11,10 @@ import pytest
 from conftest import rows
 from scipy.stats import trim_mean
 
-from companion import figures, sketches
-from companion.losses import MASKS
-from companion.metrics import AT_CHANCE, reconstruction_error
+from companion.core.losses import MASKS
+from companion.core.metrics import AT_CHANCE, reconstruction_error
+from companion.show import charts as sketches
+from companion.show import figures
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion import beyond
-from companion.beyond import judge_beyond
-from companion.figures import chance_summary
-from companion.findings import (
+from companion.core.losses import MASKS
+from companion.judging import beyond
+from companion.judging.beyond import judge_beyond
+from companion.judging.referee import read_row
+from companion.show.figures import chance_summary
+from companion.show.findings import (
     beyond_text,
     claim_counts,
     findings,
@@ -18,8 +20,6 @@ from companion.findings import (
     numbered,
     same_order,
 )
-from companion.losses import MASKS
-from companion.referee import read_row
 
 
 def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:

@@ -10,11 +10,11 @@ import pytest
 import sympy
 import torch
 
-from companion import forces
-from companion.data import TARGETS
-from companion.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
-from companion.model import Parameters, activations, predict, prototypes, starting_batch
-from companion.train import BETAS, EPSILON, LEARNING_RATE, train
+from companion.core.data import TARGETS
+from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
+from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
+from companion.core.train import BETAS, EPSILON, LEARNING_RATE, train
+from companion.studies import forces
 
 LOSSES = {
     "fit": lambda x, y, p, temperature: fit_loss(predict(x, *p), y),

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from companion import claims, ledger
-from companion.beyond import judge_beyond
-from companion.claims import CLAIMS
-from companion.referee import read_row
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, VERDICTS
+from companion.judging import claims, ledger
+from companion.judging.beyond import judge_beyond
+from companion.judging.claims import CLAIMS
+from companion.judging.referee import read_row
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, VERDICTS
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
 
 
 def test_every_number_of_the_rules_was_in_the_commit_that_fixed_them():
-    """History: `companion/claims.py` came before the runs, with the gaps that it has now."""
+    """History: `companion/claims.py` (its path then) came before the runs, with the gaps that it has now."""
     history = subprocess.run(
         ["git", "log", "--format=%H", "--diff-filter=A", "--", "data/powered.parquet"],
         cwd=ROOT, capture_output=True, text=True,
@@ -97,7 +97,7 @@ def test_every_number_of_the_rules_was_in_the_commit_that_fixed_them():
         path = f"companion/{module}.py"
         before, now = (
             subprocess.run(["git", "show", f"{added}~1:{path}"], cwd=ROOT, capture_output=True, text=True).stdout,
-            (ROOT / path).read_text(),
+            (ROOT / f"companion/judging/{module}.py").read_text(),
         )
         if not before:
             pytest.skip("the history here is not the one in which the book was written")

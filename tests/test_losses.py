@@ -11,8 +11,8 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from companion.data import sample_task
-from companion.losses import (
+from companion.core.data import sample_task
+from companion.core.losses import (
     ATTRACTORS,
     MASKS,
     chamfer_loss,
@@ -23,7 +23,7 @@ from companion.losses import (
     total_loss,
     transport_loss,
 )
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
 REFERENCED = ("fit", "coverage", "separation", "overlap")

@@ -11,11 +11,11 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion import memory
-from companion.data import TARGETS, sample_task
-from companion.losses import chamfer_loss, coverage_loss, overlap_loss, separation_loss, total_loss, transport_loss
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
-from companion.stationarity import (
+from companion.core.data import TARGETS, sample_task
+from companion.core.losses import chamfer_loss, coverage_loss, overlap_loss, separation_loss, total_loss, transport_loss
+from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.studies import memory
+from companion.studies.stationarity import (
     condition_rank,
     distinct_neurons,
     gradients,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from companion.data import TARGETS, fresh_samples, random_stream, sample_task
-from companion.metrics import (
+from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
+from companion.core.metrics import (
     AT_CHANCE,
     chance_level,
     expelled_fraction,
@@ -22,7 +22,7 @@ from companion.metrics import (
     specialization_ratio,
     split_error,
 )
-from companion.model import activations, predict, prototypes
+from companion.core.network import activations, predict, prototypes
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
 

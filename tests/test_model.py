@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from companion.data import TARGETS, sample_task
-from companion.model import activations, initial_parameters, predict, prototypes
+from companion.core.data import TARGETS, sample_task
+from companion.core.network import activations, initial_parameters, predict, prototypes
 
 
 def test_tasks_depend_on_size_and_seed_alone():

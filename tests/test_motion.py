@@ -14,12 +14,13 @@ import pytest
 import torch
 from conftest import CHAPTERS, ROOT, open_page, rows, wait
 
-from companion import motion, sketches
-from companion.data import sample_task
-from companion.figures import MASK_LABELS, WINDOW
-from companion.losses import MASKS, coverage_loss, fit_loss, overlap_loss, separation_loss
-from companion.metrics import expelled_fraction
-from companion.model import activations, initial_parameters, predict, prototypes
+from companion.core.data import sample_task
+from companion.core.losses import MASKS, coverage_loss, fit_loss, overlap_loss, separation_loss
+from companion.core.metrics import expelled_fraction
+from companion.core.network import activations, initial_parameters, predict, prototypes
+from companion.show import charts as sketches
+from companion.show.figures import MASK_LABELS, WINDOW
+from companion.studies import motion
 
 PAGE, FIELD = "chapters/20-motion.html", "chapters/16-forces.html"
 SEED, STEPS = 1000, 2000
@@ -78,7 +79,7 @@ def test_a_path_of_up_to_twenty_ends_where_the_replication_s_run_ends(moves, rep
 
 def check_early(moves: pd.DataFrame) -> None:
     """Paths at N = 5 and 20 follow the plain trainer's through the first hundred steps."""
-    from companion.train import train
+    from companion.core.train import train
 
     early = [step for step in motion.kept_steps(STEPS) if step <= 100]
     for size in (5, 20):
@@ -454,5 +455,5 @@ def test_the_field_s_sliders_redraw_its_curves(browser, address):
 
 
 def test_the_command_that_makes_the_paths_is_part_of_replicate():
-    assert "$(BIN)/python -m companion.motion" in (ROOT / "Makefile").read_text()
+    assert "$(BIN)/python -m companion.studies.motion" in (ROOT / "Makefile").read_text()
     assert re.search(r"write_runs\(trajectories\(\), \"data/trajectories.parquet\"\)", inspect.getsource(motion))

@@ -9,8 +9,8 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from companion import notebook
-from companion.losses import overlap_loss
+from companion.core.losses import overlap_loss
+from companion.show import notebook
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, permutation_test, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
-from companion import paired
+from companion.judging import paired
 
 RNG = np.random.default_rng
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import ROOT, open_page, requests, wait
 
-from companion import fast, train
-from companion.data import TARGETS, sample_task
-from companion.losses import (
+from companion.core import train
+from companion.core.data import TARGETS, sample_task
+from companion.core.losses import (
     ATTRACTORS,
     MASKS,
     attraction_loss,
@@ -21,8 +21,9 @@ from companion.losses import (
     overlap_loss,
     separation_loss,
 )
-from companion.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
-from companion.model import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
+from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.engine import line as fast
 
 SCRIPTS = ROOT / "assets" / "playground"
 NETWORK, RANDOM = ((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("network", "random"))

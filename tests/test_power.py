@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion import power
-from companion.claims import CLAIMS
-from companion.losses import MASKS
-from companion.verdicts import HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.core.losses import MASKS
+from companion.judging.claims import CLAIMS
+from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.studies import power
 
 COLUMNS = ["mask", "size", "seed", "temperature"]
 COLUMNS += ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]

@@ -11,14 +11,11 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion import entropic, referee, space_sweep
-from companion.claims import CLAIMS
-from companion.hull import hull_expelled
-from companion.losses import MASKS
-from companion.metrics import specialization_ratio
-from companion.model import output
-from companion.referee import HOT, NOT_ASKED, judge_cell, judge_cells, survival
-from companion.space import (
+from companion.core.hull import hull_expelled
+from companion.core.losses import MASKS
+from companion.core.metrics import specialization_ratio
+from companion.core.network import output
+from companion.core.space import (
     space_activations,
     space_batch,
     space_error,
@@ -26,8 +23,13 @@ from companion.space import (
     space_task,
     space_temperature,
 )
-from companion.tables import TABLES, table_outside, table_task, table_temperature
-from companion.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
+from companion.core.tables import TABLES, table_outside, table_task, table_temperature
+from companion.judging import referee
+from companion.judging.claims import CLAIMS
+from companion.judging.referee import HOT, NOT_ASKED, judge_cell, judge_cells, survival
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
+from companion.studies import entropic
+from companion.studies import space as space_sweep
 
 NAMES = ("space", "space-ridge", "tables")
 

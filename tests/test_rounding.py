@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from companion import fast
-from companion.losses import MASKS
-from companion.model import initial_parameters, starting_batch
-from companion.rounding import one_ulp_up, trained_again
-from companion.sweep import METRICS
+from companion.core.losses import MASKS
+from companion.core.network import initial_parameters, starting_batch
+from companion.engine import line as fast
+from companion.studies.rounding import one_ulp_up, trained_again
+from companion.sweeps.sweep import METRICS
 
 KEY = ["mask", "size", "seed"]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import rows
 
-from companion import sketches
-from companion.figures import MASK_LABELS
+from companion.show import charts as sketches
+from companion.show.figures import MASK_LABELS
 
 
 @pytest.mark.parametrize("ratios", [True, False])

@@ -14,12 +14,12 @@ from scipy.spatial import Delaunay
 from scipy.stats import special_ortho_group
 from torch.autograd import gradcheck
 
-from companion.data import TARGETS, fresh_samples, sample_task
-from companion.hull import fresh_outside, hull_expelled, is_mixture, outside_hull
-from companion.losses import ATTRACTORS, MASKS, attraction_loss, separation_loss, total_loss
-from companion.metrics import chance_level, expelled_fraction, reconstruction_error
-from companion.model import Parameters, activations, initial_parameters, output, prototypes, starting_batch
-from companion.space import (
+from companion.core.data import TARGETS, fresh_samples, sample_task
+from companion.core.hull import fresh_outside, hull_expelled, is_mixture, outside_hull
+from companion.core.losses import ATTRACTORS, MASKS, attraction_loss, separation_loss, total_loss
+from companion.core.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.core.network import Parameters, activations, initial_parameters, output, prototypes, starting_batch
+from companion.core.space import (
     DENSITIES,
     NEURONS,
     SPACE_TARGETS,
@@ -40,7 +40,7 @@ from companion.space import (
     squared_distances,
     train_space,
 )
-from companion.train import train
+from companion.core.train import train
 
 SIZE, SEED, TEMPERATURE = 8, 5, 1e-3
 SETTINGS = [

@@ -33,10 +33,10 @@ import torch
 from conftest import REPORT, ROOT
 from stoppable import STEPS, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
-from companion import store as store_module
-from companion import sweep, workers
-from companion.store import COLUMNS, Store
-from companion.sweep import BATCH_RUNS, ENGINES, Batch, Rows, batch_for_a_second, measure, run_batch, run_sweep
+from companion.sweeps import store as store_module
+from companion.sweeps import sweep, workers
+from companion.sweeps.store import COLUMNS, Store
+from companion.sweeps.sweep import BATCH_RUNS, ENGINES, Batch, Rows, batch_for_a_second, measure, run_batch, run_sweep
 
 KEYS = ["mask", "size", "seed"]
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [4, 1, 3, 2], "steps": 5, "engine": "torch"}
@@ -426,7 +426,7 @@ def test_what_an_interrupted_write_left_is_removed_and_only_that(folder):
 def start(target: Callable, *arguments) -> tuple:
     """Start a process from a server that has imported the module already; return it and what it reports."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["companion.sweep", "torch._dynamo"])  # Adam imports the latter, slowly
+    context.set_forkserver_preload(["companion.sweeps.sweep", "torch._dynamo"])  # Adam imports the latter, slowly
     reports, sender = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(arguments[0], sender, *arguments[1:]))
     process.start()
@@ -750,8 +750,8 @@ PEAK = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from companion.store import COLUMNS, NUMBERS
-from companion.sweep import run_sweep
+from companion.sweeps.store import COLUMNS, NUMBERS
+from companion.sweeps.sweep import run_sweep
 
 if __name__ == "__main__":
     numbers = [field.name for field in COLUMNS if field.type != NUMBERS]

@@ -19,11 +19,11 @@ from conftest import ROOT
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from companion.data import TARGETS, sample_task
-from companion.losses import MASKS
-from companion.model import Parameters, initial_parameters
-from companion.sweep import ENGINES, measure, read_list, run_sweep, write_runs
-from companion.train import train
+from companion.core.data import TARGETS, sample_task
+from companion.core.losses import MASKS
+from companion.core.network import Parameters, initial_parameters
+from companion.core.train import train
+from companion.sweeps.sweep import ENGINES, measure, read_list, run_sweep, write_runs
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
 NUMBERS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]

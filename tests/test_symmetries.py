@@ -9,12 +9,13 @@ import sympy
 import torch
 from test_chapters import ACTIVE, FREE, by_size, shown_table
 
-from companion import fast, symmetries
-from companion.data import TARGETS, sample_task
-from companion.losses import MASKS, total_loss
-from companion.metrics import match
-from companion.model import Parameters, initial_parameters, predict, prototypes
-from companion.symmetries import (
+from companion.core.data import TARGETS, sample_task
+from companion.core.losses import MASKS, total_loss
+from companion.core.metrics import match
+from companion.core.network import Parameters, initial_parameters, predict, prototypes
+from companion.engine import line as fast
+from companion.studies import symmetries
+from companion.studies.symmetries import (
     QUANTITIES,
     TRANSFORMATIONS,
     State,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from companion import sketches
-from companion.figures import reconstruction_points
-from companion.model import initial_parameters, prototypes
-from companion.tails import neurons, spread_of_studies, tail_exponent, weight_path, worst_share
+from companion.core.network import initial_parameters, prototypes
+from companion.show import charts as sketches
+from companion.show.figures import reconstruction_points
+from companion.studies.tails import neurons, spread_of_studies, tail_exponent, weight_path, worst_share
 
 RUN = ["mask", "size", "seed"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from companion.data import sample_task
-from companion.losses import ATTRACTORS, MASKS, total_loss
-from companion.model import Parameters, initial_parameters, prototypes
-from companion.train import repulsion_schedule, train
+from companion.core.data import sample_task
+from companion.core.losses import ATTRACTORS, MASKS, total_loss
+from companion.core.network import Parameters, initial_parameters, prototypes
+from companion.core.train import repulsion_schedule, train
 
 
 def batch(size: int, seeds: range) -> tuple[torch.Tensor, torch.Tensor, Parameters]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import ROOT
 
-from companion import figures
-from companion.claims import ACTIVE, FREE
-from companion.metrics import expelled_fraction, nearest_ratio, specialization_ratio
-from companion.model import activations, prototypes
+from companion.core.metrics import expelled_fraction, nearest_ratio, specialization_ratio
+from companion.core.network import activations, prototypes
+from companion.judging.claims import ACTIVE, FREE
+from companion.show import figures
 
 
 @pytest.fixture(scope="module")

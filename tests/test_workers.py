@@ -14,8 +14,8 @@ import pytest
 import torch
 from distributed import LocalCluster
 
-from companion.sweep import run_sweep
-from companion.workers import as_they_finish, open_executor
+from companion.sweeps.sweep import run_sweep
+from companion.sweeps.workers import as_they_finish, open_executor
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
 

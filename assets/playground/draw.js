@@ -1,6 +1,6 @@
 // The playground's two pictures, on canvases: the network as it is, and its numbers over the steps.
 
-const WINDOW = [-0.5, 1.5], HEIGHTS = [-1.5, 2]; // the ranges of companion.sketches.network
+const WINDOW = [-0.5, 1.5], HEIGHTS = [-1.5, 2]; // the ranges of companion.show.charts.network
 const GRID = Array.from({ length: 241 }, (_, k) => WINDOW[0] + k / 120);
 const CIRCLE = new Path2D("M-4 0a4 4 0 0 1 8 0a4 4 0 0 1-8 0Z"), DIAMOND = new Path2D("M0-6 5 0 0 6-5 0Z");
 const scale = (low, high, from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);

@@ -1,5 +1,5 @@
 // numpy's default_rng([size, seed, purpose]) (SeedSequence, then PCG64 XSL-RR 128/64) and uniform, so that the page draws
-// what companion.data.sample_task and companion.model.initial_parameters draw, bit for bit.
+// what companion.core.data.sample_task and companion.core.network.initial_parameters draw, bit for bit.
 const BITS64 = (1n << 64n) - 1n, BITS128 = (1n << 128n) - 1n, MULTIPLIER = 0x2360ed051fc65da44385df649fccf645n;
 
 // SeedSequence's hash: a 32-bit word is scrambled by a constant that moves on with every call.

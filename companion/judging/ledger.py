@@ -1,0 +1,337 @@
+"""The ledger: every claim's verdict at the paper's ten seeds and at two hundred, as a table and for machines.
+
+`companion.show.findings` writes it into `data/claims.json` and `_ledger.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from companion.judging import claims, referee
+from companion.judging.beyond import BEYOND
+from companion.judging.claims import CLAIMS
+from companion.judging.paired import superiority
+from companion.judging.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    LEVEL,
+    LOGARITHMIC,
+    UNDECIDED,
+    Verdict,
+    describe,
+    shown_by_means,
+)
+from companion.sweeps.sweep import PAPER_SEEDS
+
+MARKS = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?"}
+"""A sign for each verdict, which needs no colour."""
+COLUMNS = (
+    "mask",
+    "size",
+    "seed",
+    "temperature",
+    "fit_mse",
+    "reconstruction_error",
+    "specialization_ratio",
+    "expelled_fraction",
+)
+"""What the rules read of the stored runs."""
+DIGITS = 6
+"""Significant digits of the numbers in `claims.json`."""
+
+
+class Entry(NamedTuple):
+    """One claim's verdicts: at the paper's ten seeds, at all, and at all but those ten."""
+
+    ten: Verdict
+    all: Verdict
+    others: Verdict
+
+
+def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry]:
+    """Judge every claim by its rule.
+
+    Book: chapter "The ledger", section "The verdicts".
+
+    Args:
+        sweep: all masks at the nominal temperature, the paper's seeds among others.
+        temperature: masks 000 and 001 at several temperatures, the paper's seeds among others.
+
+    Returns:
+        Claims by number, "C1" to "C10".
+
+    Raises:
+        ValueError: if runs are missing or have no finite metrics.
+    """
+    entries = {}
+    for key, claim in CLAIMS.items():
+        runs = sweep if claim.data == "sweep" else temperature
+        of_paper = runs["seed"].isin(PAPER_SEEDS)
+        entries[key] = Entry(*(claim.rule(part) for part in (runs[of_paper], runs, runs[~of_paper])))
+    return entries
+
+
+def read(root: Path) -> dict[str, Entry]:
+    """Judge every claim on the runs stored under `root`."""
+    return judge_all(
+        *(pd.read_parquet(root / "data" / f"{name}.parquet", columns=COLUMNS) for name in ("powered", "temperature"))
+    )
+
+
+def table(entries: dict[str, Entry]) -> str:
+    """Return the ledger for readers as a Markdown table: one row a claim, each with a link to its section.
+
+    Book: chapter "The ledger", section "The verdicts".
+
+    Args:
+        entries: what `judge_all` returned.
+
+    Returns:
+        Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
+    """
+    # The verdict comes first: on a narrow screen a wide table shows its left side.
+    seeds, fewer = _seeds(entries)
+    head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} seeds (C8: {fewer})")
+    widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
+    rows = [
+        (
+            f"**{marked(entry.all.verdict)}**",
+            f"**{key}** {CLAIMS[key].says} (@sec-{key.lower()})",
+            CLAIMS[key].evidence,
+            _counts(entry.ten),
+            f"{_counts(entry.all)}; {_decisive(entry.all)}",
+        )
+        for key, entry in entries.items()
+    ]
+    lines = [head, tuple(":" + "-" * width for width in widths), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def beyond_table(verdicts: dict[str, Verdict], survival: referee.Row | None = None) -> str:
+    """Return the verdicts on the statements beyond the paper as a Markdown table: one row each, with its section.
+
+    Book: chapter "A compatible attractor", section "The verdicts".
+
+    Args:
+        verdicts: what `companion.judging.beyond.judge_beyond` returned.
+        survival: what `companion.judging.referee.row` returned, for a row more: what survives elsewhere.
+
+    Returns:
+        Columns: verdict, the statement and where it is derived, what was compared, counts, and the case that decides.
+    """
+    head = ("verdict", "statement", "compared", "seeds and cases", "the case that decides")
+    rows = [
+        (
+            f"**{marked(verdict.verdict)}**",
+            f"**{key}** {BEYOND[key].says} (@sec-{BEYOND[key].section})",
+            BEYOND[key].compared,
+            f"{verdict.study.seeds} seeds: {_counts(verdict)}",
+            _decided(verdict),
+        )
+        for key, verdict in verdicts.items()
+    ]
+    if survival is not None:
+        statement = f"**R** {survival.says} (@sec-space)"
+        rows.append((f"**{marked(survival.verdict)}**", statement, *survival[2:5]))
+    lines = [head, tuple(":" + "-" * width for width in (14, 30, 20, 16, 20)), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def in_a_sentence(entries: dict[str, Entry]) -> str:
+    """Return how many claims came out in each way, at all seeds and at the paper's ten, as Markdown."""
+    counts = {
+        name: "; ".join(
+            f"{marked(verdict)}: {[getattr(entry, name).verdict for entry in entries.values()].count(verdict)}"
+            for verdict in MARKS
+        )
+        for name in ("all", "ten")
+    }
+    seeds, fewer = _seeds(entries)
+    return (
+        f"Of the paper's ten claims, judged by rules that were fixed first, at {seeds} seeds (C8: {fewer}): "
+        f"{counts['all']}. The same rules at the paper's ten seeds: {counts['ten']}."
+    )
+
+
+def _seeds(entries: dict[str, Entry]) -> tuple[int, int]:
+    """How many seeds the sweep has, and how many the temperature sweep, by which C8 is judged."""
+    return entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
+
+
+def marked(verdict: str) -> str:
+    """Return a verdict with its sign."""
+    return f"{MARKS[verdict]} {verdict}"
+
+
+def _counts(verdict: Verdict) -> str:
+    """How many cases are supported and, if any are, contradicted; with the signs of both verdicts."""
+    against = verdict.contradicted.sum()
+    counts = f"{verdict.supported.sum()} of {len(verdict.cases)}" + (f", {against} against" if against else "")
+    return f"{MARKS[verdict.verdict]} {counts}; by mean {MARKS[verdict.by_mean]}".replace(" ", NO_BREAK, 3)
+
+
+def _decisive(verdict: Verdict) -> str:
+    """The case that decides a verdict: its effect and interval."""
+    row = verdict.table.iloc[verdict.decisive]
+    return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]".replace(" ", NO_BREAK)
+
+
+def _decided(verdict: Verdict) -> str:
+    """The same with what was compared in it."""
+    row = verdict.table.iloc[verdict.decisive]
+    kind = "ratio" if row["metric"] in LOGARITHMIC else "difference"
+    return f"{row['case']}: {row['comparison']}; {kind} {_decisive(verdict)}"
+
+
+BEYOND_KEY = (
+    "Counts: cases that are supported, of all, and contradicted ones. The case that decides is the weakest one, or the "
+    "most contradicted where the statement does not hold; its number is the typical ratio or difference with its 95 % "
+    "interval. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
+)
+"""What the cells of the table beyond the paper hold."""
+
+NO_BREAK = "\u00a0"
+KEY = (
+    "Counts: cases that are supported, of all, and contradicted ones. Numbers: the typical ratio (C5, C6, C8: "
+    "difference) with its 95 % interval in the case that decides, the weakest one, or the most contradicted where the "
+    "claim does not hold. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
+)
+"""What the ledger's cells hold."""
+
+
+def number(value: float) -> str:
+    """Return an effect at two decimals, or two significant digits where it is small."""
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
+
+
+def disagreements(verdict: Verdict) -> pd.DataFrame:
+    """Return the cases in which means and ranks say opposite things, and how far the means lean on single runs.
+
+    Book: chapter "The ledger", section "The verdicts".
+
+    Args:
+        verdict: of any claim.
+
+    Returns:
+        One row a case: case, comparison, by ranks, by mean, superiority (share of seeds in which `first` is lower),
+        mean of first, mean of second, and the share that the largest run has in the sum of each.
+    """
+    rows = []
+    for number, case in enumerate(verdict.cases):
+        by_rank, by_mean = verdict.outcome(number), verdict.by_mean_supported[number]
+        if by_rank == "open" or by_mean == (by_rank == "supported"):
+            continue
+        # Of a case that the ranks support, the statement that the means deny.
+        denied = [one for one in case.statements if not shown_by_means(verdict.study, one)]
+        shown = denied[0] if denied else verdict.shown(number)
+        sides = [verdict.study.own_units(shown.metric, side) for side in shown[1:3]]
+        rows.append(
+            {
+                "case": case.name,
+                "comparison": describe(shown),
+                "by ranks": by_rank,
+                "by mean": "supported" if by_mean else "contradicted",
+                "superiority": float(superiority(*(verdict.study.values(shown.metric, side) for side in shown[1:3]))),
+                "mean of first": sides[0].mean(),
+                "mean of second": sides[1].mean(),
+                "largest run of first": sides[0].max() / sides[0].sum(),
+                "largest run of second": sides[1].max() / sides[1].sum(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
+    """Return the ledger for machines.
+
+    Args:
+        entries: what `judge_all` returned.
+
+    Returns:
+        numbers (all that the rules depend on) and claims: of each what it says, the paper's evidence, the rule, the
+        file it was judged by, and the verdicts at ten seeds, at all and at all but those ten, with their cases.
+    """
+    return {
+        "numbers": {
+            "level": LEVEL,
+            "factor": claims.FACTOR,
+            "share": claims.SHARE,
+            "fit": claims.FIT,
+            "half": claims.HALF,
+        },
+        "claims": {
+            key: {
+                "says": CLAIMS[key].says,
+                "paper": CLAIMS[key].evidence,
+                "rule": CLAIMS[key].stated,
+                "function": f"companion.judging.claims.{CLAIMS[key].rule.__name__}",
+                "data": {"sweep": "powered.parquet"}.get(CLAIMS[key].data, "temperature.parquet"),
+                "verdicts": {name: _verdict(verdict) for name, verdict in entry._asdict().items()},
+            }
+            for key, entry in entries.items()
+        },
+    }
+
+
+def beyond_json(verdicts: dict[str, Verdict], survival: referee.Row) -> dict[str, Any]:
+    """Return the statements beyond the paper for machines: as a claim's, with one verdict each.
+
+    Args:
+        verdicts: what `companion.judging.beyond.judge_beyond` returned.
+        survival: what `companion.judging.referee.row` returned, under the key "R".
+    """
+    outcomes = survival.cases["outcome"]
+    return {
+        key: {
+            "says": BEYOND[key].says,
+            "compared": BEYOND[key].compared,
+            "rule": BEYOND[key].stated,
+            "function": f"{BEYOND[key].rule.__module__}.{BEYOND[key].rule.__name__}",
+            "data": [f"{name}.parquet" for name in BEYOND[key].data],
+            "verdict": _verdict(verdict),
+        }
+        for key, verdict in verdicts.items()
+    } | {
+        "R": {
+            "says": survival.says,
+            "compared": survival.compared,
+            "rule": " ".join((referee.survival.__doc__ or "").split("Rule: ")[1].split("Book: ")[0].split()),
+            "function": "companion.judging.referee.survival",
+            "data": ["space.parquet"],
+            "verdict": {
+                "verdict": survival.verdict,
+                "cases": len(outcomes),
+                "supported": int((outcomes == "supported").sum()),
+                "contradicted": int((outcomes == "contradicted").sum()),
+                "table": survival.cases.to_dict("records"),
+            },
+        }
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": verdict.verdict,
+        "by_mean": verdict.by_mean,
+        "seeds": verdict.study.seeds,
+        "cases": len(verdict.cases),
+        "supported": int(verdict.supported.sum()),
+        "contradicted": int(verdict.contradicted.sum()),
+        "decided_by": verdict.cases[verdict.decisive].name,
+        "table": [
+            {name.replace(" ", "_"): _rounded(cell) for name, cell in row.items()}
+            for row in verdict.table.to_dict("records")
+        ],
+    }
+
+
+def _rounded(cell: Any) -> Any:
+    """A cell as JSON holds it: rounded, and null for no number."""
+    if not isinstance(cell, float):
+        return cell
+    return None if math.isnan(cell) else float(f"{cell:.{DIGITS}g}")

@@ -1,0 +1,353 @@
+"""How a claim is judged: statements about two groups of runs, cases made of statements, and what the cases give.
+
+Every statement is tested seed by seed (`companion.judging.paired`), every case comes out as supported, contradicted or open,
+and their counts make the verdict. The claims themselves are in `companion.judging.claims`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import sem
+
+from companion.core.losses import MASKS
+from companion.judging import paired
+
+HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED = "holds", "holds in part", "does not hold", "undecided"
+VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED)
+
+LEVEL = 0.025
+"""Level of each direction: a claim's cases are supported or contradicted falsely with probability 5 % at most."""
+LOGARITHMIC = ("reconstruction_error", "place", "specialization_ratio")
+"""Metrics that are compared as ratios, that is by their logarithms; the others, which can be 0, by differences."""
+
+Group = tuple[Hashable, ...]
+"""What the runs of one group share: (mask, size), or (mask, size, temperature); a label may stand for a mask."""
+
+
+class Statement(NamedTuple):
+    """One comparison: `first` lies below, or near, `second`; either a group of runs or a number.
+
+    `kind` is "below" (`first` - `second` < `gap`), "near" (between -`gap` and `gap`), or "as low" (near or below).
+    Logarithmic metrics, and `gap` with them, are in logarithms.
+    """
+
+    metric: str
+    first: Group | float
+    second: Group | float
+    gap: float = 0.0
+    kind: str = "below"
+
+
+class Case(NamedTuple):
+    """A part of a claim that is supported as a whole: all its statements, or not."""
+
+    name: str
+    statements: list[Statement]
+
+
+class Study:
+    """A sweep's metrics as the rules read them: for every metric and group one value a seed, in the seeds' order.
+
+    Args:
+        values: metric -> group -> array of shape (seeds,), in the metric's own units.
+    """
+
+    def __init__(self, values: Mapping[str, Mapping[Group, np.ndarray]]) -> None:
+        self.raw = {metric: dict(groups) for metric, groups in values.items()}
+        self._values = {
+            metric: {key: _logarithm(array) for key, array in groups.items()} if metric in LOGARITHMIC else groups
+            for metric, groups in self.raw.items()
+        }
+        groups = next(iter(self.raw.values()))
+        names = {key[0] for key in groups}
+        self.masks = [mask for mask in MASKS if mask in names] + sorted(names - set(MASKS))
+        self.sizes = sorted({key[1] for key in groups})
+        self.temperatures = sorted({key[2] for key in groups if len(key) > 2})
+        self.seeds = len(next(iter(groups.values())))
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame | Study, by: Iterable[str] = ("mask", "size")) -> Study:
+        """Return runs as a study.
+
+        Args:
+            runs: one row a run, every group with the same seeds; or a study, which is returned.
+            by: columns that name a group.
+
+        Raises:
+            ValueError: if a column or a run is missing, or a run stands twice or has a metric that is not a number.
+        """
+        if isinstance(runs, Study):
+            return runs
+        by, metrics = list(by), ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
+        if missing := [name for name in [*by, "seed", *metrics] if name not in runs]:
+            raise ValueError(f"runs: columns {list(runs)} were given; {missing} are missing")
+        if (twice := runs.duplicated([*by, "seed"])).any():
+            found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
+            raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
+        wide = runs.pivot(index="seed", columns=by, values=list(metrics))
+        if wide.isna().any(axis=None):
+            seed, *group = wide.isna().stack(by, future_stack=True).any(axis=1).idxmax()
+            found = ", ".join(f"{name} {value}" for name, value in zip([*by, "seed"], [*group, seed], strict=True))
+            raise ValueError(
+                f"runs: {found} is missing or has a metric that is no number; "
+                "allowed are groups with the same seeds and finite metrics"
+            )
+        values = {metric: {key: wide[metric][key].to_numpy() for key in wide[metric].columns} for metric in metrics}
+        values["rmse"] = {key: np.sqrt(array) for key, array in values.pop("fit_mse").items()}
+        return cls(values)
+
+    def take(self, seeds: np.ndarray) -> Study:
+        """Return the study of some seeds, given by their places; a place may repeat."""
+        return Study(
+            {metric: {key: array[seeds] for key, array in groups.items()} for metric, groups in self.raw.items()}
+        )
+
+    def needs(self, masks: Iterable[str], sizes: int = 1, temperatures: int = 0) -> None:
+        """Refuse runs that a claim says nothing about.
+
+        Raises:
+            ValueError: if a mask, or a second size or temperature, is missing.
+        """
+        if missing := [mask for mask in masks if mask not in self.masks]:
+            raise ValueError(f"runs: masks {self.masks} were given; this claim needs {missing} as well")
+        for name, given, least in (("size", self.sizes, sizes), ("temperature", self.temperatures, temperatures)):
+            if len(given) < least:
+                raise ValueError(f"runs: {name}s {given} were given; this claim needs at least {least}")
+
+    def values(self, metric: str, group: Group | float) -> np.ndarray:
+        """Return a group's values as they are compared: logarithms where the metric is logarithmic, shape (seeds,).
+
+        The metric "place" is where a mask stands among all: log E less the mean of log E over the seed's masks.
+        """
+        if not isinstance(group, tuple):
+            return np.full(self.seeds, float(group))
+        if metric != "place":
+            return self._values[metric][group]
+        errors = self._values["reconstruction_error"]
+        return errors[group] - np.mean([errors[mask, *group[1:]] for mask in self.masks], axis=0)
+
+    def own_units(self, metric: str, group: Group | float) -> np.ndarray:
+        """Return one side of a statement in its metric's own units, shape (seeds,); of a "place" it is E."""
+        if not isinstance(group, tuple):
+            return np.full(self.seeds, math.exp(group) if metric in LOGARITHMIC else group)
+        return self.raw["reconstruction_error" if metric == "place" else metric][group]
+
+    def mean(self, metric: str, group: Group | float) -> float:
+        """Return the same of the group's arithmetic mean over seeds, which is what the paper shows."""
+        if not isinstance(group, tuple):
+            return float(group)
+        if metric == "place":
+            logs = {mask: self.mean("reconstruction_error", (mask, *group[1:])) for mask in self.masks}
+            return logs[group[0]] - float(np.mean(list(logs.values())))
+        mean = float(self.raw[metric][group].mean())
+        return math.log(mean) if metric in LOGARITHMIC else mean
+
+
+def _logarithm(values: np.ndarray) -> np.ndarray:
+    """A perfect run's 0 has no logarithm: it stands below all others."""
+    return np.log(np.maximum(values, np.finfo(float).tiny))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim.
+
+    Attributes:
+        verdict: one of `VERDICTS`, by paired ranks.
+        by_mean: one of them, by the order of the means alone.
+        cases: the claim's parts.
+        p_for, p_against: corrected p-values, shape (cases,).
+        supported, contradicted: which cases are, shape (cases,).
+        by_mean_supported: which cases the means show, shape (cases,).
+        study: the runs.
+    """
+
+    verdict: str
+    by_mean: str
+    cases: list[Case]
+    p_for: np.ndarray
+    p_against: np.ndarray
+    supported: np.ndarray
+    contradicted: np.ndarray
+    by_mean_supported: np.ndarray
+    study: Study
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a case: what decided it.
+
+        Of a case's statements the one shown is the weakest or, if the case is contradicted, the most contradicted.
+        Columns: case, comparison, metric, seeds, effect with low and high (the typical ratio of `first` to `second`,
+        or difference if the metric is not logarithmic: the median over seeds and its 95 % interval), superiority with
+        its low and high (share of seeds in which `first` is lower), p for, p against (corrected), outcome, mean and
+        sem of either side, by mean.
+        """
+        return pd.DataFrame([self._row(number) for number in range(len(self.cases))])
+
+    @property
+    def decisive(self) -> int:
+        """The case that decides: the most contradicted if the claim does not hold, else the least supported."""
+        return int(self.p_against.argmin() if self.verdict == DOES_NOT_HOLD else self.p_for.argmax())
+
+    def shown(self, number: int) -> Statement:
+        """Return the statement that decided a case: its weakest, or the most contradicted if the case is."""
+        statements = self.cases[number].statements
+        if self.contradicted[number]:
+            return statements[int(p_against(self.study, statements).argmin())]
+        return statements[int(p_for(self.study, statements).argmax())]
+
+    def _row(self, number: int) -> dict[str, object]:
+        shown = self.shown(number)
+        first, second = (self.study.values(shown.metric, side) for side in shown[1:3])
+        effect, share = paired.median_difference(first, second), paired.superiority_interval(first, second)
+        if shown.metric in LOGARITHMIC:
+            effect = paired.Interval(*map(math.exp, effect))
+        means = {}
+        for name, side in (("first", shown.first), ("second", shown.second)):
+            array = self.study.own_units(shown.metric, side)
+            means |= {f"mean of {name}": array.mean(), f"sem of {name}": sem(array) if len(array) > 1 else math.nan}
+        return {
+            "case": self.cases[number].name,
+            "comparison": describe(shown),
+            "metric": shown.metric,
+            "seeds": self.study.seeds,
+            **dict(zip(("effect", "low", "high"), effect, strict=True)),
+            **dict(zip(("superiority", "superiority low", "superiority high"), share, strict=True)),
+            "p for": float(self.p_for[number]),
+            "p against": float(self.p_against[number]),
+            "outcome": self.outcome(number),
+            **{name: float(value) for name, value in means.items()},
+            "by mean": "supported" if self.by_mean_supported[number] else "contradicted",
+        }
+
+    def outcome(self, number: int) -> str:
+        """Return what the ranks say of a case: "supported", "contradicted" or "open"."""
+        return "supported" if self.supported[number] else "contradicted" if self.contradicted[number] else "open"
+
+
+def describe(statement: Statement) -> str:
+    """Return a statement in signs, such as "E: 010 < 011" or "X: 001 ≲ 000 by 0.1 at τ = 1e-05"."""
+    metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X"}
+    sign = {"below": "<", "near": "≈", "as low": "≲"}[statement.kind]
+    size = abs(statement.gap)
+    gap = "" if not size else f" by {f'×{math.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
+    groups = [side for side in statement[1:3] if isinstance(side, tuple)]
+    # What two groups share is in the case's name, but for a temperature and the mask whose place it is.
+    differing = [k for k in range(len(groups[0])) if len({group[k] for group in groups}) == 2] or [0]
+    sides = [_side(side, differing, statement.metric) for side in statement[1:3]]
+    name = f"place of {groups[0][0]}" if statement.metric == "place" else metric.get(statement.metric, statement.metric)
+    at = f" at τ = {groups[0][2]:g}" if len(groups[0]) > 2 else ""
+    return f"{name}: {sides[0]} {sign} {sides[1]}{gap}{at}"
+
+
+def _side(side: Group | float, shown: list[int], metric: str) -> str:
+    """One side of a statement in signs: a number in its metric's units, or those parts of a group that are shown."""
+    if not isinstance(side, tuple):
+        return f"{math.exp(side) if metric in LOGARITHMIC else side:.3g}"
+    written = (str, "N = {}".format, "τ = {:g}".format)
+    return ", ".join(written[k](side[k]) for k in shown)
+
+
+def p_for(study: Study, statements: list[Statement]) -> np.ndarray:
+    """Return p-values for statements, shape (statements,)."""
+    first, second, gap = _stacked(study, statements)
+    kinds = np.array([statement.kind for statement in statements])
+    p = paired.p_less(first, second, gap)
+    if (kinds != "below").any():
+        near = np.maximum(p, paired.p_less(second, first, gap))  # the two one-sided tests of `paired.p_within`
+        p = np.where(kinds == "below", p, near)
+        p = np.where(kinds == "as low", np.minimum(near, paired.p_less(first, second)), p)
+    return p
+
+
+def p_against(study: Study, statements: list[Statement]) -> np.ndarray:
+    """Return p-values for the opposites of statements, shape (statements,)."""
+    first, second, gap = _stacked(study, statements)
+    above = paired.p_less(second, first, -gap)
+    near = np.array([statement.kind == "near" for statement in statements])
+    if near.any():
+        above = np.where(near, np.minimum(2 * np.minimum(above, paired.p_less(first, second, -gap)), 1.0), above)
+    return above
+
+
+def _stacked(study: Study, statements: list[Statement]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    first, second = (
+        np.stack([study.values(statement.metric, getattr(statement, side)) for statement in statements])
+        for side in ("first", "second")
+    )
+    return first, second, np.array([statement.gap for statement in statements])
+
+
+def shown_by_means(study: Study, statement: Statement) -> bool:
+    """Whether the means alone show a statement."""
+    difference = study.mean(statement.metric, statement.first) - study.mean(statement.metric, statement.second)
+    return abs(difference) < statement.gap if statement.kind == "near" else difference < statement.gap
+
+
+def by_count(supported: np.ndarray, contradicted: np.ndarray) -> str:
+    """Return the verdict of a claim about all its cases.
+
+    *Holds* if all are supported; *holds in part* if at least half are; else *does not hold* if any is contradicted, and
+    *undecided* if none is.
+    Book: chapter "The ledger", section "From cases to a verdict".
+
+    Args:
+        supported, contradicted: which cases are, shape (cases,).
+
+    Returns:
+        One of `VERDICTS`.
+    """
+    if supported.all():
+        return HOLDS
+    if 2 * supported.sum() >= len(supported):
+        return IN_PART
+    return DOES_NOT_HOLD if contradicted.any() else UNDECIDED
+
+
+Decision = Callable[[np.ndarray, np.ndarray], str]
+
+
+def judge(
+    study: Study, cases: list[Case], decide: Decision = by_count, decide_means: Decision | None = None
+) -> Verdict:
+    """Return the verdict on a claim.
+
+    A case is supported if all its statements are (the largest of their p-values counts), and contradicted if the
+    opposite of any is (the smallest, times their number). Either is corrected over the cases by Holm's method and
+    compared with `LEVEL`.
+    Book: chapter "The ledger", section "From cases to a verdict".
+
+    Args:
+        study: the runs.
+        cases: the claim's parts.
+        decide: from supported and contradicted cases to a verdict.
+        decide_means: the same for the means; None: `decide`.
+
+    Returns:
+        The verdict, with all that led to it.
+    """
+    statements = [statement for case in cases for statement in case.statements]
+    ends = np.cumsum([len(case.statements) for case in cases])[:-1]
+    for_, against = (np.split(p(study, statements), ends) for p in (p_for, p_against))
+    largest = paired.holm([p.max() for p in for_])
+    smallest = paired.holm([min(p.min() * len(p), 1.0) for p in against])
+    supported, contradicted = largest <= LEVEL, smallest <= LEVEL
+    means = np.array([all(shown_by_means(study, statement) for statement in case.statements) for case in cases])
+    return Verdict(
+        decide(supported, contradicted),
+        (decide_means or decide)(means, ~means),
+        cases,
+        largest,
+        smallest,
+        supported,
+        contradicted,
+        means,
+        study,
+    )

@@ -1,0 +1,1 @@
+"""What chapters display: charts, tables, source, findings. The only layer that loads altair."""

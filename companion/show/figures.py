@@ -1,0 +1,553 @@
+"""The seven figures, each made by one function from a DataFrame of runs, and the summaries they show.
+
+Every function returns an Altair chart that is live on the web page (tooltips, legend toggles) and vector in print.
+Masks have one palette, made for colour-blind readers (Okabe and Ito, 2008), and a second cue: shape and dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import bootstrap, sem, trim_mean
+
+from companion.core.losses import MASK_NAMES
+from companion.core.metrics import chance_level, match
+from companion.core.network import Parameters, activations, predict, prototypes
+
+MASK_LABELS = {mask: f"{mask} {name}" for mask, name in MASK_NAMES.items()}
+"""How pictures and tables write each mask, such as "010 Cov"."""
+
+COLORS = ("#000000", "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#7F5A36")
+"""One colour a mask: blue and green without overlap, red to yellow with it, black for Std."""
+SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+DASHES = ([1, 0], [6, 2], [2, 2], [8, 3, 2, 3], [1, 0], [6, 2], [2, 2], [8, 3, 2, 3])
+
+ORIGINAL, RECONSTRUCTION = "#0072B2", "#D55E00"
+CHANCE = "#666666"
+PANEL, NARROW_PANEL = 265, 165
+"""Widths of a panel where two or three stand side by side; either fits a telephone's screen."""
+WINDOW = (-1.5, 2.5)
+"""Inputs drawn in pictures of prototypes; those beyond stand as arrows at the edge."""
+ERROR = "reconstruction error E"
+
+
+def configure(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+    """Return the chart with the book's type sizes, white ground and legends below."""
+    return (
+        chart.configure(background="white", font="Liberation Sans, Arial, Helvetica, sans-serif")
+        .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal", gridColor="#e8e8e8")
+        .configure_legend(orient="bottom", columns=4, labelFontSize=11, titleFontSize=11, symbolSize=70, labelLimit=0)
+        .configure_title(fontSize=12, anchor="start", fontWeight="bold", subtitleFontSize=11)
+        .configure_header(labelFontSize=11, titleFontSize=12)
+        .configure_view(stroke="#cccccc")
+        .configure_concat(spacing=18)
+    )
+
+
+def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size")) -> pd.DataFrame:
+    """Summarise a metric over seeds: the paper's mean and SEM, and what heavy tails ask for beside them.
+
+    Book: chapter "The full replication", section "How the runs are summarised".
+
+    Args:
+        runs: one row a run.
+        metric: a column, such as "reconstruction_error".
+        by: columns that name a group.
+
+    Returns:
+        One row a group: by, n, mean, sem (standard error of the mean), median, trimmed (mean without the
+        highest and lowest 10 %), low and high (95 % bootstrap interval of the median: percentile method,
+        2,000 resamples, seed 0). Of a single run, sem, low and high are NaN.
+    """
+    rows = []
+    for key, values in runs.groupby(list(by), sort=False)[metric]:
+        array = values.to_numpy()
+        low, high = _median_interval(array) if len(array) > 1 else (np.nan, np.nan)
+        rows.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "n": len(array),
+                "mean": array.mean(),
+                "sem": sem(array) if len(array) > 1 else np.nan,
+                "median": np.median(array),
+                "trimmed": trim_mean(array, 0.1),
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _median_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the median."""
+    rng = np.random.default_rng(0)
+    interval = bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=rng).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:
+    """Return a metric's chance level by size, for the sizes and seeds of some runs.
+
+    Book: chapter "Reconstruction and its chance level", section "Chance".
+
+    Args:
+        runs: one row a run; without a column `target`, the sine's.
+        metric: a name in `companion.core.metrics.AT_CHANCE`.
+
+    Returns:
+        One row a size, ascending: size, mean and median over all draws, low and high (95 % bootstrap interval of the
+        median: percentile method, 2,000 resamples, seed 0; seeds are drawn, each with all its draws). Of a single
+        seed, low and high are NaN.
+
+    Raises:
+        ValueError: if the metric has no chance level, or the runs have several targets.
+    """
+    sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
+    targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
+    if len(targets) != 1:
+        raise ValueError(f"runs: targets {', '.join(targets)} were given; allowed are runs of one target")
+    rows = []
+    for size in sizes:
+        level = chance_level(size, seeds, target=targets[0], metric=metric)
+        low, high = _level_interval(level) if len(seeds) > 1 else (np.nan, np.nan)
+        rows.append({"size": size, "mean": level.mean(), "median": np.median(level), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def _level_interval(level: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile bootstrap interval of the median of draws, shape (seeds, draws): seeds resampled."""
+    picked = np.random.default_rng(0).integers(len(level), size=(2000, len(level)))
+    low, high = np.percentile(np.median(level[picked].reshape(len(picked), -1), axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
+    """Return the run of a mask and size whose E is the median one (the lower of the two middle ones).
+
+    Args:
+        runs: one row a run, weights included.
+        mask, size: which runs to choose from.
+
+    Raises:
+        ValueError: if there is no such run.
+    """
+    chosen = runs[(runs["mask"] == mask) & (runs["size"] == size)].sort_values("reconstruction_error", kind="stable")
+    if chosen.empty:
+        raise ValueError(f"runs: none of mask {mask!r} and size {size} was given; allowed are runs that hold some")
+    return chosen.iloc[(len(chosen) - 1) // 2]
+
+
+def stored_networks(runs: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """Return the data and the trained networks of stored runs of one size, as one batch.
+
+    Args:
+        runs: one row a run, weights included.
+
+    Returns:
+        x and y of shape (runs, size); w, b, a of shape (runs, size) and c of shape (runs,).
+    """
+    x, y, w, b, a = (torch.from_numpy(np.stack(runs[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
+    return x, y, Parameters(w, b, a, torch.from_numpy(runs["c"].to_numpy(dtype=np.float64, copy=True)))
+
+
+def originals_and_reconstructions(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y, prototypes x̂ and values f(x̂) of runs of one size, each of shape (runs, size).
+
+    Args:
+        runs: one row a run, weights included.
+    """
+    x, y, parameters = stored_networks(runs)
+    positions = prototypes(parameters.w, parameters.b)
+    values = predict(positions, *parameters)
+    return x.numpy(), y.numpy(), positions.numpy(), values.numpy()
+
+
+def reconstruction_points(run: pd.Series) -> pd.DataFrame:
+    """Return where a run's neurons stand: one row a neuron.
+
+    Args:
+        run: one row of a sweep, weights included.
+
+    Returns:
+        neuron, prototype x̂, value f(x̂), activation (mean response over the training inputs), expelled (outside
+        the samples' range), and the matched original's x and y with their distance.
+    """
+    x, y, w, b, a, c = (
+        torch.tensor(np.asarray(run[name]), dtype=torch.float64) for name in ("x", "y", "w", "b", "a", "c")
+    )
+    positions = prototypes(w, b)
+    values = predict(positions, w, b, a, c)
+    matching = match(x, y, positions, values)
+    sample = np.argsort(matching.neuron)
+    return pd.DataFrame(
+        {
+            "neuron": np.arange(len(w)),
+            "prototype": positions.numpy(),
+            "value": values.numpy(),
+            "activation": activations(x, w, b).mean(0).numpy(),
+            "expelled": ((positions < x.min()) | (positions > x.max())).numpy(),
+            "x": x.numpy()[sample],
+            "y": y.numpy()[sample],
+            "distance": matching.distance[sample],
+        }
+    )
+
+
+def error_by_size(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 1: E against N for every mask; mean ± SEM as in the paper, and medians with 95 % intervals."""
+    return _by_size(runs, "reconstruction_error", ERROR, "log", chance)
+
+
+def specialization_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 5: specialization ratio against N for every mask; mean ± SEM as in the paper, and medians."""
+    return _by_size(runs, "specialization_ratio", "specialization ratio", "linear")
+
+
+def error_heatmap(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 2: heat map of E, masks by N, with chance as its lowest row; mean as in the paper, and median."""
+    return _heatmaps(runs, "reconstruction_error", "E", "log", chance)
+
+
+def specialization_heatmap(runs: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 6: heat map of the specialization ratio, masks by N; mean as in the paper, and median."""
+    return _heatmaps(runs, "specialization_ratio", "specialization ratio", "linear")
+
+
+def prototype_positions(
+    runs: pd.DataFrame, masks: Sequence[str] = ("000", "010", "100"), size: int = 100
+) -> alt.TopLevelMixin:
+    """Figure 3: prototypes of the median-error run of each mask; marker size is the mean activation over samples."""
+    panels = []
+    for mask in masks:
+        run = median_run(runs, mask, size)
+        points = _clip(reconstruction_points(run)).sort_values("prototype", ignore_index=True)
+        points["rank"] = points.index + 1
+        left, right = (points["side"] == "left").sum(), (points["side"] == "right").sum()
+        title = alt.Title(
+            f"{MASK_LABELS[mask]}: {points['expelled'].sum()} of {size} expelled",
+            subtitle=[f"seed {run['seed']}", f"beyond the edges: {left} left, {right} right"],
+        )
+        shade = _shade().encode(y=alt.value(0), y2=alt.value(220))
+        marks = (
+            alt.Chart(points)
+            .mark_point(filled=True, opacity=0.6)
+            .encode(
+                x=_position_axis("prototype -b/w"),
+                y=alt.Y("rank:Q", title="rank of the prototype", scale=alt.Scale(domain=[0, size + 1], nice=False)),
+                size=alt.Size(
+                    "activation:Q",
+                    title="mean activation",
+                    scale=alt.Scale(type="sqrt", domain=[0, 0.5], range=[20, 170], clamp=True),
+                    legend=alt.Legend(values=[0.02, 0.1, 0.5], format=".2f"),
+                ),
+                shape=_side_shape(),
+                color=alt.Color(
+                    "expelled:N",
+                    title="outside the samples",
+                    scale=alt.Scale(domain=[False, True], range=[ORIGINAL, RECONSTRUCTION]),
+                    legend=alt.Legend(labelExpr="datum.value ? 'yes' : 'no'"),
+                ),
+                tooltip=[_number("prototype"), _number("activation"), _number("value", "network there"), "neuron:Q"],
+            )
+        )
+        panels.append((shade + marks).properties(width=NARROW_PANEL, height=220, title=title))
+    return configure(alt.concat(*panels, columns=3))
+
+
+def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 4 (inferred): E of separation alone against τ, one line a size; Std and chance as level lines.
+
+    A ring on each line stands at τ = 1/N², where crowding sets in by chapter "Crowding".
+    """
+    by = ("mask", "size", "temperature")
+    data = summary(runs, "reconstruction_error", by)
+    sizes = sorted(runs["size"].unique())
+    low, high = data["temperature"].min(), data["temperature"].max()
+    # Std does not see τ: its line comes from one temperature's runs.
+    std = data[(data["mask"] == "000") & (data["temperature"] == low)]
+    panels = []
+    for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval")):
+        lines = rounded(data[data["mask"] == "001"].assign(**_bars(data, statistic)))
+        levels = pd.concat(
+            [
+                pd.DataFrame({"size": frame["size"], "value": frame[statistic], "temperature": end, "level": level})
+                for level, frame in (("Std", std), ("chance", chance))
+                for end in (low, high)
+            ]
+        )
+        color = alt.Color("size:N", title="N", sort=sizes, scale=alt.Scale(domain=sizes, scheme="viridis"))
+        pick = alt.selection_point(fields=["size"], bind="legend", name=f"pick_{statistic}")
+        opacity = alt.condition(pick, alt.value(1), alt.value(0.08))
+        x = alt.X(
+            "temperature:Q", title="temperature τ", scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=7)
+        )
+        y = alt.Y(f"{statistic}:Q", title=ERROR, scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
+        base = alt.Chart(lines).encode(x=x, color=color, opacity=opacity)
+        level_lines = (
+            alt.Chart(rounded(levels))
+            .mark_line(strokeWidth=1)
+            .encode(
+                x=x,
+                y="value:Q",
+                color=color,
+                opacity=opacity,
+                detail="size:N",
+                strokeDash=alt.StrokeDash(
+                    "level:N", title="for comparison", scale=alt.Scale(domain=["Std", "chance"], range=[[5, 3], [1, 3]])
+                ),
+            )
+        )
+        onsets = alt.Chart(_at_onset(lines, statistic)).encode(x=x, y=y, color=color, opacity=opacity)
+        layers = alt.layer(
+            level_lines,
+            base.mark_rule().encode(y="low:Q", y2="high:Q"),
+            base.mark_line().encode(y=y),
+            onsets.mark_point(shape="circle", size=230, strokeWidth=2.2).encode(
+                tooltip=["size:N", _number("temperature", "onset τ = 1/N²")]
+            ),
+            base.mark_point(filled=True, size=45, opacity=1).encode(
+                y=y,
+                shape=alt.Shape(
+                    "size:N", title="N", sort=sizes, scale=alt.Scale(domain=sizes, range=list(SHAPES[: len(sizes)]))
+                ),
+                tooltip=["size:N", "temperature:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+            ),
+        )
+        panels.append(layers.add_params(pick).properties(width=PANEL, height=260, title=name))
+    return configure(alt.concat(*panels, columns=2))
+
+
+def _at_onset(lines: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    """Where each size's line stands at τ = 1/N², interpolated on both logarithmic axes; sizes whose line has it."""
+    rows = []
+    for size, line in lines.sort_values("temperature").groupby("size"):
+        if line["temperature"].min() <= (onset := size**-2.0) <= line["temperature"].max():
+            value = np.exp(np.interp(np.log(onset), np.log(line["temperature"]), np.log(line[statistic])))
+            rows.append({"size": size, "temperature": onset, statistic: float(value)})
+    return rounded(pd.DataFrame(rows, columns=["size", "temperature", statistic]))
+
+
+def reconstructions(
+    runs: pd.DataFrame, chance: pd.DataFrame, masks: Sequence[str] = ("000", "010", "111"), size: int = 5
+) -> alt.TopLevelMixin:
+    """Figure 7: originals and reconstructions of each mask's median-error run, arrows for those beyond the edge."""
+    chosen = {mask: median_run(runs, mask, size) for mask in masks}
+    drawn = {mask: reconstruction_points(run) for mask, run in chosen.items()}
+    values = pd.concat([points[["value", "y"]] for points in drawn.values()])
+    # One scale for all panels, so that their distances can be compared.
+    scale = alt.Scale(domain=[float(values.min().min()) - 0.1, float(values.max().max()) + 0.1], nice=False)
+    level = chance.set_index("size")["median"][size]
+    panels = []
+    for mask, run in chosen.items():
+        points = _clip(drawn[mask])
+        beyond = points[points["side"] != "inside"].sort_values("prototype")
+        where = ", ".join(f"{value:.3g}" for value in beyond["prototype"])
+        title = alt.Title(
+            f"{MASK_LABELS[mask]}: E = {run['reconstruction_error']:.2g}",
+            subtitle=[
+                f"chance: E = {level:.2g}",
+                f"seed {run['seed']}",
+                f"beyond the edge: x = {where}" if where else "none beyond the edge",
+            ],
+        )
+        y = alt.Y("value:Q", title="y, network", scale=scale)
+        links = (
+            alt.Chart(points)
+            .mark_rule(color="#999999", strokeDash=[2, 2])
+            .encode(x=_position_axis("x, prototype"), x2="x:Q", y=y, y2="y:Q")
+        )
+        both = pd.concat(
+            [
+                points.assign(kind="reconstruction"),
+                points.assign(
+                    kind="original", drawn=points["x"], value=points["y"], prototype=points["x"], side="original"
+                ),
+            ]
+        )
+        marks = (
+            alt.Chart(both)
+            .mark_point(filled=True, size=90, opacity=0.9)
+            .encode(
+                x=_position_axis("x, prototype"),
+                y=y,
+                color=alt.Color(
+                    "kind:N",
+                    title=None,
+                    scale=alt.Scale(domain=["original", "reconstruction"], range=[ORIGINAL, RECONSTRUCTION]),
+                ),
+                shape=_side_shape(),
+                tooltip=["kind:N", _number("prototype", "x"), _number("value", "y"), _number("distance"), "neuron:Q"],
+            )
+        )
+        shade = _shade().encode(y=alt.value(0), y2=alt.value(200))
+        panels.append((shade + links + marks).properties(width=NARROW_PANEL, height=200, title=title))
+    return configure(alt.concat(*panels, columns=3))
+
+
+def usage_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
+    """Both meanings of usage against N for every mask, mean ± SEM; needs a column nearest_ratio."""
+    names = {"specialization_ratio": "largest response", "nearest_ratio": "nearest prototype"}
+    data = {metric: summary(runs, metric) for metric in names}
+    high = max(frame["mean"].max() + frame["sem"].max() for frame in data.values())
+    panels = [
+        _size_panel(frame, "mean", name, "share of neurons used", "linear", (0, high), metric)
+        for (metric, name), frame in zip(names.items(), data.values(), strict=True)
+    ]
+    return configure(alt.concat(*panels, columns=2))
+
+
+def _by_size(
+    runs: pd.DataFrame, metric: str, title: str, scale: str, chance: pd.DataFrame | None = None
+) -> alt.TopLevelMixin:
+    """Two panels of a metric against N, the paper's mean ± SEM and the median with its interval."""
+    data = summary(runs, metric)
+    ends = [data["mean"], data["median"], *_bars(data, "mean").values(), *_bars(data, "median").values()]
+    ends += [] if chance is None else [chance["mean"], chance["median"]]
+    low, high = min(end.min() for end in ends), max(end.max() for end in ends)
+    domain = (0, high) if scale == "linear" else (low * 0.8, high * 1.25)
+    panels = [
+        _size_panel(data, statistic, name, title, scale, domain, statistic, chance)
+        for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval"))
+    ]
+    return configure(alt.concat(*panels, columns=2))
+
+
+def _size_panel(
+    data: pd.DataFrame,
+    statistic: str,
+    name: str,
+    title: str,
+    scale: str,
+    domain: tuple[float, float],
+    toggle: str,
+    chance: pd.DataFrame | None = None,
+) -> alt.LayerChart:
+    """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out."""
+    masks = list(data["mask"].unique())
+    labels = [MASK_LABELS[mask] for mask in masks]
+    order = [list(MASK_NAMES).index(mask) for mask in masks]
+    encode = {
+        "color": alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=[COLORS[k] for k in order])),
+        "strokeDash": alt.StrokeDash(
+            "label:N", title=None, scale=alt.Scale(domain=labels, range=[DASHES[k] for k in order])
+        ),
+    }
+    shape = alt.Shape("label:N", title=None, scale=alt.Scale(domain=labels, range=[SHAPES[k] for k in order]))
+    sizes = sorted(data["size"].unique().tolist())
+    x = alt.X(
+        "size:Q",
+        title="training points and neurons N",
+        scale=alt.Scale(type="log", domain=[sizes[0] * 0.9, sizes[-1] * 1.1], nice=False),
+        axis=alt.Axis(values=sizes, format="d"),
+    )
+    pick = alt.selection_point(fields=["label"], bind="legend", name=f"pick_{toggle}")
+    frame = rounded(data.assign(label=data["mask"].map(MASK_LABELS), **_bars(data, statistic)))
+    y = alt.Y(
+        f"{statistic}:Q",
+        title=title,
+        scale=alt.Scale(type=scale, domain=[float(f"{end:.3g}") for end in domain], nice=scale == "linear"),
+        axis=alt.Axis(format="~g"),
+    )
+    base = alt.Chart(frame).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
+    layers = [
+        base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q", strokeDash=alt.value([1, 0])),
+        base.mark_line(strokeWidth=1.5).encode(y=y),
+        base.mark_point(filled=True, size=55).encode(
+            y=y,
+            shape=shape,
+            tooltip=["label:N", "size:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+        ),
+    ]
+    if chance is not None:
+        line = alt.Chart(rounded(chance)).encode(x=x, y=f"{statistic}:Q")
+        layers += [
+            line.mark_line(color=CHANCE, strokeDash=[1, 3], strokeWidth=2),
+            line.transform_filter(alt.datum.size == sizes[len(sizes) // 2]).mark_text(
+                text="chance", align="right", dx=-4, dy=14, color=CHANCE, fontSize=11
+            ),
+        ]
+    return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300, title=name)
+
+
+def _heatmaps(
+    runs: pd.DataFrame, metric: str, name: str, scale: str, chance: pd.DataFrame | None = None
+) -> alt.TopLevelMixin:
+    """Two heat maps of a metric, masks by N, each cell with its number."""
+    data = summary(runs, metric)
+    data["label"] = data["mask"].map(MASK_LABELS)
+    rows = [MASK_LABELS[mask] for mask in runs["mask"].unique()]
+    if chance is not None:
+        data = pd.concat([data, chance.assign(label="chance")])
+        rows.append("chance")
+    data = rounded(data)
+    panels = []
+    for statistic in ("mean", "median"):
+        base = alt.Chart(data).encode(
+            x=alt.X("size:O", title="training points and neurons N", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("label:N", title=None, sort=rows),
+        )
+        middle = float(
+            np.sqrt(data[statistic].min() * data[statistic].max())
+            if scale == "log"
+            else (data[statistic].min() + data[statistic].max()) / 2
+        )
+        cells = base.mark_rect().encode(
+            color=alt.Color(f"{statistic}:Q", title=name, scale=alt.Scale(type=scale, scheme="cividis"), legend=None),
+            tooltip=["label:N", "size:O", _number("mean"), _number("sem"), _number("median")],
+        )
+        text = base.mark_text(fontSize=10).encode(
+            text=alt.Text(f"{statistic}:Q", format=".2f" if scale == "linear" else ".2r"),
+            color=alt.condition(alt.datum[statistic] > middle, alt.value("black"), alt.value("white")),
+        )
+        panels.append((cells + text).properties(width=PANEL - 35, height=26 * len(rows), title=f"{statistic} {name}"))
+    return configure(alt.concat(*panels, columns=2))
+
+
+def _bars(data: pd.DataFrame, statistic: str) -> dict[str, pd.Series]:
+    """Ends of the error bars: mean ± SEM (kept above 0, which a log axis cannot show), or the median's interval."""
+    if statistic == "median":
+        # A single run has no interval: its bar is a point.
+        return {"low": data["low"].fillna(data["median"]), "high": data["high"].fillna(data["median"])}
+    data = data.fillna({"sem": 0.0})
+    return {"low": np.maximum(data["mean"] - data["sem"], data["mean"] / 100), "high": data["mean"] + data["sem"]}
+
+
+def _clip(points: pd.DataFrame) -> pd.DataFrame:
+    """Add where each prototype is drawn: in the window, or at the edge that it lies beyond."""
+    side = np.select([points["prototype"] < WINDOW[0], points["prototype"] > WINDOW[1]], ["left", "right"], "inside")
+    return rounded(points.assign(drawn=points["prototype"].clip(*WINDOW), side=side))
+
+
+def _position_axis(title: str) -> alt.X:
+    return alt.X(
+        "drawn:Q", title=title, scale=alt.Scale(domain=list(WINDOW), nice=False), axis=alt.Axis(values=[-1, 0, 1, 2])
+    )
+
+
+def _side_shape() -> alt.Shape:
+    scale = alt.Scale(
+        domain=["original", "inside", "left", "right"], range=["circle", "diamond", "triangle-left", "triangle-right"]
+    )
+    return alt.Shape("side:N", scale=scale, legend=None)
+
+
+def _shade() -> alt.Chart:
+    """The interval [0, 1] that the samples are drawn from."""
+    return (
+        alt.Chart(pd.DataFrame({"start": [0.0], "end": [1.0]}))
+        .mark_rect(color="#f0e442", opacity=0.25)
+        .encode(x=alt.X("start:Q"), x2="end:Q")
+    )
+
+
+def _number(field: str, title: str | None = None) -> alt.Tooltip:
+    return alt.Tooltip(f"{field}:Q", format=".3~g", title=title or field)
+
+
+def rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Floats to six significant digits: what a page needs, and the same text on any processor."""
+    return frame.map(lambda cell: float(f"{cell:.6g}") if isinstance(cell, float) else cell)

@@ -1,0 +1,1 @@
+"""One file a chapter that has a question of its own."""

@@ -1,0 +1,60 @@
+"""Runs again from initial weights that differ in the last bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+
+import pandas as pd
+import torch
+
+from companion.core.network import Parameters, starting_batch
+from companion.engine import line as fast
+from companion.sweeps.sweep import measure
+
+
+def one_ulp_up(initial: Parameters) -> Parameters:
+    """Return the parameters with every w moved to the next number above it: by one unit in the last place.
+
+    Book: chapter "How far rounding travels", section "The last bit".
+
+    Args:
+        initial: w, b, a of shape (..., neurons), c of shape (...).
+
+    Returns:
+        The same, with w replaced.
+    """
+    return initial._replace(w=torch.nextafter(initial.w, torch.full_like(initial.w, torch.inf)))
+
+
+def trained_again(
+    masks: Iterable[str], sizes: Iterable[int], seeds: Sequence[int], steps: int = 2000, moved: bool = True
+) -> pd.DataFrame:
+    """Train runs of a sweep's nominal settings with the fast engine, on all cores, from w one ulp up or as drawn.
+
+    Book: chapter "How far rounding travels", section "The last bit".
+
+    Args:
+        masks: names in `companion.core.losses.MASKS`.
+        sizes: numbers of training points and neurons, each at least 2.
+        seeds: each at least 0.
+        steps: Adam steps, at least 0.
+        moved: whether w starts one ulp up.
+
+    Returns:
+        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of `companion.sweeps.sweep.measure`.
+
+    Raises:
+        ValueError: as `companion.engine.line.train`.
+    """
+
+    def group(key: tuple[str, int]) -> pd.DataFrame:
+        mask, size = key
+        x, y, start = starting_batch(size, seeds)
+        trained = fast.train(x, y, one_ulp_up(start) if moved else start, mask, steps=steps)
+        return pd.DataFrame({"mask": mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return pd.concat(pool.map(group, product(masks, sizes)), ignore_index=True)
