@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
+
+Given, Result = ParamSpec("Given"), TypeVar("Result")
+
+
+def requires(check: Callable[Given, object]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+    """Let a function begin with a check of its arguments, so that its own lines are its equation alone."""
+
+    def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
+        @functools.wraps(function)
+        def checked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            check(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def unchecked(function: Callable[Given, Result]) -> Callable[Given, Result]:
+    """Return a function of `requires` without its check: a training makes it once, not at every step."""
+    return inspect.unwrap(function)
 
 
 def require_choice(name: str, given: Any, allowed: Collection[str]) -> str:
@@ -18,7 +41,7 @@ def require_choice(name: str, given: Any, allowed: Collection[str]) -> str:
         ValueError: if it is anything else.
     """
     if not isinstance(given, str) or given not in allowed:
-        raise ValueError(f"{name}: {given!r} was given; allowed are {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name}: {given!r} was given; allowed are {', '.join(repr(str(one)) for one in allowed)}")
     return given
 
 
@@ -112,3 +135,20 @@ def require_same_runs(**arrays: torch.Tensor) -> None:
         raise ValueError(
             f"shapes: {given} were given; allowed are equal leading dimensions and a last one of at least 1"
         )
+
+
+def require_points(points: int, **arrays: torch.Tensor | np.ndarray) -> None:
+    """Pass if arrays of points, shape (..., n, d), agree in their leading dimensions and in d.
+
+    Args:
+        points: the least n allowed.
+        arrays: of points, by name.
+
+    Raises:
+        ValueError: naming each array with its shape.
+    """
+    shapes = {name: tuple(values.shape) for name, values in arrays.items()}
+    kinds = {(shape[:-2], shape[-1:]) for shape in shapes.values()}
+    if len(kinds) > 1 or any(len(shape) < 2 or shape[-1] == 0 or shape[-2] < points for shape in shapes.values()):
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(f"shapes: {given} were given; allowed are (..., n, d) with equal leading dimensions and d")

@@ -1,4 +1,4 @@
-"""The training task: N points drawn uniformly from the unit interval, on the graph of a target function."""
+"""The training task: points drawn at random, on the line or in the unit cube, on the graph of a target function."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from companion.core.checks import require_choice, require_integer
+from companion.core.settings import Density, Target
 
-TARGETS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "sine": lambda x: 0.5 * (1 + torch.sin(2 * math.pi * x)),
-    "line": lambda x: x,
-    "step": lambda x: (x >= 0.5).to(x.dtype),
-    "chirp": lambda x: 0.5 * (1 + torch.sin(6 * math.pi * x * x)),
+TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
+    Target.SINE: lambda x: 0.5 * (1 + torch.sin(2 * math.pi * x)),
+    Target.LINE: lambda x: x,
+    Target.STEP: lambda x: (x >= 0.5).to(x.dtype),
+    Target.CHIRP: lambda x: 0.5 * (1 + torch.sin(6 * math.pi * x * x)),
 }
-"""Target functions by name, from [0, 1] to itself; each maps inputs of any shape to values of that shape. The book's
-results are the sine's; a reader's own runs may take another. The chirp is a wave that quickens to the right."""
+"""Target functions on the line by name, from [0, 1] to itself; each maps inputs of any shape to values of that shape.
+The book's results are the sine's; a reader's own may take another. The chirp is a wave that quickens to the right."""
+
+
+def _clusters(stream: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    corner = stream.integers(0, 2, (*shape[:-1], 1))
+    return 0.75 * corner + 0.25 * stream.uniform(0.0, 1.0, shape)
+
+
+DENSITIES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    Density.UNIFORM: lambda stream, shape: stream.uniform(0.0, 1.0, shape),
+    Density.ARCSINE: lambda stream, shape: stream.beta(0.5, 0.5, shape),
+    Density.BELL: lambda stream, shape: stream.beta(5.0, 5.0, shape),
+    Density.CLUSTERS: _clusters,
+}
+"""Densities of the inputs in [0, 1]^d: coordinates independent and uniform, Beta(½, ½) or Beta(5, 5), or two clusters,
+each point by a fair coin uniform in the cube [0, ¼]^d or in [¾, 1]^d."""
 
 
 def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
@@ -37,7 +55,9 @@ def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([size, seed, purpose])
 
 
-def sample_task(size: int, seed: int, target: str = "sine") -> tuple[torch.Tensor, torch.Tensor]:
+def sample_task(
+    size: int, seed: int, target: str = "sine"
+) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
     """Draw the training set of one (size, seed): x ~ U(0, 1) and y = target(x).
 
     Book: chapter "The model and its prototypes", equation (target).
@@ -58,7 +78,9 @@ def sample_task(size: int, seed: int, target: str = "sine") -> tuple[torch.Tenso
     return x, TARGETS[target](x)
 
 
-def fresh_samples(size: int, seed: int, draws: int, target: str = "sine") -> tuple[torch.Tensor, torch.Tensor]:
+def fresh_samples(
+    size: int, seed: int, draws: int, target: str = "sine"
+) -> tuple[Float[Tensor, "draws samples"], Float[Tensor, "draws samples"]]:
     """Draw further samples that no network was trained on, as large as the training set and distributed like it.
 
     Book: chapter "Whose data?", equation (fresh).
@@ -78,3 +100,53 @@ def fresh_samples(size: int, seed: int, draws: int, target: str = "sine") -> tup
     target, draws = require_choice("target", target, TARGETS), require_integer("draws", draws, least=1)
     x = torch.from_numpy(random_stream(size, seed, purpose=3).uniform(0.0, 1.0, (draws, size)))
     return x, TARGETS[target](x)
+
+
+def diagonal(x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
+    """Return the target in d dimensions, the paper's sine along the cube's diagonal: ½ (1 + sin 2πu).
+
+    u = Σ_k x_k / √d + ½ (1 - √d) has the same slope along the diagonal in every dimension, and is ½ in the middle.
+    Book: chapter "More dimensions, other densities", section "Data".
+
+    Args:
+        x: inputs, shape (..., d).
+
+    Returns:
+        Values in [0, 1], shape (...).
+    """
+    root = math.sqrt(x.shape[-1])
+    u = x.sum(-1) / root + 0.5 * (1 - root)
+    return 0.5 * (1 + torch.sin(2 * math.pi * u))
+
+
+def sample_cloud(
+    size: int, seed: int, dimension: int, density: str = "uniform"
+) -> tuple[Float[Tensor, "samples d"], Float[Tensor, " samples"]]:
+    """Draw the training set of one run in d dimensions: x from a density in [0, 1]^d and y = `diagonal` (x).
+
+    Book: chapter "More dimensions, other densities", section "Data".
+
+    Args:
+        size: number of points N, at least 2.
+        seed: at least 0; masks of one seed share this data.
+        dimension: d, at least 1.
+        density: a name in `DENSITIES`.
+
+    Returns:
+        `x` of shape (size, d) and `y` of shape (size,), float64.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    x = torch.from_numpy(draw(random_stream(size, seed, purpose=0), (size,), dimension, density))
+    return x, diagonal(x)
+
+
+def draw(stream: np.random.Generator, shape: tuple[int, ...], dimension: int, density: str) -> np.ndarray:
+    """Return points of a density, shape (*shape, d), from a stream.
+
+    Raises:
+        ValueError: if the dimension or the density is not allowed.
+    """
+    dimension = require_integer("dimension", dimension, least=1)
+    return DENSITIES[require_choice("density", density, DENSITIES)](stream, (*shape, dimension))

@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
+from companion.core import metrics
 from companion.core.checks import require_finite
-from companion.core.metrics import expelled_fraction
-from companion.core.space import space_fresh, space_task
 
 FACETS = 4
 """Up to this dimension the facets of a hull of 100 points are few enough to list."""
@@ -102,7 +101,7 @@ def is_mixture(x: np.ndarray, point: np.ndarray) -> bool:
     return found.fun <= NEAR
 
 
-def hull_expelled(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
+def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     """Return the share of prototypes outside the convex hull of the samples.
 
     Book: chapter "More dimensions, other densities", equation (hull).
@@ -124,29 +123,8 @@ def hull_expelled(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
             "allowed are (..., samples, d) and (..., neurons, d) with equal leading dimensions"
         )
     if data.shape[-1] == positions.shape[-1] == 1:
-        return expelled_fraction(data[..., 0], positions[..., 0])
+        return metrics.expelled_fraction(data[..., 0], positions[..., 0])
     leading = data.shape[:-2]
     runs = zip(*(given.reshape(-1, *given.shape[-2:]) for given in (data, positions)), strict=True)
     fraction = np.array([outside_hull(*run).mean() for run in runs]).reshape(leading)
     return fraction if leading else float(fraction)
-
-
-def fresh_outside(size: int, dimension: int, seed: int, density: str = "uniform", draws: int = 2) -> float:
-    """Return the share of fresh points of the samples' own density that lie outside the samples' hull.
-
-    A hull of N points holds ever less as d grows: this is what an expelled fraction is to be read beside.
-    Book: chapter "More dimensions, other densities", equation (null).
-
-    Args:
-        size, dimension, seed, density: of the run.
-        draws: sets of `size` fresh points, at least 1.
-
-    Returns:
-        Share in [0, 1].
-
-    Raises:
-        ValueError: if an argument is out of range.
-    """
-    x = space_task(size, dimension, seed, density)[0]
-    fresh = space_fresh(size, dimension, seed, draws, density).reshape(-1, dimension)
-    return float(outside_hull(x.numpy(), fresh).mean())

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
-from companion.core.checks import require_choice, require_finite, require_number, require_same_runs, require_same_shape
-from companion.core.network import Parameters, activations, output, prototypes
+from companion.core.checks import (
+    require_finite,
+    require_number,
+    require_points,
+    require_same_runs,
+    require_same_shape,
+    requires,
+    unchecked,
+)
+from companion.core.network import GEOMETRIES, Geometry, Parameters, output, require_batch, squared_distances
+from companion.core.settings import MASK_NAMES, MASKS, Attractor, Neuron, Settings, Switches
 
-
-class Switches(NamedTuple):
-    """Which structural losses are on, in the order of the mask's three bits."""
-
-    overlap: bool
-    coverage: bool
-    separation: bool
-
-
-MASKS: dict[str, Switches] = {
-    f"{bits:03b}": Switches(bool(bits & 4), bool(bits & 2), bool(bits & 1)) for bits in range(8)
-}
-"""The eight masks "000" … "111" in the order overlap-coverage-separation, each with its three switches."""
-
-MASK_NAMES: dict[str, str] = {
-    "000": "Std", "001": "Sep", "010": "Cov", "011": "Cov+Sep",
-    "100": "Ovl", "101": "Ovl+Sep", "110": "Ovl+Cov", "111": "Full",
-}  # fmt: skip
-"""The paper's name of each mask."""
+__all__ = ["MASKS", "MASK_NAMES", "Switches"]  # the masks stand with the settings, and are known by this name too
 
 
-ATTRACTORS = ("coverage", "chamfer", "transport")
-"""What the mask's middle bit switches on: the paper's coverage, or one of two losses in its place."""
+def _predicted(prediction: Tensor, y: Tensor) -> None:
+    require_same_shape(prediction=prediction, y=y)
+    require_finite(y=y)
 
 
-def fit_loss(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _felt_at(x: Tensor, prototypes: Tensor, temperature: float) -> None:
+    require_same_runs(x=x, prototypes=prototypes)
+    require_finite(x=x)
+    require_number("temperature", temperature, positive=True)
+
+
+def _one_a_sample(x: Tensor, prototypes: Tensor) -> None:
+    require_same_shape(x=x, prototypes=prototypes)
+    require_finite(x=x)
+
+
+def _one_point_a_sample(x: Tensor, prototypes: Tensor) -> None:
+    require_points(1, x=x, prototypes=prototypes)
+    _one_a_sample(x, prototypes)
+
+
+def _felt_by_others(prototypes: Tensor, temperature: float) -> None:
+    require_same_shape(prototypes=prototypes)
+    require_number("temperature", temperature, positive=True)
+
+
+def _responses(activations: Tensor) -> None:
+    require_same_shape(activations=activations)
+    if activations.dim() < 2:
+        raise ValueError(
+            f"shapes: activations {tuple(activations.shape)} was given; allowed is (..., samples, neurons)"
+        )
+
+
+@requires(_predicted)
+def fit_loss(prediction: Float[Tensor, "*runs samples"], y: Float[Tensor, "*runs samples"]) -> Float[Tensor, "*runs"]:
     """Return L_fit = mean_i (f(x_i) - y_i)².
 
     Book: chapter "The model and its prototypes", equation (fit).
@@ -49,12 +72,13 @@ def fit_loss(prediction: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: if shapes differ or y is not finite.
     """
-    require_same_shape(prediction=prediction, y=y)
-    require_finite(y=y)
     return ((prediction - y) ** 2).mean(-1)
 
 
-def coverage_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+@requires(_felt_at)
+def coverage_loss(
+    x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs neurons"], temperature: float
+) -> Float[Tensor, "*runs"]:
     """Return L_cov = mean_i [-τ log Σ_j exp(-(x_i - x̂_j)²/τ)], a soft squared distance to the nearest prototype.
 
     Book: chapter "Coverage", equation (coverage).
@@ -71,13 +95,13 @@ def coverage_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float)
     Raises:
         ValueError: if shapes do not fit, x is not finite or temperature is not above 0.
     """
-    require_same_runs(x=x, prototypes=prototypes)
-    require_finite(x=x)
-    temperature = require_number("temperature", temperature, positive=True)
     return soft_nearest((x.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2, temperature).mean(-1)
 
 
-def chamfer_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+@requires(_felt_at)
+def chamfer_loss(
+    x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs neurons"], temperature: float
+) -> Float[Tensor, "*runs"]:
     """Return L_cha = L_cov + mean_j [-τ log Σ_i exp(-(x_i - x̂_j)²/τ)]: coverage and its mirror image, a soft Chamfer.
 
     The second term pulls each prototype to its soft-nearest sample, however far it is. Of equal samples or prototypes
@@ -95,14 +119,14 @@ def chamfer_loss(x: torch.Tensor, prototypes: torch.Tensor, temperature: float) 
     Raises:
         ValueError: if shapes do not fit, x is not finite or temperature is not above 0.
     """
-    require_same_runs(x=x, prototypes=prototypes)
-    require_finite(x=x)
-    temperature = require_number("temperature", temperature, positive=True)
     squared = (x.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2
     return soft_nearest(squared, temperature).mean(-1) + soft_nearest_from_afar(squared.mT, temperature).mean(-1)
 
 
-def transport_loss(x: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
+@requires(_one_a_sample)
+def transport_loss(
+    x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs samples"]
+) -> Float[Tensor, "*runs"]:
     """Return L_tra = min over matchings π of mean_i (x_i - x̂_π(i))², the squared distance of optimal transport.
 
     On the line the k-th smallest sample is matched with the k-th smallest prototype. Of equal prototypes (or samples)
@@ -120,13 +144,11 @@ def transport_loss(x: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: if shapes differ or x is not finite.
     """
-    require_same_shape(x=x, prototypes=prototypes)
-    require_finite(x=x)
     samples, positions = (torch.sort(values, dim=-1, stable=True).values for values in (x, prototypes))
     return ((samples - positions) ** 2).mean(-1)
 
 
-def soft_nearest(squared: torch.Tensor, temperature: float) -> torch.Tensor:
+def soft_nearest(squared: Float[Tensor, "*runs candidates"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return -τ log Σ_k exp(-d_k²/τ) over the last axis, a soft minimum of squared distances.
 
     Book: chapter "Coverage", equation (coverage).
@@ -141,7 +163,7 @@ def soft_nearest(squared: torch.Tensor, temperature: float) -> torch.Tensor:
     return -temperature * torch.logsumexp(-squared / temperature, dim=-1)
 
 
-def soft_nearest_from_afar(squared: torch.Tensor, temperature: float) -> torch.Tensor:
+def soft_nearest_from_afar(squared: Float[Tensor, "*runs candidates"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return what `soft_nearest` does, with the least distance taken off first and added after.
 
     Of a prototype far from all samples the logarithm of their number is lost beside d²/τ, and with it the sum 1 of
@@ -160,7 +182,8 @@ def soft_nearest_from_afar(squared: torch.Tensor, temperature: float) -> torch.T
     return least.squeeze(-1) + soft_nearest(squared - least, temperature)
 
 
-def separation_loss(prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
+@requires(_felt_by_others)
+def separation_loss(prototypes: Float[Tensor, "*runs neurons"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return L_sep = mean over j ≠ k of exp(-(x̂_j - x̂_k)²/τ), a Gaussian repulsion between prototypes.
 
     Book: chapter "Separation", equation (separation).
@@ -175,15 +198,19 @@ def separation_loss(prototypes: torch.Tensor, temperature: float) -> torch.Tenso
     Raises:
         ValueError: if temperature is not above 0 or there is no neuron.
     """
-    require_same_shape(prototypes=prototypes)
-    temperature = require_number("temperature", temperature, positive=True)
-    neurons = prototypes.shape[-1]
-    closeness = torch.exp(-((prototypes.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2) / temperature)
-    other = 1 - torch.eye(neurons, dtype=prototypes.dtype, device=prototypes.device)
+    squared = (prototypes.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2
+    return mean_over_pairs(torch.exp(-squared / temperature))
+
+
+def mean_over_pairs(closeness: Float[Tensor, "*runs neurons neurons"]) -> Float[Tensor, "*runs"]:
+    """Return the mean of a matrix's entries off its diagonal, shape (...); 0 for a single neuron, which has no pair."""
+    neurons = closeness.shape[-1]
+    other = 1 - torch.eye(neurons, dtype=closeness.dtype, device=closeness.device)
     return (closeness * other).sum((-2, -1)) / max(neurons * (neurons - 1), 1)
 
 
-def overlap_loss(activations: torch.Tensor) -> torch.Tensor:
+@requires(_responses)
+def overlap_loss(activations: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return L_ovl = mean over i and j ≠ k of h_ij h_ik, the mean product of two neurons' responses.
 
     Computed as Σ_{j≠k} h_ij h_ik = (Σ_j h_ij)² - Σ_j h_ij², which costs O(samples · neurons).
@@ -198,80 +225,96 @@ def overlap_loss(activations: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: if there are fewer than two dimensions or no neuron.
     """
-    require_same_shape(activations=activations)
-    if activations.dim() < 2:
-        raise ValueError(
-            f"shapes: activations {tuple(activations.shape)} was given; allowed is (..., samples, neurons)"
-        )
     neurons = activations.shape[-1]
     pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)
     return pairs.mean(-1) / max(neurons * (neurons - 1), 1)
 
 
+@requires(_one_point_a_sample)
+def matched_loss(
+    x: Float[Tensor, "*runs samples d"], prototypes: Float[Tensor, "*runs samples d"]
+) -> Float[Tensor, "*runs"]:
+    """Return transport in d dimensions: L_tra = min over matchings π of mean_i |x_i - x̂_π(i)|².
+
+    On the line it sorts; in more dimensions the matching is the Hungarian one of the squared distances. Its gradient is
+    that at the matching, where several are optimal that of the one found.
+    Book: chapter "More dimensions, other densities", equation (space-losses).
+
+    Args:
+        x: training inputs, shape (..., samples, d).
+        prototypes: x̂, shape (..., neurons, d) with neurons = samples.
+
+    Returns:
+        Loss a run, in units of squared input, shape (...).
+
+    Raises:
+        ValueError: if shapes differ or x is not finite.
+    """
+    if x.shape[-1] == 1:
+        return unchecked(transport_loss)(x.squeeze(-1), prototypes.squeeze(-1))
+    squared = squared_distances(x, prototypes)
+    flat = squared.detach().cpu().reshape(-1, *squared.shape[-2:])
+    matching = torch.stack([_optimal(run) for run in flat]).reshape(squared.shape[:-1]).to(x.device)
+    return squared.gather(-1, matching.unsqueeze(-1)).squeeze(-1).mean(-1)
+
+
+def _optimal(squared: Tensor) -> Tensor:
+    """Return one run's matching; a run that is lost to overflow keeps any, its loss is no number either way."""
+    if not squared.isfinite().all():
+        return torch.arange(len(squared))
+    return torch.as_tensor(linear_sum_assignment(squared.numpy())[1])
+
+
+def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0) -> None:
+    require_batch(x, y, parameters, settings)
+    require_number("repulsion", repulsion)
+
+
+@requires(_trainable)
 def total_loss(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    parameters: Parameters,
-    mask: str,
-    strength: float,
-    temperature: float,
-    attractor: str = "coverage",
-    balance: float = 1.0,
-    repulsion: float = 1.0,
-) -> torch.Tensor:
+    x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0
+) -> Float[Tensor, "*runs"]:
     """Return L = L_fit + λ (κ m_cov L_att + ρ (m_sep L_sep + m_ovl L_ovl)).
 
     Book: chapter "The model and its prototypes", equation (total), where κ = ρ = 1 and L_att is coverage; chapter
-    "A compatible attractor", equation (balanced).
+    "A compatible attractor", equation (balanced); chapter "More dimensions, other densities", equation (space-losses).
 
     Args:
-        x, y: training data, shape (..., samples).
-        parameters: w, b, a of shape (..., neurons), c of shape (...).
-        mask: one of `MASKS`.
-        strength: λ >= 0, one coefficient for all three terms.
-        temperature: τ > 0.
-        attractor: one of `ATTRACTORS`, the loss that the mask's middle bit switches on.
-        balance: κ >= 0, the attractor's part of λ.
+        x, y: training data, x of shape (..., samples), or (..., samples, d) for a neuron that is not on the line.
+        parameters: of the shapes that `companion.core.network.starting_batch` gives them.
+        settings: whose mask, λ, τ, κ, attractor and neuron are taken.
         repulsion: ρ >= 0, the repulsions' part of λ.
 
     Returns:
         Loss a run, shape (...).
 
     Raises:
-        ValueError: if an argument or a shape is not allowed, or data are not finite.
+        ValueError: if a shape is not allowed, or a value is not finite.
     """
-    switches = MASKS[require_choice("mask", mask, MASKS)]
-    strength = require_number("strength", strength)
-    attractor = require_choice("attractor", attractor, ATTRACTORS)
-    balance, repulsion = require_number("balance", balance), require_number("repulsion", repulsion)
-    responses = activations(x, parameters.w, parameters.b)
-    loss = fit_loss(output(responses, parameters.a, parameters.c), y)
+    geometry, switches = GEOMETRIES[settings.neuron], MASKS[settings.mask]
+    w, b, a, c = parameters
+    responses = geometry.respond(x, w, b)
+    loss = unchecked(fit_loss)(output(responses, a, c), y)
     if switches.overlap:
-        loss = loss + strength * repulsion * overlap_loss(responses)
+        loss = loss + settings.strength * repulsion * unchecked(overlap_loss)(responses)
     if switches.coverage or switches.separation:
-        positions = prototypes(parameters.w, parameters.b)
+        positions = geometry.peak(w, b, x)
         if switches.coverage:
-            loss = loss + strength * balance * attraction_loss(attractor, x, positions, temperature)
+            loss = loss + settings.strength * settings.balance * _attraction(geometry, settings, x, positions)
         if switches.separation:
-            loss = loss + strength * repulsion * separation_loss(positions, temperature)
+            squared = geometry.squared_distances(positions, positions)
+            closeness = torch.exp(-squared / settings.temperature)
+            loss = loss + settings.strength * repulsion * mean_over_pairs(closeness)
     return loss
 
 
-def attraction_loss(attractor: str, x: torch.Tensor, prototypes: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the attractor's loss by its name.
-
-    Args:
-        attractor: one of `ATTRACTORS`.
-        x: training inputs, shape (..., samples).
-        prototypes: x̂, shape (..., neurons); neurons = samples for transport.
-        temperature: τ > 0; transport does not depend on it.
-
-    Returns:
-        Loss a run, shape (...).
-
-    Raises:
-        ValueError: if an argument or a shape is not allowed, or x is not finite.
-    """
-    if require_choice("attractor", attractor, ATTRACTORS) == "transport":
-        return transport_loss(x, prototypes)
-    return {"coverage": coverage_loss, "chamfer": chamfer_loss}[attractor](x, prototypes, temperature)
+def _attraction(geometry: Geometry, settings: Settings, x: Tensor, positions: Tensor) -> Tensor:
+    """The attractor's loss; of coverage and Chamfer the same as on the line, with distances in d dimensions."""
+    if settings.attractor == Attractor.TRANSPORT:
+        matched = transport_loss if settings.neuron == Neuron.LINE else matched_loss
+        return unchecked(matched)(x, positions)
+    squared = geometry.squared_distances(x, positions)
+    loss = soft_nearest(squared, settings.temperature).mean(-1)
+    if settings.attractor == Attractor.CHAMFER:
+        loss = loss + soft_nearest_from_afar(squared.mT, settings.temperature).mean(-1)
+    return loss

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from companion.core.checks import require_choice, require_finite, require_integer, require_same_shape
-from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
+from companion.core.data import TARGETS, random_stream, sample_task
 
 
 class Matching(NamedTuple):
@@ -24,30 +25,29 @@ class Matching(NamedTuple):
 def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> Matching:
     """Match originals (x_i, y_i) one to one with reconstructions (x̂_j, f(x̂_j)) at the least total distance.
 
-    Book: chapter "Reconstruction and its chance level", equation (matching).
+    Book: chapter "Reconstruction and its chance level", equation (matching); chapter "More dimensions, other
+    densities", equation (space-error).
 
     Args:
-        x, y: training points of one run, shape (samples,).
-        prototypes: x̂, shape (neurons,) with neurons = samples.
+        x, y: training points of one run: y of shape (samples,), x too, or (samples, d).
+        prototypes: x̂, of x's shape, with neurons = samples.
         values: f(x̂), shape (neurons,).
 
     Returns:
         The matched neuron of each sample and their distance, each of shape (samples,).
 
     Raises:
-        ValueError: if the four shapes differ, are not one-dimensional, or a value is not finite.
+        ValueError: if the shapes differ, are not of one run, or a value is not finite.
     """
-    arrays = {
-        name: np.asarray(given, dtype=np.float64)
-        for name, given in {"x": x, "y": y, "prototypes": prototypes, "values": values}.items()
-    }
-    require_same_shape(**arrays)
-    require_finite(**arrays)
-    if arrays["x"].ndim != 1:
-        raise ValueError(f"shapes: x {arrays['x'].shape} was given; allowed is one run, (samples,)")
-    cost = np.hypot(
-        arrays["x"][:, None] - arrays["prototypes"][None, :], arrays["y"][:, None] - arrays["values"][None, :]
-    )
+    (run,), leading = _runs(x, y, prototypes, values)
+    if leading:
+        raise ValueError(f"shapes: y {np.shape(y)} was given; allowed is one run, (samples,)")
+    return _match(*run)
+
+
+def _match(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
+    along = x[:, None] - prototypes[None, :] if x.ndim == 1 else cdist(x, prototypes)
+    cost = np.hypot(along, y[:, None] - values[None, :])
     sample, neuron = linear_sum_assignment(cost)
     return Matching(neuron, cost[sample, neuron])
 
@@ -55,22 +55,45 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
 def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> np.ndarray | float:
     """Return E, the mean distance of the Hungarian matching between originals and reconstructions.
 
-    Book: chapter "Reconstruction and its chance level", equation (error).
+    Book: chapter "Reconstruction and its chance level", equation (error); chapter "More dimensions, other densities",
+    equation (space-error).
 
     Args:
-        x, y: training points, shape (..., samples).
-        prototypes: x̂, shape (..., neurons) with neurons = samples.
+        x, y: training points: y of shape (..., samples), x too, or (..., samples, d).
+        prototypes: x̂, of x's shape, with neurons = samples.
         values: f(x̂), shape (..., neurons).
 
     Returns:
         E >= 0 a run, in units of the input, shape (...); a float for one run.
 
     Raises:
-        ValueError: if the four shapes differ or a value is not finite.
+        ValueError: if the shapes differ or a value is not finite.
     """
     rows, leading = _runs(x, y, prototypes, values)
-    errors = np.array([match(*row).distance.mean() for row in rows]).reshape(leading)
+    errors = np.array([_match(*row).distance.mean() for row in rows]).reshape(leading)
     return errors if leading else float(errors)
+
+
+def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
+    """Return the mean distance along the input from samples to prototypes under its own best matching: sorted to sorted.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        x: training inputs, shape (..., samples).
+        prototypes: x̂, shape (..., neurons) with neurons = samples.
+
+    Returns:
+        Distance a run, in units of the input, shape (...); a float for one run.
+
+    Raises:
+        ValueError: if the shapes differ or a value is not finite.
+    """
+    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
+    require_same_shape(x=data, prototypes=positions)
+    require_finite(x=data, prototypes=positions)
+    distance = np.abs(np.sort(data) - np.sort(positions)).mean(-1)
+    return distance if data.ndim > 1 else float(distance)
 
 
 class ErrorParts(NamedTuple):
@@ -106,7 +129,7 @@ def split_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: Array
 
 def _split(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
     """One run's position error, value error, and the expelled prototypes' part of the position error."""
-    neuron = match(x, y, prototypes, values).neuron
+    neuron = _match(x, y, prototypes, values).neuron
     matched = prototypes[neuron]
     distance = np.abs(x - matched)
     outside = (matched < x.min()) | (matched > x.max())
@@ -114,10 +137,18 @@ def _split(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndar
 
 
 def _runs(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
-    """Iterate over the runs of x, y, prototypes and values; return their leading dimensions too."""
-    runs = [np.asarray(given, dtype=np.float64) for given in arrays]
-    require_same_shape(**dict(zip(("x", "y", "prototypes", "values"), runs, strict=True)))
-    return zip(*(given.reshape(-1, given.shape[-1]) for given in runs), strict=True), runs[0].shape[:-1]
+    """Iterate over the runs of x, y, prototypes and values, all finite; return their leading dimensions too."""
+    names = ("x", "y", "prototypes", "values")
+    given = dict(zip(names, (np.asarray(array, dtype=np.float64) for array in arrays), strict=True))
+    x, y = given["x"], given["y"]
+    points = x.shape[y.ndim :]  # nothing on the line, (d,) in d dimensions
+    if len(points) > 1 or 0 in points:
+        require_same_shape(**given)
+    require_same_shape(x=x, prototypes=given["prototypes"])
+    require_same_shape(y=y, values=given["values"], **({"x without d": x[..., 0]} if points else {"x": x}))
+    require_finite(**given)
+    rows = zip(*(array.reshape(-1, *array.shape[y.ndim - 1 :]) for array in given.values()), strict=True)
+    return rows, y.shape[:-1]
 
 
 def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
@@ -144,38 +175,6 @@ def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
     wins = (winner[..., :, None] == np.arange(neurons)).any(-2)
     ratio = wins.sum(-1) / neurons
     return ratio if responses.ndim > 2 else float(ratio)
-
-
-def nearest_ratio(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
-    """Return the number of distinct neurons whose prototype is nearest to at least one sample, over all neurons.
-
-    Another meaning of being used than `specialization_ratio`, equal to it if all |w| are. Of neurons that tie, the
-    first counts.
-    Book: chapter "Two meanings of usage", equation (usage).
-
-    Args:
-        x: training inputs, shape (..., samples).
-        prototypes: x̂, shape (..., neurons); infinite ones are farther than any other.
-
-    Returns:
-        Ratio a run in [1/neurons, 1], shape (...); a float for one run.
-
-    Raises:
-        ValueError: if leading dimensions differ, x is not finite or a prototype is NaN.
-    """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
-    if data.shape[:-1] != positions.shape[:-1] or not data.size or not positions.size:
-        raise ValueError(
-            f"shapes: x {data.shape}, prototypes {positions.shape} were given; "
-            "allowed are (..., samples) and (..., neurons) with equal leading dimensions"
-        )
-    require_finite(x=data)
-    if np.isnan(positions).any():
-        raise ValueError("prototypes: NaN was given; allowed are numbers")
-    nearest = np.abs(data[..., :, None] - positions[..., None, :]).argmin(-1)
-    wins = (nearest[..., :, None] == np.arange(positions.shape[-1])).any(-2)
-    ratio = wins.mean(-1)
-    return ratio if data.ndim > 1 else float(ratio)
 
 
 def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
@@ -250,57 +249,3 @@ def _chance(size: int, seed: int, draws: int, target: str, metric: str) -> np.nd
     x, y = sample_task(size, seed, target)
     drawn = x.new_tensor(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size)))
     return AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn))
-
-
-def fresh_error(
-    size: int, seed: int, prototypes: ArrayLike, values: ArrayLike, draws: int = 20, target: str = "sine"
-) -> np.ndarray:
-    """Return E of a run to fresh samples of its data's distribution, in place of the points it was trained on.
-
-    Book: chapter "Whose data?", equation (fresh).
-
-    Args:
-        size, seed: of the run; N at least 2, seed at least 0.
-        prototypes: x̂, shape (..., neurons) with neurons = size.
-        values: f(x̂), shape (..., neurons).
-        draws: number of fresh samples, at least 1; the same for all runs of one size and seed.
-        target: a name in `companion.core.data.TARGETS`.
-
-    Returns:
-        E to each fresh sample, in units of the input, shape (..., draws).
-
-    Raises:
-        ValueError: if an argument is out of range, shapes do not fit or a value is not finite.
-    """
-    x, y = fresh_samples(size, seed, draws, target)
-    positions, heights = (np.asarray(given, dtype=np.float64)[..., None, :] for given in (prototypes, values))
-    shape = (*positions.shape[:-2], draws, positions.shape[-1])
-    samples = (given.expand(*shape[:-1], -1) for given in (x, y))
-    return reconstruction_error(*samples, np.broadcast_to(positions, shape), np.broadcast_to(heights, shape))
-
-
-def nearest_distance(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
-    """Return the mean distance from the prototypes inside [0, 1] to the nearest sample, along the input.
-
-    [0, 1] is where samples can lie, whichever were drawn; prototypes beyond it count for nothing.
-    Book: chapter "Whose data?", equation (nearest).
-
-    Args:
-        x: inputs of a sample, shape (..., samples).
-        prototypes: x̂, shape (..., neurons), leading dimensions as those of `x` or broadcast with them.
-
-    Returns:
-        Mean distance in units of the input, shape (...); NaN where no prototype is inside. A float for one run.
-
-    Raises:
-        ValueError: if leading dimensions do not fit or a value is NaN or, in x, infinite.
-    """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
-    require_finite(x=data)
-    if np.isnan(positions).any():
-        raise ValueError("prototypes: NaN was given; allowed are numbers")
-    inside = (positions >= 0) & (positions <= 1)
-    nearest = np.abs(data[..., None, :] - np.where(inside, positions, 0.0)[..., None]).min(-1)
-    count = inside.sum(-1)
-    mean = np.where(count > 0, (nearest * inside).sum(-1) / np.maximum(count, 1), np.nan)
-    return mean if mean.ndim else float(mean)

@@ -7,15 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist
-from sklearn.datasets import load_diabetes, load_linnerud
-from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from companion.core.checks import require_choice
-from companion.core.hull import outside_hull
-from companion.core.space import NOMINAL_TEMPERATURE, nearest_neighbour_distance, space_error
+from companion.core.settings import Density
 
 
 class Source(NamedTuple):
@@ -27,13 +21,11 @@ class Source(NamedTuple):
 
 
 TABLES = {
-    "diabetes-2": Source("diabetes", 2, 100),
-    "diabetes-4": Source("diabetes", 4, 100),
-    "linnerud-2": Source("linnerud", 2, 0),
+    Density.DIABETES_2: Source("diabetes", 2, 100),
+    Density.DIABETES_4: Source("diabetes", 4, 100),
+    Density.LINNERUD_2: Source("linnerud", 2, 0),
 }
 """Training sets by name."""
-
-LOADERS = {"diabetes": load_diabetes, "linnerud": load_linnerud}
 
 
 class TableTask(NamedTuple):
@@ -64,7 +56,13 @@ def table_task(name: str) -> TableTask:
         ValueError: if there is no such name.
     """
     source = TABLES[require_choice("name", name, TABLES)]
-    table = LOADERS[source.table]()
+    # Here, for most of the book needs no table, and scikit-learn takes a second to load.
+    from sklearn import datasets
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    table = {"diabetes": datasets.load_diabetes, "linnerud": datasets.load_linnerud}[source.table]()
     inputs, values = table.data, np.asarray(table.target, dtype=np.float64).reshape(len(table.data), -1)[:, :1]
     chosen = np.full(len(inputs), True)
     if source.rows:
@@ -78,49 +76,3 @@ def table_task(name: str) -> TableTask:
     else:
         others_x, others_y = map_x.transform(inputs[~chosen]), map_y.transform(values[~chosen])[:, 0]
     return TableTask(torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(y.copy()), others_x, others_y)
-
-
-def table_temperature(name: str) -> float:
-    """Return τ = 10⁻⁴ (δ/δ₁)² with δ the mean distance of the table's rows to their nearest ones.
-
-    Book: chapter "More dimensions, other densities", equation (space-temperature).
-
-    Args:
-        name: one of `TABLES`.
-    """
-    x = table_task(name).x.numpy()
-    delta = float((cdist(x, x) + np.diag(np.full(len(x), np.inf))).min(-1).mean())
-    return NOMINAL_TEMPERATURE * (delta / nearest_neighbour_distance(len(x), 1)) ** 2
-
-
-def table_outside(name: str) -> float:
-    """Return the null of an expelled fraction: the share of other rows outside the hull of the training set.
-
-    Where no row was left out, each row in turn is compared with the hull of the rest.
-    Book: chapter "More dimensions, other densities", equation (null).
-
-    Args:
-        name: one of `TABLES`.
-    """
-    task = table_task(name)
-    x = task.x.numpy()
-    if len(task.others_x):
-        return float(outside_hull(x, task.others_x).mean())
-    return float(np.mean([outside_hull(np.delete(x, row, axis=0), x[row : row + 1])[0] for row in range(len(x))]))
-
-
-def table_chance(name: str, draws: int = 20) -> float:
-    """Return the median E of other rows of the table as reconstructions; NaN where no row was left out.
-
-    Book: chapter "More dimensions, other densities", section "Two real tables".
-
-    Args:
-        name: one of `TABLES`.
-        draws: sets of rows, drawn without replacement, each as large as the training set.
-    """
-    task, stream = table_task(name), np.random.default_rng(1)
-    rows = len(task.x)
-    if len(task.others_x) < rows:
-        return float("nan")
-    drawn = [stream.choice(len(task.others_x), rows, replace=False) for _ in range(draws)]
-    return float(np.median([space_error(task.x, task.y, task.others_x[one], task.others_y[one]) for one in drawn]))

@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from companion.core.checks import (
-    require_choice,
-    require_finite,
-    require_flag,
-    require_integer,
-    require_number,
-    require_same_shape,
-)
-from companion.core.losses import ATTRACTORS, MASKS, total_loss
-from companion.core.network import Parameters, prototypes
+from companion.core.checks import unchecked
+from companion.core.losses import total_loss
+from companion.core.network import GEOMETRIES, Parameters, require_batch
+from companion.core.settings import Settings
 
-LEARNING_RATE = 0.01
-"""Adam's step size."""
+LEARNING_RATE = Settings().step_size
+"""Adam's nominal step size."""
 BETAS = (0.9, 0.999)
 """Adam's decay rates β₁ and β₂ of the gradient's mean and mean square."""
 EPSILON = 1e-8
@@ -29,64 +24,47 @@ EPSILON = 1e-8
 class Trained(NamedTuple):
     """What training returns: final parameters, and prototypes at the recorded steps.
 
-    `trajectory` has shape (recorded steps, ..., neurons), or is None if no step was asked for.
+    `trajectory` has a first dimension of recorded steps, then the prototypes' own, or is None if no step was asked for.
     """
 
     parameters: Parameters
-    trajectory: torch.Tensor | None
+    trajectory: Tensor | None
 
 
 def train(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    initial: Parameters,
-    mask: str,
-    strength: float = 1.0,
-    temperature: float = 1e-4,
-    steps: int = 2000,
-    record: Sequence[int] = (),
-    attractor: str = "coverage",
-    balance: float = 1.0,
-    anneal: bool = False,
+    x: Tensor, y: Tensor, initial: Parameters, settings: Settings = Settings(), record: Sequence[int] = ()
 ) -> Trained:
     """Minimise the total loss of every run in a batch with full-batch Adam.
 
     Runs do not influence one another: the losses are summed, so each run's gradient is its own,
     and Adam acts on every number apart. Device and float type are those of the arguments.
-    Book: chapter "The model and its prototypes", section "Training".
+    Book: chapter "The model and its prototypes", section "Training"; chapter "More dimensions, other densities",
+    section "The same network, twice".
 
     Args:
-        x, y: training data, shape (..., samples).
-        initial: w, b, a of shape (..., neurons), c of shape (...); left as they are.
-        mask: one of `MASKS`, for all runs of the batch.
-        strength: λ >= 0.
-        temperature: τ > 0.
-        steps: number of Adam steps, at least 0.
+        x, y: training data, x of shape (..., samples), or (..., samples, d) for a neuron that is not on the line.
+        initial: of the shapes that `companion.core.network.starting_batch` gives them; left as they are.
+        settings: of all runs of the batch.
         record: increasing steps in 0 … steps at which to keep the prototypes; 0 is before training.
-        attractor: one of `companion.core.losses.ATTRACTORS`, the loss that the mask's middle bit switches on.
-        balance: κ >= 0, the attractor's part of λ.
-        anneal: whether the repulsions' part of λ falls linearly, from 1 at the first step to 1/steps at the last.
 
     Returns:
         The trained parameters (detached) and the recorded prototypes.
 
     Raises:
-        ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
+        ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
-    strength, temperature, steps, balance = require_training(
-        x, y, initial, mask, strength, temperature, steps, record, attractor, balance, anneal
-    )
-    repulsions = repulsion_schedule(steps, anneal)
+    require_training(x, y, initial, settings, record)
+    peak, loss = GEOMETRIES[settings.neuron].peak, unchecked(total_loss)
+    repulsions = repulsion_schedule(settings.steps, settings.anneal)
     parameters = Parameters(*(value.detach().clone().requires_grad_() for value in initial))
-    optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, fused=True)
+    optimizer = torch.optim.Adam(parameters, lr=settings.step_size, betas=BETAS, eps=EPSILON, fused=True)
     recorded = []
-    for step in range(steps + 1):
+    for step in range(settings.steps + 1):
         if step in record:
-            recorded.append(prototypes(parameters.w, parameters.b).detach())
-        if step < steps:
+            recorded.append(peak(parameters.w, parameters.b, x).detach())
+        if step < settings.steps:
             optimizer.zero_grad()
-            settings = (mask, strength, temperature, attractor, balance, repulsions[step])
-            total_loss(x, y, parameters, *settings).sum().backward()
+            loss(x, y, parameters, settings, repulsions[step]).sum().backward()
             optimizer.step()
     return Trained(Parameters(*(value.detach() for value in parameters)), torch.stack(recorded) if recorded else None)
 
@@ -99,43 +77,13 @@ def repulsion_schedule(steps: int, anneal: bool) -> list[float]:
     return [1 - step / steps if anneal else 1.0 for step in range(steps)]
 
 
-def require_training(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    initial: Parameters,
-    mask: str,
-    strength: float,
-    temperature: float,
-    steps: int,
-    record: Sequence[int] = (),
-    attractor: str = "coverage",
-    balance: float = 1.0,
-    anneal: bool = False,
-) -> tuple[float, float, int, float]:
-    """Return λ, τ, steps and κ if a training can start from these arguments, whatever the engine.
-
-    Args: those of `train`.
-
-    Returns:
-        λ and τ as floats, the number of steps as an int, κ as a float.
+def require_training(x: Tensor, y: Tensor, initial: Parameters, settings: Settings, record: Sequence[int] = ()) -> None:
+    """Pass if a training can start from these arguments, those of `train`, whatever the engine.
 
     Raises:
-        ValueError: if a setting or shape is not allowed, or data or initial parameters are not finite.
+        ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
-    require_choice("mask", mask, MASKS)
-    strength = require_number("strength", strength)
-    temperature = require_number("temperature", temperature, positive=True)
-    steps = require_integer("steps", steps, least=0)
+    steps = settings.steps
     if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
         raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
-    balance = require_number("balance", balance)
-    require_flag("anneal", anneal)
-    if require_choice("attractor", attractor, ATTRACTORS) == "transport" and x.shape != initial.w.shape:
-        raise ValueError(
-            f"shapes: x {tuple(x.shape)}, w {tuple(initial.w.shape)} were given; "
-            "allowed for transport is one neuron a sample"
-        )
-    require_same_shape(x=x, y=y)
-    require_same_shape(w=initial.w, b=initial.b, a=initial.a)
-    require_finite(x=x, y=y, **initial._asdict())
-    return strength, temperature, steps, balance
+    require_batch(x, y, initial, settings)

@@ -1,104 +1,52 @@
-"""The fast engine in d dimensions: `companion.core.space`'s networks and losses, compiled in the lanes of `companion.engine.line`.
+"""Kernels in d dimensions: the gradient of one run of radial or ridge neurons, eight neurons at a time.
 
-One run at a time, eight neurons at a time, with one fixed order of every sum. Distances are dense, N × N: in several
-dimensions no order of the prototypes tells which are near. What is far is skipped where its term is 0 in float64.
+Distances are dense, N × N: in several dimensions no order of the prototypes tells which are near. What is far is
+skipped where its term is 0 in float64.
 Book: chapter "How fast, and how it survives".
 """
 
 from __future__ import annotations
 
-import inspect
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 from scipy.optimize import linear_sum_assignment
 
-from companion.core.checks import require_choice, require_finite, require_integer, require_number
-from companion.core.losses import ATTRACTORS, MASKS
-from companion.core.network import Parameters
-from companion.core.space import NEURONS, NOMINAL_TEMPERATURE
-from companion.core.train import BETAS, EPSILON
-from companion.engine import line as fast
-from companion.engine.line import (
-    CONSTANTS,
+from companion.engine.lanes import (
     FAR,
     LOG2_E,
     NOTHING,
+    OPTIONS,
+    SOURCE,
     TILE_ENTRIES,
-    VECTOR,
     WIDTH,
-    _bias_corrections,
-    _constants,
-    _padded,
-    _require_cpu_float64,
-    adam_step,
+    any_at_most,
+    any_below,
     fill,
     fma,
     halvings,
-    lanes,
     load,
+    padded,
+    read_constants,
+    smaller,
+    spread,
     store,
     total,
 )
+from companion.engine.steps import CHAMFER, TRANSPORT, Terms, adam_step
 
-OPTIONS = {"error_model": "numpy", "nogil": True}
 GROUP = 4
 """Points taken at once against eight neurons, so that each number of a neuron is read once for all four."""
 LARGEST = 1e290
 """Cap of a cost that is matched: sums of such numbers are finite."""
-CHAMFER, TRANSPORT = ATTRACTORS.index("chamfer"), ATTRACTORS.index("transport")
-
-
-# --- lanes: three more operations ---
-
-
-@intrinsic
-def spread(typing, array, index):
-    """Return array[index], a number, in every lane."""
-
-    def build(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        value = builder.load(builder.gep(data, [args[1]]))
-        first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), zeros)
-
-    return lanes(array, types.intp), build
-
-
-@intrinsic
-def smaller(typing, x, y):
-    """Return the smaller of two lanes, y where x is NaN."""
-
-    def build(context, builder, signature, args):
-        return builder.select(builder.fcmp_ordered("<", *args), *args)
-
-    return lanes(lanes, lanes), build
-
-
-def _any(comparison):
-    @intrinsic
-    def holds(typing, x, y):
-        def build(context, builder, signature, args):
-            flags = builder.bitcast(builder.fcmp_ordered(comparison, *args), ir.IntType(WIDTH))
-            return builder.icmp_unsigned("!=", flags, ir.Constant(ir.IntType(WIDTH), 0))
-
-        return types.boolean(lanes, lanes), build
-
-    return holds
-
-
-any_below = _any("<")
-any_at_most = _any("<=")
 
 
 @njit(forceinline=True, **OPTIONS)
-def _store_four(array, place, stride, v0, v1, v2, v3):
+def _store_four(array, place, stride, values):
+    v0, v1, v2, v3 = values
     store(array, place, v0)
     store(array, place + stride, v1)
     store(array, place + 2 * stride, v2)
@@ -153,13 +101,16 @@ class Run(NamedTuple):
     price: np.ndarray  # of each neuron: prices that no exchange can undercut confirm the matching
 
 
-def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray, c: float, match: bool) -> Run:
+def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], terms: Terms) -> Run:
+    """Return a run at the start of its training: x (samples, d), y (samples,), w (neurons, d), b of w's shape for
+    radial neurons and (neurons,) for ridge, a (neurons,) and c."""
+    w, b, a, c = parameters
     (samples, dimension), neurons = x.shape, len(w)
-    rows, columns = _padded(samples), _padded(neurons)
+    rows, columns = padded(samples), padded(neurons)
     ridge = b.ndim == 1
     # Padding neurons respond to nothing: w = 1, b = FAR puts their prototypes too far to be felt or to feel.
     pad = {"pad_width": ((0, 0), (0, columns - neurons))}
-    parameters = np.concatenate([
+    flat = np.concatenate([
         np.pad(w.T, **pad, constant_values=1.0).ravel(),
         np.pad(np.atleast_2d(b.T), **pad, constant_values=FAR).ravel(),
         np.pad(a, (0, columns - neurons)),
@@ -180,10 +131,10 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
         x_squared=points * points,
         y=np.ascontiguousarray(y),
         mean_x=x.mean(0),
-        parameters=parameters,
-        gradient=np.zeros(parameters.size),
-        mean=np.zeros(parameters.size),
-        square=np.zeros(parameters.size),
+        parameters=flat,
+        gradient=np.zeros(flat.size),
+        mean=np.zeros(flat.size),
+        square=np.zeros(flat.size),
         responses=np.zeros(tile * columns),
         arguments=np.zeros(tile * columns if ridge else 0),
         partial=np.zeros(2 * tile * WIDTH),
@@ -196,7 +147,7 @@ def _new_run(x: np.ndarray, y: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.n
         touched=np.zeros(max(rows, columns // WIDTH), np.int64),
         share=share,
         force=np.zeros(dimension * columns),
-        cost=np.zeros(rows * columns if match else 0),
+        cost=np.zeros(rows * columns if terms.attractor == TRANSPORT else 0),
         matching=np.arange(samples),
         price=np.zeros(columns),
     )
@@ -233,7 +184,7 @@ def _four_ridge(run, i, j):
 @njit(**OPTIONS)
 def _respond(run, start, count, overlap, table):
     """Responses of a tile of samples; each sample's residual r = 2/N (f - y) and sum s = Σ_j h_ij."""
-    constants = _constants(table)
+    constants = read_constants(table)
     columns, tile = run.share.size, run.tile
     a_start = run.parameters.size - WIDTH - columns
     for i in range(2 * count):
@@ -243,12 +194,12 @@ def _respond(run, start, count, overlap, table):
         if run.ridge:
             for i in range(0, count, GROUP):
                 z0, z1, z2, z3 = _four_ridge(run, start + i, j)
-                _store_four(run.arguments, base + i * WIDTH, WIDTH, z0, z1, z2, z3)
-                _store_four(run.responses, base + i * WIDTH, WIDTH, z0 * z0, z1 * z1, z2 * z2, z3 * z3)
+                _store_four(run.arguments, base + i * WIDTH, WIDTH, (z0, z1, z2, z3))
+                _store_four(run.responses, base + i * WIDTH, WIDTH, (z0 * z0, z1 * z1, z2 * z2, z3 * z3))
         else:
             for i in range(0, count, GROUP):
                 s0, s1, s2, s3 = _four_radial(run, start + i, j)
-                _store_four(run.responses, base + i * WIDTH, WIDTH, s0, s1, s2, s3)
+                _store_four(run.responses, base + i * WIDTH, WIDTH, (s0, s1, s2, s3))
         a = load(run.parameters, a_start + j)
         for i in range(count):
             place = base + i * WIDTH
@@ -303,7 +254,7 @@ def _fit_and_overlap(run, start, count, overlap, factor):
                     m2, m3 = fma(g, spread(run.x, here + 2), m2), fma(g, spread(run.x, here + 3), m3)
                 g0, g1, g2, g3 = _load_four(run.gradient, k * columns + j, columns)
                 g0, g1, g2, g3 = fma(m0, -2.0, g0), fma(m1, -2.0, g1), fma(m2, -2.0, g2), fma(m3, -2.0, g3)
-                _store_four(run.gradient, k * columns + j, columns, g0, g1, g2, g3)
+                _store_four(run.gradient, k * columns + j, columns, (g0, g1, g2, g3))
             for k in range(d - d % 4, d):
                 m1, x_place = fill(0.0), start * d + k
                 for i in range(count):
@@ -319,20 +270,21 @@ def _fit_and_overlap(run, start, count, overlap, factor):
                     m2 = fma(g, spread(run.x_squared, here), m2)
                     n1 = fma(g, spread(run.x, here + 1), n1)
                     n2 = fma(g, spread(run.x_squared, here + 1), n2)
-                _add_moments(run, j, k, m0, m1, m2)
-                _add_moments(run, j, k + 1, m0, n1, n2)
+                _add_moments(run, j, k, (m0, m1, m2))
+                _add_moments(run, j, k + 1, (m0, n1, n2))
             if d % 2 == 1:
                 m1, m2, x_place = fill(0.0), fill(0.0), start * d + d - 1
                 for i in range(count):
                     g, here = load(run.responses, base + i * WIDTH), x_place + i * d
                     m1 = fma(g, spread(run.x, here), m1)
                     m2 = fma(g, spread(run.x_squared, here), m2)
-                _add_moments(run, j, d - 1, m0, m1, m2)
+                _add_moments(run, j, d - 1, (m0, m1, m2))
 
 
 @njit(forceinline=True, **OPTIONS)
-def _add_moments(run, j, k, m0, m1, m2):
+def _add_moments(run, j, k, moments):
     """Add -2 Σ_i g_i z_i (x_ik, 1) to dL/d(w_k, b_k) of eight radial neurons, with moments Σ_i g_i (1, x_ik, x_ik²)."""
+    m0, m1, m2 = moments
     columns = run.share.size
     w_place, b_place = k * columns + j, (run.dimension + k) * columns + j
     w, b = load(run.parameters, w_place), load(run.parameters, b_place)
@@ -388,11 +340,12 @@ def _four_squared(run, points, i, j):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _pull_four(run, points, i, j, w0, w1, w2, w3):
+def _pull_four(run, points, i, j, weights):
     """Add Σ_i w_i (x̂_j - point_i) to the force on eight prototypes, for four points from i.
 
     As differences, which are exact where the sum of the weights times x̂_j would cancel against that of the points.
     """
+    w0, w1, w2, w3 = weights
     columns, d = run.share.size, run.dimension
     for k in range(d):
         place = k * columns + j
@@ -407,16 +360,16 @@ def _pull_four(run, points, i, j, w0, w1, w2, w3):
 @njit(**OPTIONS)
 def _coverage(run, temperature, strength, table):
     """Add the coverage's force on each prototype, 2 λ mean_i p_ij (x̂_j - x_i), with p_ij the soft minimum's weights."""
-    constants = _constants(table)
+    constants = read_constants(table)
     columns, strip, nearest = run.share.size, run.strip, run.nearest
     scale = LOG2_E / temperature
     for i in range(0, run.samples, GROUP):
         n0, n1, n2, n3 = fill(math.inf), fill(math.inf), fill(math.inf), fill(math.inf)
         for j in range(0, columns, WIDTH):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            _store_four(strip, j, columns, s0, s1, s2, s3)
+            _store_four(strip, j, columns, (s0, s1, s2, s3))
             n0, n1, n2, n3 = smaller(s0, n0), smaller(s1, n1), smaller(s2, n2), smaller(s3, n3)
-        _store_four(nearest, 0, WIDTH, n0, n1, n2, n3)
+        _store_four(nearest, 0, WIDTH, (n0, n1, n2, n3))
         for p in range(GROUP):
             for k in range(1, WIDTH):
                 nearest[p * WIDTH] = min(nearest[p * WIDTH], nearest[p * WIDTH + k])
@@ -431,7 +384,7 @@ def _coverage(run, temperature, strength, table):
                 w0, w1 = halvings(s0, constants), halvings(s1, constants)
                 w2, w3 = halvings(s2, constants), halvings(s3, constants)
                 t0, t1, t2, t3 = t0 + w0, t1 + w1, t2 + w2, t3 + w3
-                _store_four(strip, j, columns, w0, w1, w2, w3)
+                _store_four(strip, j, columns, (w0, w1, w2, w3))
                 run.touched[count] = j
                 count += 1
         factor = 2.0 * strength / run.samples
@@ -441,20 +394,20 @@ def _coverage(run, temperature, strength, table):
         for k in range(count):
             j = run.touched[k]
             w0, w1, w2, w3 = _load_four(strip, j, columns)
-            _pull_four(run, run.x, i, j, w0 * q0, w1 * q1, w2 * q2, w3 * q3)
+            _pull_four(run, run.x, i, j, (w0 * q0, w1 * q1, w2 * q2, w3 * q3))
 
 
 @njit(**OPTIONS)
 def _mirror(run, temperature, strength, table):
     """Add the mirror image's force, 2 λ/N Σ_i q_ij (x̂_j - x_i), with q_ij a soft minimum's weights over samples."""
-    constants = _constants(table)
+    constants = read_constants(table)
     columns, strip = run.share.size, run.strip
     scale = LOG2_E / temperature
     for j in range(0, columns, WIDTH):
         least = fill(math.inf)
         for i in range(0, run.samples, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            _store_four(strip, i * WIDTH, WIDTH, s0, s1, s2, s3)
+            _store_four(strip, i * WIDTH, WIDTH, (s0, s1, s2, s3))
             least = smaller(smaller(s0, s1), smaller(smaller(s2, s3), least))  # padding repeats a sample
         for i in range(run.samples, strip.size // WIDTH):  # and does not count
             store(strip, i * WIDTH, fill(math.inf))
@@ -466,20 +419,20 @@ def _mirror(run, temperature, strength, table):
                 w0, w1 = halvings(s0, constants), halvings(s1, constants)
                 w2, w3 = halvings(s2, constants), halvings(s3, constants)
                 whole = whole + w0 + w1 + w2 + w3
-                _store_four(strip, i * WIDTH, WIDTH, w0, w1, w2, w3)
+                _store_four(strip, i * WIDTH, WIDTH, (w0, w1, w2, w3))
                 run.touched[count] = i
                 count += 1
         share = load(run.share, j) * (2.0 * strength) / whole  # 0 for padding neurons
         for k in range(count):
             i = run.touched[k]
             w0, w1, w2, w3 = _load_four(strip, i * WIDTH, WIDTH)
-            _pull_four(run, run.x, i, j, w0 * share, w1 * share, w2 * share, w3 * share)
+            _pull_four(run, run.x, i, j, (w0 * share, w1 * share, w2 * share, w3 * share))
 
 
 @njit(**OPTIONS)
 def _separation(run, temperature, factor, table):
     """Add the separation's force on each prototype, -factor Σ_k (x̂_j - x̂_k) exp(-|x̂_j - x̂_k|²/τ); k = j adds 0."""
-    constants = _constants(table)
+    constants = read_constants(table)
     scale = LOG2_E / temperature
     for j in range(0, run.share.size, WIDTH):
         for k in range(0, run.neurons, GROUP):
@@ -488,7 +441,7 @@ def _separation(run, temperature, factor, table):
             if any_at_most(smaller(smaller(s0, s1), smaller(s2, s3)), fill(NOTHING)):
                 w0, w1 = halvings(s0, constants) * -factor, halvings(s1, constants) * -factor
                 w2, w3 = halvings(s2, constants) * -factor, halvings(s3, constants) * -factor
-                _pull_four(run, run.points, k, j, w0, w1, w2, w3)
+                _pull_four(run, run.points, k, j, (w0, w1, w2, w3))
 
 
 @njit(**OPTIONS)
@@ -538,7 +491,7 @@ def _set_costs(run):
         least = fill(math.inf)
         for i in range(0, run.samples, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.x, i, j)
-            _store_four(cost, i * columns + j, columns, s0, s1, s2, s3)
+            _store_four(cost, i * columns + j, columns, (s0, s1, s2, s3))
             least = smaller(smaller(s0, s1), smaller(smaller(s2, s3), least))
         for i in range(run.samples):
             place = i * columns + j
@@ -571,194 +524,67 @@ def _is_still_best(run):
 
 
 @njit(**OPTIONS)
-def _gradient(run, switches, attractor, strength, temperature, balance, table):
-    """dL/d(w, b, a, c) of the total loss, into run.gradient; a matching is as it stands."""
-    overlap, coverage, separation = switches
+def _gradient(run, terms, repulsion, table):
+    """dL/d(w, b, a, c) of the total loss, into run.gradient; `repulsion` is λρ; a matching is as it stands."""
+    overlap, attractor, separation, attraction, temperature = terms
     pairs = max(run.neurons * (run.neurons - 1), 1)
     run.gradient[:] = 0.0
     for start in range(0, run.samples, run.tile):
         count = min(run.samples - start, run.tile)
         _respond(run, start, count, overlap, table)
-        _fit_and_overlap(run, start, count, overlap, 2.0 * strength / (run.samples * pairs))
-    if not (coverage or separation):
+        _fit_and_overlap(run, start, count, overlap, 2.0 * repulsion / (run.samples * pairs))
+    if not (attractor or separation):
         return
     _place_prototypes(run)
     run.force[:] = 0.0
-    if coverage and attractor == TRANSPORT:
-        _transport(run, strength * balance)
-    elif coverage:
-        _coverage(run, temperature, strength * balance, table)
+    if attractor == TRANSPORT:
+        _transport(run, attraction)
+    elif attractor:
+        _coverage(run, temperature, attraction, table)
         if attractor == CHAMFER:
-            _mirror(run, temperature, strength * balance, table)
+            _mirror(run, temperature, attraction, table)
     if separation:
-        _separation(run, temperature, 4.0 * strength / (pairs * temperature), table)
+        _separation(run, temperature, 4.0 * repulsion / (pairs * temperature), table)
     _through_prototypes(run)
 
 
 @njit(**OPTIONS)
-def _advance(run, step, matched, switches, attractor, strength, temperature, balance, rates, roots, adam, table):
-    """Adam steps from `step` on, one for each entry of `rates` and `roots` (see `companion.engine.line`); returns the step
-    reached. It stops at a step whose matching has to be made anew, and goes on from it when called as `matched`."""
-    while step < rates.size:
+def _advance(run, step, matched, terms, schedule):
+    while step < schedule.rates.size:
         if run.cost.size > 0 and not matched:
             _place_prototypes(run)
             _set_costs(run)
             if not _is_still_best(run):
                 return step
         matched = False
-        _gradient(run, switches, attractor, strength, temperature, balance, table)
-        adam_step(run, rates[step], roots[step], adam)
+        _gradient(run, terms, schedule.repulsions[step], schedule.table)
+        adam_step(run, step, schedule)
         step += 1
     return step
 
 
-def _keep_on_disk(source: str):
-    """What is called from Python, its compiled code kept on disk.
-
-    numba renews stored code when this file changes, not when one does that it calls. But the values that a function
-    takes from where it was defined are part of the key of its stored code: here `source`, all of `companion.engine.line`.
-    """
-
+def _kept_on_disk(source: str):
     @njit(cache=True, **OPTIONS)
-    def advance(*args):
+    def advance(run, step, matched, terms, schedule):
+        """Adam steps from `step` of a schedule on; returns the step reached. It stops at a step whose matching has to
+        be made anew, and goes on from it when called as `matched`."""
         _ = source
-        return _advance(*args)
+        return _advance(run, step, matched, terms, schedule)
 
     return advance
 
 
-advance = _keep_on_disk(inspect.getsource(fast))
+advance = _kept_on_disk(SOURCE)
 
 
-# --- what the book calls ---
-
-
-def gradient(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    parameters: Parameters,
-    mask: str,
-    neuron: str = "radial",
-    strength: float = 1.0,
-    temperature: float = NOMINAL_TEMPERATURE,
-    attractor: str = "coverage",
-    balance: float = 1.0,
-) -> Parameters:
-    """Return the gradient of `companion.core.space.space_loss` of one run as this engine computes it.
-
-    Book: chapter "More dimensions, other densities", equation (space-losses).
-
-    Args:
-        x, y: training data of one run, float64 of shapes (samples, d) and (samples,).
-        parameters: of one run.
-        mask, neuron, strength, temperature, attractor, balance: as in `companion.core.space.space_loss`.
-
-    Returns:
-        dL/dw, dL/db, dL/da and dL/dc, of the parameters' shapes.
-
-    Raises:
-        ValueError: as `train`, or if more than one run is given.
-    """
-    settings = _require(x, y, parameters, mask, neuron, strength, temperature, attractor, balance)
-    if x.dim() != 2:
-        raise ValueError(f"shapes: x {tuple(x.shape)} was given; allowed is one run, (samples, d)")
-    run = _new_run(*(value.detach().numpy() for value in (x, y, *parameters)), match=_needs_matching(mask, attractor))
-    _train_run(run, settings, np.zeros(1), np.ones(1))  # one step of size 0
-    return _split(run, run.gradient)
-
-
-def train(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    initial: Parameters,
-    mask: str,
-    neuron: str = "radial",
-    strength: float = 1.0,
-    temperature: float = NOMINAL_TEMPERATURE,
-    steps: int = 2000,
-    attractor: str = "coverage",
-    balance: float = 1.0,
-) -> Parameters:
-    """Do what `companion.core.space.train_space` does, run after run and much faster; float64 on a CPU only.
-
-    Arguments, result and errors are those of `companion.core.space.train_space`; the two agree to rounding, which training
-    can amplify over many steps. The interpreter's lock is released, so threads train runs at the same time.
-    Book: chapter "More dimensions, other densities", section "The same network, twice".
-
-    Raises:
-        ValueError: as `companion.core.space.train_space`, or if a tensor is not float64 on a CPU.
-    """
-    steps = require_integer("steps", steps, least=0)
-    settings = _require(x, y, initial, mask, neuron, strength, temperature, attractor, balance)
-    leading = x.shape[:-2]
-    flat = [
-        value.detach().reshape(-1, *value.shape[len(leading) :]).numpy() for value in (x, y, *initial)
-    ]  # a run a row
-    rates, roots = _bias_corrections(steps)
-    trained = []
-    for start in zip(*flat, strict=True):
-        run = _new_run(*start, match=_needs_matching(mask, attractor))
-        _train_run(run, settings, rates, roots)
-        trained.append(_split(run, run.parameters))
-    together = (torch.stack(values) for values in zip(*trained, strict=True))
-    return Parameters(*(value.reshape(given.shape) for value, given in zip(together, initial, strict=True)))
-
-
-def _needs_matching(mask: str, attractor: str) -> bool:
-    return MASKS[mask].coverage and attractor == "transport"
-
-
-def _train_run(run: Run, settings: tuple, rates: np.ndarray, roots: np.ndarray) -> None:
-    """All steps of one run; where the matching is no longer confirmed, the Hungarian one is made."""
+def match(run: Run) -> None:
+    """Make the run's matching anew: the Hungarian one of its costs."""
     cost = run.cost.reshape(-1, run.share.size)[: run.samples, : run.neurons]
-    step, matched = 0, False
-    while (step := advance(run, step, matched, *settings, rates, roots, (*BETAS, EPSILON), CONSTANTS)) < rates.size:
-        run.matching[:] = linear_sum_assignment(cost)[1]
-        matched = True
+    run.matching[:] = linear_sum_assignment(cost)[1]
 
 
-def _split(run: Run, flat: np.ndarray) -> Parameters:
-    """A flat array of a run as copies of w, b, a and c."""
-    rows = flat[:-WIDTH].reshape(-1, run.share.size)[:, : run.neurons]
-    w, b, a = rows[: run.dimension].T, rows[run.dimension : -1].T, rows[-1]
-    b = b[:, 0] if run.ridge else b
-    return Parameters(
-        *(torch.from_numpy(np.array(value, order="C")) for value in (w, b, a)), torch.tensor(flat[-WIDTH])
-    )
-
-
-def _require(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    parameters: Parameters,
-    mask: str,
-    neuron: str,
-    strength: float,
-    temperature: float,
-    attractor: str,
-    balance: float,
-) -> tuple[tuple[bool, bool, bool], int, float, float, float]:
-    """Return the settings as compiled code takes them, if a training can start from these arguments."""
-    switches = tuple(MASKS[require_choice("mask", mask, MASKS)])
-    strength, balance = require_number("strength", strength), require_number("balance", balance)
-    temperature = require_number("temperature", temperature, positive=True)
-    attractor = ATTRACTORS.index(require_choice("attractor", attractor, ATTRACTORS))
-    radial = require_choice("neuron", neuron, NEURONS) == "radial"
-    leading, (samples, d), neurons = x.shape[:-2], x.shape[-2:] if x.dim() > 1 else (0, 0), parameters.a.shape[-1:]
-    expected = Parameters(
-        w=(*leading, *neurons, d), b=(*leading, *neurons, d) if radial else (*leading, *neurons),
-        a=(*leading, *neurons), c=leading,
-    )  # fmt: skip
-    given = {"x": x, "y": y, **parameters._asdict()}
-    fits = y.shape == x.shape[:-1] and all(v.shape == shape for v, shape in zip(parameters, expected, strict=True))
-    matched = not (switches[1] and attractor == TRANSPORT) or neurons == (samples,)
-    if not fits or not matched or 0 in (samples, d, *neurons):
-        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
-        raise ValueError(
-            f"shapes: {shapes} were given; allowed for {neuron} are x (..., samples, d), y (..., samples), "
-            f"w (..., neurons, d), b {'(..., neurons, d)' if radial else '(..., neurons)'}, a (..., neurons), c (...), "
-            "with neurons = samples for transport"
-        )
-    require_finite(**given)
-    _require_cpu_float64(x, y, parameters)
-    return switches, attractor, strength, temperature, balance
+def rows(run: Run, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return copies of w, b, a and c, in the shapes that `new_run` takes, from a flat array of a run."""
+    by_row = flat[:-WIDTH].reshape(-1, run.share.size)[:, : run.neurons]
+    w, b, a = by_row[: run.dimension].T, by_row[run.dimension : -1].T, by_row[-1]
+    return *(np.array(value, order="C") for value in (w, b[:, 0] if run.ridge else b, a)), flat[-WIDTH].copy()

@@ -1,10 +1,12 @@
-"""The referee's sweep: every neuron, dimension, density, mask, attractor and size, trained and measured."""
+"""More dimensions, other densities: the referee's sweep, what it is read beside, and entropic transport.
+
+Every neuron, dimension, density, mask, attractor and size is trained and measured at a temperature that keeps its ratio
+to the squared distance of neighbours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,287 +15,333 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
+from scipy.spatial.distance import cdist
 
-from companion.core.checks import require_choice, require_integer
-from companion.core.hull import fresh_outside, hull_expelled
-from companion.core.losses import MASKS
-from companion.core.metrics import specialization_ratio
-from companion.core.network import Parameters, output
-from companion.core.space import (
-    DENSITIES,
-    NEURONS,
-    space_activations,
-    space_batch,
-    space_chance,
-    space_error,
-    space_prototypes,
-    space_start,
-    space_temperature,
-    train_space,
-)
-from companion.core.tables import TABLES, table_chance, table_outside, table_task, table_temperature
-from companion.core.train import LEARNING_RATE
+from companion.core.checks import require_choice, require_integer, require_number, require_same_shape
+from companion.core.data import DENSITIES, diagonal, draw, random_stream, sample_cloud
+from companion.core.hull import outside_hull
+from companion.core.losses import matched_loss
+from companion.core.metrics import reconstruction_error
+from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Neuron, Settings, Target
+from companion.core.tables import TABLES, table_task
 from companion.judging.referee import HOT
-from companion.sweeps.store import differing_versions
-from companion.sweeps.sweep import library_versions, write_runs
+from companion.sweeps.runs import write_runs
+from companion.sweeps.store import Group
+from companion.sweeps.sweep import list_of, require_seed, run_groups
 from companion.sweeps.workers import as_they_finish
 
-TARGET = "diagonal"
+CALIBRATION_SEEDS = range(100)
+"""Seeds whose points set the temperature; no run that is reported has one of them."""
+
+
+# --- the temperature ---
+
+
+def neighbour_distance(x: np.ndarray) -> float:
+    """Return δ of one set of points, shape (points, d): the mean distance from one to the nearest other one."""
+    return float((cdist(x, x) + np.diag(np.full(len(x), np.inf))).min(-1).mean())
+
+
+@cache
+def nearest_neighbour_distance(size: int, dimension: int, density: str = "uniform") -> float:
+    """Return δ, the mean distance from one of N points to the nearest other one, over the calibration seeds.
+
+    Book: chapter "More dimensions, other densities", equation (space-temperature).
+
+    Args:
+        size: N, at least 2.
+        dimension: d, at least 1.
+        density: a name in `companion.core.data.DENSITIES`.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    drawn = (sample_cloud(size, seed, dimension, density)[0].numpy() for seed in CALIBRATION_SEEDS)
+    return float(np.mean([neighbour_distance(x) for x in drawn]))
+
+
+def scaled_temperature(distance: float, size: int, base: float = Settings().temperature) -> float:
+    """Return τ = base · (δ/δ₁)², which keeps its ratio to the squared distance of neighbours; δ₁ is that on the line.
+
+    Book: chapter "More dimensions, other densities", equation (space-temperature).
+
+    Args:
+        distance: δ of the points.
+        size: N, at least 2.
+        base: τ of N uniform points in one dimension, above 0.
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    base = require_number("base", base, positive=True)
+    return base * (distance / nearest_neighbour_distance(size, 1)) ** 2
+
+
+def temperature_of(size: int, dimension: int, density: str) -> float:
+    """Return the temperature of a training set: by its density's δ, or by a table's own.
+
+    Book: chapter "More dimensions, other densities", equation (space-temperature).
+
+    Args:
+        size, dimension: N and d.
+        density: a name in `companion.core.settings.Density`.
+    """
+    if density in ROWS_OF_A_TABLE:
+        return scaled_temperature(neighbour_distance(table_task(density).x.numpy()), size)
+    return scaled_temperature(nearest_neighbour_distance(size, dimension, density), size)
+
+
+# --- what metrics are read beside ---
+
+
+def fresh_cloud(size: int, seed: int, draws: int, settings: Settings) -> np.ndarray:
+    """Draw further inputs that no network was trained on, in sets as large as the training set.
+
+    Book: chapter "More dimensions, other densities", equation (null).
+
+    Args:
+        size, seed: of the run.
+        draws: number of sets, at least 1.
+        settings: whose dimension and density are taken.
+
+    Returns:
+        Inputs, shape (draws, size, d).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    draws = require_integer("draws", draws, least=1)
+    return draw(random_stream(size, seed, purpose=3), (draws, size), settings.dimension, settings.density)
+
+
+def fresh_outside(size: int, seed: int, settings: Settings, draws: int = 2) -> float:
+    """Return the share of fresh points of the samples' own density that lie outside the samples' hull.
+
+    A hull of N points holds ever less as d grows: this is what an expelled fraction is to be read beside.
+    Book: chapter "More dimensions, other densities", equation (null).
+
+    Args:
+        size, seed: of the run.
+        settings: whose dimension and density are taken.
+        draws: sets of `size` fresh points, at least 1.
+
+    Returns:
+        Share in [0, 1].
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    x = sample_cloud(size, seed, settings.dimension, settings.density)[0]
+    fresh = fresh_cloud(size, seed, draws, settings).reshape(-1, settings.dimension)
+    return float(outside_hull(x.numpy(), fresh).mean())
+
+
+def chance_in(size: int, seeds: Sequence[int], settings: Settings, draws: int = 20) -> np.ndarray:
+    """Return E of prototypes drawn afresh from the data's own density, on the target's graph.
+
+    Book: chapter "More dimensions, other densities", equation (space-error).
+
+    Args:
+        size: N, at least 2.
+        seeds: seeds whose training data are compared with; each at least 0.
+        settings: whose dimension and density are taken.
+        draws: random sets of prototypes a seed, at least 1.
+
+    Returns:
+        E, shape (seeds, draws).
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+    draws, place = require_integer("draws", draws, least=1), (settings.dimension, settings.density)
+    errors = []
+    for seed in seeds:
+        x, y = sample_cloud(size, seed, *place)
+        drawn = torch.from_numpy(draw(random_stream(size, seed, purpose=2), (draws, size), *place))
+        errors.append(reconstruction_error(x.expand(draws, -1, -1), y.expand(draws, -1), drawn, diagonal(drawn)))
+    return np.array(errors)
+
+
+def table_outside(name: str) -> float:
+    """Return the null of an expelled fraction: the share of other rows outside the hull of the training set.
+
+    Where no row was left out, each row in turn is compared with the hull of the rest.
+    Book: chapter "More dimensions, other densities", equation (null).
+
+    Args:
+        name: one of `companion.core.tables.TABLES`.
+    """
+    task = table_task(name)
+    x = task.x.numpy()
+    if len(task.others_x):
+        return float(outside_hull(x, task.others_x).mean())
+    return float(np.mean([outside_hull(np.delete(x, row, axis=0), x[row : row + 1])[0] for row in range(len(x))]))
+
+
+def table_chance(name: str, draws: int = 20) -> float:
+    """Return the median E of other rows of the table as reconstructions; NaN where no row was left out.
+
+    Book: chapter "More dimensions, other densities", section "Two real tables".
+
+    Args:
+        name: one of `companion.core.tables.TABLES`.
+        draws: sets of rows, drawn without replacement, each as large as the training set.
+    """
+    task, stream = table_task(name), np.random.default_rng(1)
+    rows = len(task.x)
+    if len(task.others_x) < rows:
+        return float("nan")
+    drawn = [stream.choice(len(task.others_x), rows, replace=False) for _ in range(draws)]
+    errors = [reconstruction_error(task.x, task.y, task.others_x[one], task.others_y[one]) for one in drawn]
+    return float(np.median(errors))
+
+
+# --- the sweep ---
+
 VARIANTS = (
-    *((mask, "coverage", 1.0) for mask in MASKS),
-    ("010", "transport", 1.0),
-    ("110", "transport", 1.0),
-    ("001", "coverage", HOT),
+    *((mask, Attractor.COVERAGE, 1.0) for mask in MASKS),
+    ("010", Attractor.TRANSPORT, 1.0),
+    ("110", Attractor.TRANSPORT, 1.0),
+    ("001", Attractor.COVERAGE, HOT),
 )
 """What is trained on every training set: mask, attractor, and temperature over the nominal one."""
 KEPT = ["x", "y", "w", "b", "a", "c", "prototypes", "values"]
 """What is kept of a network that a picture shows, each as one flat list."""
+COLUMNS = [
+    "neuron", "dimension", "density", "target", "mask", "attractor", "size", "heat", "strength", "temperature", "steps",
+    "learning_rate", "engine", "seed", "fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction",
+    *KEPT, "fresh_outside", "chance",
+]  # fmt: skip
+"""Columns of the sweep's table, in their order."""
 
 
 class Cell(NamedTuple):
-    """Runs that train together: all seeds of one setting; `density` is a density's name or a table's."""
+    """Runs of one training set, all its seeds; `heat` is the temperature over the nominal one of that set."""
 
-    neuron: str
-    dimension: int
-    density: str
-    mask: str
-    attractor: str
+    group: Group
     heat: float
-    size: int
-    seeds: tuple[int, ...]
-    strength: float
-    steps: int
-    engine: str
-
-    @property
-    def name(self) -> str:
-        """A file's name that says which runs these are."""
-        settings = (*self[:5], f"{self.heat:g}", f"N{self.size}", f"{self.seeds[0]}-{self.seeds[-1]}-{len(self.seeds)}")
-        return "_".join(map(str, (*settings, f"{self.strength:g}", self.steps, self.engine))) + ".parquet"
 
 
-def train_fast(*arguments: Any) -> Parameters:
-    """Return what `companion.engine.space.train` does; numba is imported only where runs are trained."""
-    from companion.engine import space as fast_space
-
-    return fast_space.train(*arguments)
-
-
-ENGINES: dict[str, Callable[..., Parameters]] = {"fast": train_fast, "torch": train_space}
-"""Engines by name: the compiled one, and the plain reference."""
-
-
-def design(
-    neurons: Iterable[str],
-    dimensions: Iterable[int],
-    densities: Iterable[str],
-    sizes: Iterable[int],
-    seeds: Iterable[int],
-    tables: Iterable[str] = (),
-    strength: float = 1.0,
-    steps: int = 2000,
-    engine: str = "fast",
-) -> list[Cell]:
-    """Return the cells of a sweep: every combination, and every table, each with all of `VARIANTS`.
-
-    Book: chapter "More dimensions, other densities", section "Data".
+def training_sets(
+    dimensions: Iterable[int], densities: Iterable[str], sizes: Iterable[int], tables: Iterable[str] = ()
+) -> list[tuple[int, str, int]]:
+    """Return the dimension, density and size of every training set: each combination, and each table's own.
 
     Args:
-        neurons: names in `companion.core.space.NEURONS`.
-        dimensions, densities, sizes: of the drawn training sets.
-        seeds: of each cell; a table has the same rows at every seed, and starts that differ.
-        tables: names in `companion.core.tables.TABLES`; their size and dimension are their own.
-        strength: λ >= 0.
-        steps: Adam steps, at least 0.
-        engine: a name in `ENGINES`.
+        dimensions, densities, sizes: of the drawn ones.
+        tables: names in `companion.core.tables.TABLES`.
 
     Raises:
         ValueError: naming the first argument that is not allowed.
     """
-    engine, seeds = (
-        require_choice("engine", engine, ENGINES),
-        tuple(require_integer("seeds", s, least=0) for s in seeds),
+    given = (
+        _unless_empty("dimensions", dimensions, lambda name, d: require_integer(name, d, least=1)),
+        _unless_empty("densities", densities, lambda name, one: require_choice(name, one, DENSITIES)),
+        _unless_empty("sizes", sizes, lambda name, n: require_integer(name, n, least=2)),
     )
-    neurons = [require_choice("neurons", name, NEURONS) for name in neurons]
-    places = [
-        (require_integer("dimensions", d, least=1), require_choice("densities", name, DENSITIES), size)
-        for d, name, size in product(dimensions, densities, [require_integer("sizes", n, least=2) for n in sizes])
-    ]
-    for name in tables:
-        rows, dimension = table_task(require_choice("tables", name, TABLES)).x.shape
-        places.append((dimension, name, rows))
-    return [
-        Cell(neuron, dimension, density, *variant, size, seeds, strength, steps, engine)
-        for neuron, (dimension, density, size), variant in product(neurons, places, VARIANTS)
-    ]
+    sets = list(product(*given))
+    for name in _unless_empty("tables", tables, lambda name, one: require_choice(name, one, TABLES)):
+        rows, dimension = table_task(name).x.shape
+        sets.append((dimension, name, rows))
+    if not sets:
+        raise ValueError("dimensions, densities, sizes, tables: no training set was given; allowed is at least one")
+    return sets
 
 
-def run_cells(cells: Sequence[Cell], executor: Executor | None = None, store: str | Path | None = None) -> pd.DataFrame:
-    """Train and measure cells, the longest first; one that the store holds is read instead.
+def _unless_empty(name: str, given: Iterable[Any], check: Any) -> list[Any]:
+    """Return checked values, none twice; there may be none, where tables are asked for alone."""
+    values = given if isinstance(given, str) else list(given)
+    return list_of(name, values, check) if values else []
+
+
+def design(
+    neurons: Iterable[str],
+    sets: Iterable[tuple[int, str, int]],
+    seeds: Iterable[int],
+    settings: Settings = Settings(),
+) -> list[Cell]:
+    """Return the cells of a sweep: every neuron on every training set, each with all of `VARIANTS`.
+
+    Book: chapter "More dimensions, other densities", section "Data".
+
+    Args:
+        neurons: "radial", "ridge".
+        sets: of `training_sets`.
+        seeds: of each cell; a table has the same rows at every seed, and starts that differ.
+        settings: whose λ and steps are taken.
+
+    Raises:
+        ValueError: naming the first argument that is not allowed.
+    """
+    neurons = list_of("neurons", neurons, lambda name, one: require_choice(name, one, (Neuron.RADIAL, Neuron.RIDGE)))
+    seeds, cells = tuple(list_of("seeds", seeds, require_seed)), []
+    for neuron, (dimension, density, size) in product(neurons, sets):
+        target = Target.TABLE if density in ROWS_OF_A_TABLE else Target.DIAGONAL
+        place = {"neuron": neuron, "dimension": dimension, "density": density, "target": target}
+        nominal = temperature_of(size, dimension, density)
+        for mask, attractor, heat in VARIANTS:
+            chosen = {"mask": mask, "attractor": attractor, "temperature": heat * nominal}
+            cells.append(Cell(Group(settings.but(**place, **chosen), size, seeds), heat))
+    return cells
+
+
+def run_cells(cells: Sequence[Cell], **options: Any) -> pd.DataFrame:
+    """Train and measure cells, and put beside each run what its metrics are to be read beside.
 
     Book: chapter "More dimensions, other densities", section "Data".
 
     Args:
         cells: what `design` returned.
-        executor: where they are trained, such as one of `companion.sweeps.workers.open_executor`; None means in this process.
-        store: a folder that keeps every finished cell, made if its parent exists; None keeps nothing.
+        options: of `companion.sweeps.sweep.run_groups`, such as executor and store.
 
     Returns:
-        One row a run, in the order of the cells and their seeds; `KEPT` columns hold lists for the runs that pictures
-        show and nothing for the others. `attrs["versions"]` holds the library versions.
+        One row a run, in the order of the cells and their seeds, `COLUMNS`; `KEPT` columns hold lists for the runs that
+        pictures show and nothing for the others. `attrs["versions"]` holds the library versions.
 
     Raises:
-        ValueError: if the store's cells were trained by other versions of what decides a result.
+        ValueError, RuntimeError: as `run_groups`.
     """
-    folder = None if store is None else Path(store)
-    if folder:
-        folder.mkdir(exist_ok=True)
-    found: dict[Cell, pd.DataFrame] = {}
-    for cell in cells:
-        if folder and (folder / cell.name).exists():
-            found[cell] = pd.read_parquet(folder / cell.name)
-            if differing := differing_versions(found[cell].attrs["versions"], library_versions()):
-                raise ValueError(f"store: {folder / cell.name} was made with other versions, {differing}")
-    missing = sorted(set(cells) - set(found), key=lambda cell: -(cell.size**2) * cell.dimension)
-    # Cells of one training set share what is expensive about it.
-    known = {_set_of(cell): (table["fresh_outside"], table["chance"]) for cell, table in found.items()}
-    sets = sorted({_set_of(cell) for cell in missing} - set(known), key=lambda key: -(key[2] ** 2) * key[0])
-    with closing(as_they_finish(_references_of, sets, executor)) as made:
-        known |= tqdm(made, total=len(sets), unit="training set")
-    with closing(as_they_finish(run_cell, missing, executor)) as trained:
-        for cell, table in tqdm(trained, total=len(missing), unit="cell"):
-            null, chance = known[_set_of(cell)]
-            table = table.assign(fresh_outside=null, chance=chance)
-            table.attrs["versions"] = library_versions()
-            if folder:
-                write_runs(table, folder / cell.name)
-            found[cell] = table
-    together = pd.concat([found[cell] for cell in cells], ignore_index=True)
-    together.attrs = {"versions": library_versions()}
-    return together
+    names = [name for name in COLUMNS if name not in ("heat", "fresh_outside", "chance")]
+    table = run_groups([cell.group for cell in cells], columns=names, **options)
+    # Cells of one training set share what is expensive about it; the longest first.
+    sets = sorted({_set_of(cell) for cell in cells}, key=lambda key: -(key[2] ** 2) * key[0])
+    known = dict(as_they_finish(references, sets, options.get("executor")))
+    beside = [known[_set_of(cell)] for cell in cells]
+    counts = [len(cell.group.seeds) for cell in cells]
+    table["heat"] = np.repeat([cell.heat for cell in cells], counts)
+    for place, name in enumerate(("fresh_outside", "chance")):
+        table[name] = np.concatenate([found[place] for found in beside])
+    first = np.zeros(len(table), bool)
+    first[np.cumsum([0, *counts[:-1]])] = True
+    shown = table["density"].isin(list(TABLES)) | ((table["dimension"] == 2) & (table["size"] == 30))
+    for name in KEPT:
+        table[name] = table[name].astype(object).where(first & shown, None)
+    return table[COLUMNS]
 
 
-def _set_of(cell: Cell) -> tuple[int, str, int, tuple[int, ...]]:
-    return cell.dimension, cell.density, cell.size, cell.seeds
+Set = tuple[int, str, int, tuple[int, ...]]
 
 
-def _references_of(key: tuple[int, str, int, tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    return references(*key)
+def _set_of(cell: Cell) -> Set:
+    settings, size, seeds = cell.group
+    return settings.dimension, settings.density, size, seeds
 
 
-def references(dimension: int, density: str, size: int, seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def references(key: Set) -> tuple[np.ndarray, np.ndarray]:
     """Return what a training set's metrics are to be read beside, each of shape (seeds,).
 
     Args:
-        dimension, density, size, seeds: of the training sets.
+        key: dimension, density, size and seeds of the training sets.
 
     Returns:
         The share of fresh points outside the hull, and chance: the median E of reconstructions drawn afresh.
     """
+    dimension, density, size, seeds = key
     if density in TABLES:
         return np.full(len(seeds), table_outside(density)), np.full(len(seeds), table_chance(density))
-    null = [fresh_outside(size, dimension, seed, density) for seed in seeds]
-    return np.array(null), np.median(space_chance(size, dimension, seeds, density, TARGET), axis=1)
-
-
-def start_of(cell: Cell) -> tuple[torch.Tensor, torch.Tensor, Parameters, float]:
-    """Return a cell's training data, initial parameters and temperature.
-
-    Args:
-        cell: any.
-
-    Returns:
-        x of shape (seeds, size, d), y of shape (seeds, size), parameters with a leading dimension of seeds, and τ.
-    """
-    if cell.density not in TABLES:
-        batch = space_batch(cell.size, cell.dimension, cell.seeds, cell.neuron, cell.density, TARGET)
-        return *batch, cell.heat * _temperature(cell.size, cell.dimension, cell.density)
-    task = table_task(cell.density)
-    starts = [space_start(cell.size, cell.dimension, seed, cell.neuron) for seed in cell.seeds]
-    x, y = (given.expand(len(starts), *given.shape).contiguous() for given in (task.x, task.y))
-    return x, y, Parameters(*map(torch.stack, zip(*starts, strict=True))), cell.heat * table_temperature(cell.density)
-
-
-_temperature = cache(space_temperature)
-
-
-def run_cell(cell: Cell) -> pd.DataFrame:
-    """Train one cell and measure it.
-
-    Args:
-        cell: runs of one setting.
-
-    Returns:
-        One row a seed, in their order: settings, metrics and, for a run that a picture shows, `KEPT`.
-    """
-    x, y, start, temperature = start_of(cell)
-    settings = (cell.mask, cell.neuron, cell.strength, temperature, cell.steps, cell.attractor)
-    trained = ENGINES[cell.engine](x, y, start, *settings)
-    same = {
-        "neuron": cell.neuron,
-        "dimension": cell.dimension,
-        "density": cell.density,
-        "target": "the table's" if cell.density in TABLES else TARGET,
-        "mask": cell.mask,
-        "attractor": cell.attractor,
-        "size": cell.size,
-        "heat": cell.heat,
-        "strength": cell.strength,
-        "temperature": temperature,
-        "steps": cell.steps,
-        "learning_rate": LEARNING_RATE,
-        "engine": cell.engine,
-    }
-    metrics, positions, values = measure_space(x, y, trained, cell.neuron)
-    table = pd.DataFrame({"seed": cell.seeds, **metrics}).assign(**same)
-    lists = dict(zip(KEPT, (x, y, *trained, positions, values), strict=True))
-    kept = cell.density in TABLES or (cell.dimension, cell.size) == (2, 30)
-    for name, tensor in lists.items():
-        first = [tensor[0].reshape(-1).numpy()] if kept else [None]
-        table[name] = pd.Series(first + [None] * (len(cell.seeds) - 1), dtype=object)
-    return table[[*same, "seed", *metrics, *KEPT]]
-
-
-def measure_space(
-    x: torch.Tensor, y: torch.Tensor, parameters: Parameters, neuron: str
-) -> tuple[dict[str, np.ndarray], torch.Tensor, torch.Tensor]:
-    """Return the four metrics of trained runs, their prototypes and the network's values there.
-
-    A run whose parameters or prototypes are not finite keeps its row, with NaN in every metric.
-
-    Args:
-        x: training inputs, shape (runs, samples, d).
-        y: target values, shape (runs, samples).
-        parameters: with a leading dimension of runs.
-        neuron: one of `companion.core.space.NEURONS`.
-
-    Returns:
-        fit_mse, reconstruction_error, specialization_ratio and expelled_fraction, each of shape (runs,); x̂ of shape
-        (runs, neurons, d); f(x̂) of shape (runs, neurons).
-    """
-    w, b, a, c = parameters
-    positions = space_prototypes(w, b, neuron, x.mean(-2))
-    finite = positions.isfinite().all(-1).all(-1) & a.isfinite().all(-1) & c.isfinite()
-    responses = space_activations(x, w, b, neuron)
-    values = torch.full_like(y, torch.nan)
-    metrics = {name: np.full(len(x), np.nan) for name in METRICS}
-    if finite.any():
-        values[finite] = output(
-            space_activations(positions[finite], w[finite], b[finite], neuron), a[finite], c[finite]
-        )
-        found = (
-            ((output(responses, a, c) - y) ** 2).mean(-1)[finite].numpy(),
-            space_error(x[finite], y[finite], positions[finite], values[finite]),
-            specialization_ratio(responses[finite]),
-            hull_expelled(x[finite], positions[finite]),
-        )
-        for name, value in zip(METRICS, found, strict=True):
-            metrics[name][finite.numpy()] = value
-    return metrics, positions, values
-
-
-METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
+    settings = Settings(neuron=Neuron.RADIAL, dimension=dimension, density=density, target=Target.DIAGONAL)
+    null = [fresh_outside(size, seed, settings) for seed in seeds]
+    return np.array(null), np.median(chance_in(size, seeds, settings), axis=1)
 
 
 def write_space(table: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
@@ -314,3 +362,60 @@ def write_space(table: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
     networks.attrs = table.attrs
     runs = table.drop(columns=KEPT)
     return write_runs(runs, path), write_runs(networks, path.with_name(f"{path.stem}-networks.parquet"))
+
+
+# --- entropic transport ---
+
+
+class Transport(NamedTuple):
+    """A transport cost of one run, and its gradient with respect to the prototypes, shape (neurons, d)."""
+
+    value: float
+    gradient: np.ndarray
+
+
+def exact_transport(x: np.ndarray, prototypes: np.ndarray) -> Transport:
+    """Return the squared distance under the optimal matching, with its gradient.
+
+    Book: chapter "More dimensions, other densities", equation (space-losses).
+
+    Args:
+        x: samples, shape (samples, d).
+        prototypes: shape (samples, d).
+    """
+    positions = torch.tensor(prototypes, requires_grad=True)
+    loss = matched_loss(torch.as_tensor(x), positions)
+    loss.backward()
+    return Transport(float(loss.detach()), positions.grad.numpy())
+
+
+def entropic_transport(x: np.ndarray, prototypes: np.ndarray, regularisation: float) -> Transport:
+    """Return Σ_ij P_ij |x_i - x̂_j|² of Sinkhorn's plan P, with the gradient at that plan.
+
+    P minimises Σ_ij P_ij (|x_i - x̂_j|² + ε log P_ij) among plans whose rows and columns each add up to 1/N.
+    Book: chapter "More dimensions, other densities", equation (sinkhorn).
+
+    Args:
+        x: samples, shape (samples, d).
+        prototypes: shape (samples, d).
+        regularisation: ε > 0, in units of squared input.
+
+    Raises:
+        ValueError: if shapes differ or the regularisation is not above 0.
+    """
+    require_same_shape(x=x, prototypes=prototypes)
+    regularisation = require_number("regularisation", regularisation, positive=True)
+    import ot  # here: it takes a second to load, and one section needs it
+
+    costs, weights = ot.dist(x, prototypes), np.full(len(x), 1 / len(x))
+    plan = ot.sinkhorn(weights, weights, costs, regularisation, method="sinkhorn_log", numItermax=10_000, warn=False)
+    return Transport(float((plan * costs).sum()), 2 * (prototypes * plan.sum(0)[:, None] - plan.T @ x))
+
+
+def alignment(one: Transport, other: Transport) -> float:
+    """Return the cosine of the angle between two transports' gradients.
+
+    Book: chapter "More dimensions, other densities", section "Entropic transport".
+    """
+    size = np.linalg.norm(one.gradient) * np.linalg.norm(other.gradient)
+    return float((one.gradient * other.gradient).sum() / size)

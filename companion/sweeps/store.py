@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-SCHEMA = 2
+from companion.core.settings import Settings
+
+SCHEMA = 3
 """Number of the layout of a part: its columns and its metadata. It grows when either changes."""
 
 NUMBERS = pa.list_(pa.float64())
@@ -44,49 +46,66 @@ COLUMNS = pa.schema(
         "b": NUMBERS,
         "a": NUMBERS,
         "c": pa.float64(),
+        "neuron": pa.string(),
+        "dimension": pa.int64(),
+        "density": pa.string(),
+        "prototypes": NUMBERS,
+        "values": NUMBERS,
     }
 )
-"""Columns of a run, in their order; `data/README.md` explains them."""
+"""Columns of a run, in their order; `data/README.md` explains them. In d dimensions x, w and prototypes are flat lists,
+point after point, and so is b of radial neurons."""
+ON_THE_LINE = COLUMNS.names[: COLUMNS.names.index("neuron")]
+"""Those that a sweep returns unless it is asked for others: the rest says nothing on the line, or follows from these."""
 
-KEYS = ("mask", "size", "seed")
 DECIDING = ("companion", "torch", "numpy", "numba")
 """Packages whose version may change the bits of a result; the versions of all others may differ within a store."""
 
 METADATA = b"latent-to-data"
 LOCK = ".lock"
 TEMPORARY = ".tmp-"
-PART = re.compile(r"[01]{3}-N\d+-\d+-\d+-(?P<digest>[0-9a-f]{16})\.parquet")
-"""A part's name: mask, size, first and last seed, and the start of the SHA-256 of the file's bytes."""
+PART = re.compile(r"[01]{3}-(?P<key>[0-9a-f]{12})-N\d+-\d+-\d+-(?P<digest>[0-9a-f]{16})\.parquet")
+"""A part's name: mask, key of the settings, size, first and last seed, the start of the SHA-256 of the file's bytes."""
+OF_EARLIER_COMPANIONS = re.compile(r"[01]{3}-N\d+-\d+-\d+-[0-9a-f]{16}\.parquet|(radial|ridge)_\d+_.*\.parquet")
+"""Names of parts that a companion before 0.2 kept, of sweeps on the line and in d dimensions."""
+
+
+class Group(NamedTuple):
+    """Runs that differ in nothing but the seed."""
+
+    settings: Settings
+    size: int
+    seeds: tuple[int, ...]
 
 
 class Part(NamedTuple):
-    """One file of a store: runs of one mask and size."""
+    """One file of a store: some runs of one group."""
 
     path: Path
-    mask: str
+    settings: Settings
     size: int
     seeds: np.ndarray
 
 
 class Store:
-    """A folder that keeps finished runs, locked by one process while it is open.
+    """A folder that keeps finished runs of any settings, locked by one process while it is open.
 
-    Use it as a context manager. On opening, every file is checked: a folder that is refused stays as it was.
-    Runs are known by mask, size and seed; whatever else decides their numbers is a setting, equal in all parts.
+    Use it as a context manager. On opening, every file is checked: a folder that is refused stays as it was. A run is
+    known by its settings, size and seed; how it is trained, and the versions that decide its bits, are equal in all parts.
     """
 
-    def __init__(self, folder: str | Path, settings: Mapping[str, Any], versions: Mapping[str, str]) -> None:
+    def __init__(self, folder: str | Path, how: Mapping[str, str], versions: Mapping[str, str]) -> None:
         """Describe the store; nothing is read or written yet.
 
         Args:
             folder: made when the store is opened, if its parent exists.
-            settings: what decides a run besides mask, size and seed; numbers and text.
+            how: engine, device and dtype of the runs, by these names.
             versions: of the packages that make the runs.
         """
         if not isinstance(folder, str | Path):
             raise ValueError(f"store: {folder!r} was given; allowed is the path of a folder")
         self.folder = Path(folder)
-        self.header = {"schema": SCHEMA, "settings": dict(settings), "versions": dict(versions)}
+        self.header: dict[str, Any] = {"schema": SCHEMA, "how": dict(how), "versions": dict(versions)}
         self._lock = FileLock(self.folder / LOCK, timeout=0)
         self._parts: list[Part] = []
 
@@ -113,7 +132,7 @@ class Store:
             ) from None
         try:
             files = self._files()
-            self._parts = [self._check(path) for path in files if PART.fullmatch(path.name)]
+            self._parts = [self._check(path, name) for path in files if (name := PART.fullmatch(path.name))]
             self._refuse_runs_kept_twice()
             for path in files:
                 if path.name.startswith(TEMPORARY):
@@ -128,48 +147,62 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def finished(self) -> dict[tuple[str, int], np.ndarray]:
-        """Return the seeds that are kept, by mask and size."""
-        seeds: dict[tuple[str, int], list[np.ndarray]] = {}
-        for part in self._parts:
-            seeds.setdefault((part.mask, part.size), []).append(part.seeds)
-        return {key: np.concatenate(arrays) for key, arrays in seeds.items()}
+    def finished(self, settings: Settings, size: int) -> set[int]:
+        """Return the seeds of a group that are kept."""
+        return {seed for part in self._of(settings, size) for seed in part.seeds.tolist()}
 
-    def add(self, table: pa.Table) -> None:
+    def add(self, group: Group, runs: pa.Table) -> None:
         """Keep runs; when this returns, they are on the disk and stay there.
 
         Args:
-            table: `COLUMNS`, of one mask and size.
+            group: whose runs they are, and no others.
+            runs: `COLUMNS`, a row a seed of the group.
 
         Raises:
-            ValueError: if a run is kept already, or the runs differ in mask or size.
+            ValueError: if a run is kept already.
             OSError: if they cannot be written; nothing of them is kept then.
         """
-        mask, size, seeds = _keys(table)
-        for part in self._parts:
-            if (part.mask, part.size) == (mask, size) and np.isin(seeds, part.seeds).any():
-                raise ValueError(f"seeds: of mask {mask!r}, size {size}, some are kept already in {str(part.path)!r}")
-        metadata = {METADATA: json.dumps(self.header)}
+        seeds = np.asarray(group.seeds)
+        for part in self._of(group.settings, group.size):
+            if np.isin(seeds, part.seeds).any():
+                raise ValueError(
+                    f"seeds: of {group.settings.text}, size {group.size}, some are kept already in {str(part.path)!r}"
+                )
+        metadata = {METADATA: json.dumps(self.header | {"settings": group.settings.text})}
         sink = pa.BufferOutputStream()
-        pq.write_table(table.select(COLUMNS.names).replace_schema_metadata(metadata), sink)
+        pq.write_table(runs.select(COLUMNS.names).replace_schema_metadata(metadata), sink)
         data = sink.getvalue()
-        path = self.folder / _name(mask, size, seeds, _digest(data))
+        path = self.folder / _name(group.settings, group.size, seeds, _digest(data))
         write_whole(path, data)
-        self._parts.append(Part(path, mask, size, seeds))
+        self._parts.append(Part(path, group.settings, group.size, seeds))
 
-    def read(self, columns: Sequence[str] = tuple(COLUMNS.names)) -> Iterator[pa.Table]:
-        """Yield each part, checked again, with the columns asked for; one part at a time is in memory.
+    def read(
+        self, groups: Iterable[Group], columns: Sequence[str] = tuple(COLUMNS.names)
+    ) -> Iterator[tuple[Settings, int, pa.Table]]:
+        """Yield the parts that hold runs of some groups, checked again, with the columns asked for, one at a time.
+
+        Yields:
+            The settings, the size and the runs of a part, all that it holds.
 
         Raises:
             ValueError: naming a part whose bytes changed since it was written.
         """
-        for part in self._parts:
-            yield self._load(part.path, columns)
+        for settings, size in dict.fromkeys((group.settings, group.size) for group in groups):
+            for part in self._of(settings, size):
+                yield settings, size, self._load(part.path, columns)[1]
+
+    def _of(self, settings: Settings, size: int) -> list[Part]:
+        return [part for part in self._parts if part.size == size and part.settings == settings]
 
     def _files(self) -> list[Path]:
         """Return parts and leftovers of interrupted writes, sorted; refuse whatever else is in the folder."""
         files = sorted(path for path in self.folder.iterdir() if path.name != LOCK)
         for path in files:
+            if path.is_file() and OF_EARLIER_COMPANIONS.fullmatch(path.name):
+                raise ValueError(
+                    f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) reads "
+                    "none of its stores; give another folder, and the same call trains the runs again, to the same bits"
+                )
             if not path.is_file() or not (PART.fullmatch(path.name) or path.name.startswith(TEMPORARY)):
                 raise ValueError(
                     f"store: {str(path)!r} was found, which is no part of a store; "
@@ -177,18 +210,20 @@ class Store:
                 )
         return files
 
-    def _check(self, path: Path) -> Part:
+    def _check(self, path: Path, name: re.Match[str]) -> Part:
         """Return what a part holds, if its name says the same."""
-        mask, size, seeds = _keys(self._load(path, KEYS))
-        expected = _name(mask, size, seeds, PART.fullmatch(path.name)["digest"])
+        settings, runs = self._load(path, ("size", "seed"))
+        sizes, seeds = runs["size"].unique().to_pylist(), runs["seed"].to_numpy()
+        expected = _name(settings, sizes[0], seeds, name["digest"]) if len(sizes) == 1 else ""
         if path.name != expected:
             raise ValueError(f"store: {str(path)!r} was renamed; give it back its name, {expected}")
-        return Part(path, mask, size, seeds)
+        return Part(path, settings, sizes[0], seeds)
 
-    def _load(self, path: Path, columns: Sequence[str]) -> pa.Table:
-        """Read a part if its bytes are those that were written, by this schema, settings and versions."""
+    def _load(self, path: Path, columns: Sequence[str]) -> tuple[Settings, pa.Table]:
+        """Read a part if its bytes are those that were written, by this schema, in this way and by these versions."""
         data = path.read_bytes()
-        if _digest(data) != PART.fullmatch(path.name)["digest"]:
+        name = PART.fullmatch(path.name)
+        if name is None or _digest(data) != name["digest"]:
             raise ValueError(
                 f"store: {str(path)!r} is damaged (its bytes are not those that its name was made from); "
                 "move it out of the folder, and the same call trains its runs again"
@@ -196,21 +231,22 @@ class Store:
         try:
             file = pq.ParquetFile(pa.BufferReader(data))
             header = json.loads(file.schema_arrow.metadata[METADATA])
-            schema, settings, versions = header["schema"], dict(header["settings"]), dict(header["versions"])
+            schema, how, versions = header["schema"], dict(header["how"]), dict(header["versions"])
+            settings = header["settings"]
         except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
             raise ValueError(
                 f"store: {str(path)!r} was not made by a sweep; move it out of the folder, or give another folder"
             ) from None
         if schema != SCHEMA:
             raise ValueError(
-                f"store: {str(path)!r} has schema {schema}, and this companion ({self.header['versions']['companion']})"
+                f"store: {str(path)!r} has schema {schema}, and this companion ({_here(self.header)})"
                 f" reads schema {SCHEMA}; use the companion that made it, or give another folder"
             )
-        wanted = self.header["settings"]
-        for name in sorted(wanted.keys() | settings.keys()):
-            if settings.get(name) != wanted.get(name):
+        wanted = self.header["how"]
+        for name in sorted(wanted.keys() | how.keys()):
+            if how.get(name) != wanted.get(name):
                 raise ValueError(
-                    f"store: {str(path)!r} was made with {name} {settings.get(name)!r}, and {wanted.get(name)!r} was "
+                    f"store: {str(path)!r} was made with {name} {how.get(name)!r}, and {wanted.get(name)!r} was "
                     "given; give the former, or another folder"
                 )
         for name, (there, here) in differing_versions(versions, self.header["versions"]).items():
@@ -220,19 +256,23 @@ class Store:
             )
         if not file.schema_arrow.equals(COLUMNS):
             raise ValueError(f"store: {str(path)!r} has other columns than a sweep's; move it out of the folder")
-        return file.read(list(columns), use_threads=False)
+        return Settings.parse(settings), file.read(list(columns), use_threads=False)
 
     def _refuse_runs_kept_twice(self) -> None:
         """Refuse a store in which a run stands twice, naming the parts."""
-        for (mask, size), seeds in self.finished().items():
-            values, counts = np.unique(seeds, return_counts=True)
+        for settings, size in dict.fromkeys((part.settings, part.size) for part in self._parts):
+            parts = self._of(settings, size)
+            values, counts = np.unique(np.concatenate([part.seeds for part in parts]), return_counts=True)
             for seed in values[counts > 1]:
-                same = [part for part in self._parts if (part.mask, part.size) == (mask, size) and seed in part.seeds]
-                names = " and ".join(repr(str(part.path)) for part in same)
+                names = " and ".join(repr(str(part.path)) for part in parts if seed in part.seeds)
                 raise ValueError(
-                    f"store: mask {mask!r}, size {size}, seed {seed} stands twice, in {names}; "
+                    f"store: {settings.text}, size {size}, seed {seed} stands twice, in {names}; "
                     "move all but one out of the folder"
                 )
+
+
+def _here(header: Mapping[str, Any]) -> str:
+    return header["versions"]["companion"]
 
 
 def differing_versions(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
@@ -240,16 +280,8 @@ def differing_versions(one: Mapping[str, str], other: Mapping[str, str]) -> dict
     return {name: (one.get(name), other.get(name)) for name in DECIDING if one.get(name) != other.get(name)}
 
 
-def _keys(table: pa.Table) -> tuple[str, int, np.ndarray]:
-    """Return the one mask and the one size of some runs, and their seeds."""
-    mask, size = (table[name].unique().to_pylist() for name in ("mask", "size"))
-    if len(mask) != 1 or len(size) != 1:
-        raise ValueError(f"runs: masks {mask}, sizes {size} were given; allowed is one of each a part")
-    return mask[0], size[0], table["seed"].to_numpy()
-
-
-def _name(mask: str, size: int, seeds: np.ndarray, digest: str) -> str:
-    return f"{mask}-N{size}-{seeds[0]}-{seeds[-1]}-{digest}.parquet"
+def _name(settings: Settings, size: int, seeds: np.ndarray, digest: str) -> str:
+    return f"{settings.mask}-{settings.key}-N{size}-{seeds[0]}-{seeds[-1]}-{digest}.parquet"
 
 
 def _digest(data: bytes | pa.Buffer) -> str:

@@ -1,18 +1,12 @@
-"""A sweep: every mask, size and seed trained and measured, one row a run, weights included."""
+"""A sweep: settings, sizes and seeds, each trained and measured, one row a run, weights included."""
 
 from __future__ import annotations
 
-import functools
-import io
 import json
-import math
 import os
-import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,19 +16,17 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from companion import __version__
-from companion.core.checks import require_choice, require_device, require_flag, require_integer, require_number
-from companion.core.data import TARGETS
-from companion.core.losses import ATTRACTORS, MASKS
-from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
-from companion.core.network import Parameters, activations, prototypes, starting_batch
-from companion.core.train import LEARNING_RATE, Trained, train
-from companion.sweeps.store import COLUMNS, Store, differing_versions, write_whole
+from companion.core.checks import require_choice, require_device, require_integer
+from companion.core.measures import measure, reconstructions
+from companion.core.network import Parameters, starting_batch
+from companion.core.settings import CHECKS, MASKS, Settings
+from companion.core.train import Trained, train
+from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
 from companion.sweeps.workers import as_they_finish
+from companion.version import library_versions
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
 PAPER_SEEDS = tuple(range(1000, 1010))
-METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 BATCH_ENTRIES = 50_000
 """Entries of a torch batch's (runs, samples, neurons) arrays: few enough to stay in a core's cache, which
 also bounds a batch's memory (about 30 such arrays of 8 bytes live at once)."""
@@ -68,10 +60,10 @@ def batch_for_a_second(size: int, steps: int) -> int:
 
 
 def train_fast(*arguments: Any, **settings: Any) -> Trained:
-    """Return what `companion.engine.line.train` does; numba is imported, at a cost of 60 MB, only where runs are trained."""
-    from companion.engine import line as fast
+    """Return what the engine's `train` does; numba is imported, at a cost of 60 MB, only where runs are trained."""
+    from companion.engine import driver
 
-    return fast.train(*arguments, **settings)
+    return driver.train(*arguments, **settings)
 
 
 ENGINES: dict[str, Engine] = {
@@ -81,42 +73,28 @@ ENGINES: dict[str, Engine] = {
 """Engines by name: all that depends on which one trains. PyTorch brings threads of its own."""
 
 
-class Batch(NamedTuple):
-    """Runs that train together: one mask, one size, several seeds."""
+class How(NamedTuple):
+    """How runs are trained: engine, device, float type. It decides no more of a run than its last digits."""
 
-    mask: str
-    size: int
-    seeds: tuple[int, ...]
-    strength: float
-    temperature: float
-    steps: int
     engine: str
     device: str
     dtype: str
-    attractor: str = "coverage"
-    balance: float = 1.0
-    anneal: bool = False
-    target: str = "sine"
+
+
+class Batch(NamedTuple):
+    """Runs that train together."""
+
+    group: Group
+    how: How
 
 
 def run_sweep(
+    settings: Settings | None = None,
+    *,
     masks: Iterable[str] = tuple(MASKS),
     sizes: Iterable[int] = PAPER_SIZES,
     seeds: Iterable[int] = PAPER_SEEDS,
-    strength: float = 1.0,
-    temperature: float = 1e-4,
-    steps: int = 2000,
-    engine: str | None = None,
-    executor: Executor | None = None,
-    device: str = "cpu",
-    dtype: str = "float64",
-    progress: bool | None = None,
-    store: str | Path | None = None,
-    columns: Sequence[str] | None = None,
-    attractor: str = "coverage",
-    balance: float = 1.0,
-    anneal: bool = False,
-    target: str = "sine",
+    **more: Any,
 ) -> pd.DataFrame:
     """Train and measure every combination of mask, size and seed.
 
@@ -124,28 +102,12 @@ def run_sweep(
     section "Sweeps that survive". Columns: `data/README.md`.
 
     Args:
-        masks: names in `companion.core.losses.MASKS`.
+        settings: of all runs but for the mask; None means the nominal ones.
+        masks: names in `companion.core.settings.MASKS`.
         sizes: numbers of training points and neurons, each at least 2.
         seeds: each at least 0; masks of one seed share data and initial weights.
-        strength: λ >= 0.
-        temperature: τ > 0.
-        steps: Adam steps, at least 0.
-        engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
-            one where it can be used. They agree to rounding.
-        executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
-            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's; None means in this
-            process, the fast engine on all its cores.
-        device: a torch device, such as "cpu" or "cuda".
-        dtype: "float64" or "float32".
-        progress: whether to show a bar on stderr; None means where stderr is a terminal.
-        store: a folder that keeps every finished run, made if its parent exists. Runs that it holds are not
-            trained again, so the same call goes on where an earlier one was stopped; None keeps nothing.
-        columns: which columns to return; None means all. With a store, and without the weights, hundreds of
-            thousands of runs fit into little memory.
-        attractor: one of `companion.core.losses.ATTRACTORS`, the loss that the mask's middle bit switches on.
-        balance: κ >= 0, the attractor's part of λ.
-        anneal: whether the repulsions' part of λ falls linearly during training.
-        target: a name in `companion.core.data.TARGETS`, the function that the training points lie on.
+        more: any of the settings by name, such as `temperature=1e-3`, in place of those given; and the options of
+            `run_groups`: engine, executor, device, dtype, progress, store, columns.
 
     Returns:
         One row a run, ordered as the arguments are: mask, then size, then seed. Lists are NumPy arrays.
@@ -157,51 +119,90 @@ def run_sweep(
         RuntimeError: if a worker's versions of what decides a result are not those of this process.
         Exception: whatever stopped the training, with a note that says how many runs are finished.
     """
-    masks = _list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
-    sizes = _list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2))
-    seeds = _list_of("seeds", seeds, _require_seed)
-    settings = {
-        "strength": require_number("strength", strength),
-        "temperature": require_number("temperature", temperature, positive=True),
-        "attractor": require_choice("attractor", attractor, ATTRACTORS),
-        "balance": require_number("balance", balance),
-        "anneal": require_flag("anneal", anneal),
-        "target": require_choice("target", target, TARGETS),
-        "steps": require_integer("steps", steps, least=0),
-        "device": require_device("device", device),
-        "dtype": require_choice("dtype", dtype, ("float64", "float32")),
-    }
-    settings["engine"] = engine = _require_engine(engine, settings["device"], settings["dtype"])
-    names = COLUMNS.names if columns is None else columns
-    names = _list_of("columns", names, lambda name, given: require_choice(name, given, COLUMNS.names))
+    if settings is not None and not isinstance(settings, Settings):
+        raise ValueError(f"settings: {settings!r} was given; allowed are Settings; masks, sizes and seeds go by name")
+    for name in more:
+        require_choice("argument", name, [*OPTIONS, *CHECKS])
+    options = {name: more.pop(name) for name in OPTIONS if name in more}
+    of_all = (settings or Settings()).but(**more)
+    masks = list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
+    sizes = list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2))
+    seeds = tuple(list_of("seeds", seeds, require_seed))
+    return run_groups([Group(of_all.but(mask=mask), size, seeds) for mask in masks for size in sizes], **options)
 
-    table = Rows(masks, sizes, seeds, names)
-    with _opened(store, settings) as kept:
-        finished = kept.finished() if kept else {}
+
+OPTIONS = ("engine", "executor", "device", "dtype", "progress", "store", "columns")
+"""Arguments of `run_groups` beside the groups: all that changes no more of a run than its last digits."""
+
+
+def run_groups(
+    groups: Sequence[Group],
+    *,
+    engine: str | None = None,
+    executor: Executor | None = None,
+    device: str = "cpu",
+    dtype: str = "float64",
+    progress: bool | None = None,
+    store: str | Path | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Train and measure groups of runs, on the line and in d dimensions.
+
+    Args:
+        groups: settings, size and seeds of each; none twice.
+        engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
+            one where it can be used. They agree to rounding.
+        executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
+            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's; None means in
+            this process, the fast engine on all its cores.
+        device: a torch device, such as "cpu" or "cuda".
+        dtype: "float64" or "float32".
+        progress: whether to show a bar on stderr; None means where stderr is a terminal.
+        store: a folder that keeps every finished run, made if its parent exists. Runs that it holds are not
+            trained again, so the same call goes on where an earlier one was stopped; None keeps nothing.
+        columns: which to return, names in `companion.sweeps.store.COLUMNS`; None means those `ON_THE_LINE`. With a
+            store, and without the weights, hundreds of thousands of runs fit into little memory.
+
+    Returns:
+        One row a run, in the order of the groups and of their seeds; as `run_sweep`.
+
+    Raises:
+        As `run_sweep`.
+    """
+    device, dtype = require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
+    how = How(_require_engine(engine, device, dtype), device, dtype)
+    names = list_of(
+        "columns",
+        ON_THE_LINE if columns is None else columns,
+        lambda name, given: require_choice(name, given, COLUMNS.names),
+    )
+    table = Rows(groups, names)
+    with _opened(store, how) as kept:
         batches = [
-            Batch(mask, size, tuple(chunk), **settings)
-            for mask, size in product(masks, sizes)
+            Batch(Group(group.settings, group.size, tuple(chunk)), how)
+            for group in groups
             for chunk in _chunks(
-                _without(seeds, finished.get((mask, size))), ENGINES[engine].batch(size, settings["steps"])
+                _without(group.seeds, kept.finished(group.settings, group.size) if kept else set()),
+                ENGINES[how.engine].batch(group.size, group.settings.steps),
             )
         ]
         # The longest first: one that starts last would keep all other workers waiting.
-        batches.sort(key=lambda batch: -len(batch.seeds) * batch.size**2)
-        missing = sum(len(batch.seeds) for batch in batches)
+        batches.sort(key=lambda batch: -len(batch.group.seeds) * batch.group.size**2 * batch.group.settings.dimension)
+        missing = sum(len(batch.group.seeds) for batch in batches)
         hidden = None if progress is None else not progress
         with tqdm(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
             try:
-                with closing(_run_all(batches, ENGINES[engine].threads, executor)) as trained:
-                    for runs in trained:
-                        kept.add(runs) if kept else table.put(runs)
+                with closing(_run_all(batches, ENGINES[how.engine].threads, executor)) as trained:
+                    for group, runs in trained:
+                        kept.add(group, runs) if kept else table.put(group.settings, group.size, runs)
                         missing -= runs.num_rows
                         bar.update(runs.num_rows)
             except BaseException as error:
                 error.add_note(_what_is_kept(table.length - missing, table.length, store))
                 raise
         if kept:
-            for runs in kept.read(list({"mask", "size", "seed", *names})):
-                table.put(runs)
+            for part in kept.read(groups, list({"seed", *names})):
+                table.put(*part)
     return table.frame()
 
 
@@ -209,110 +210,75 @@ def run_batch(batch: Batch) -> pa.Table:
     """Train one batch and measure it.
 
     Args:
-        batch: runs of one mask and size.
+        batch: runs of one group.
 
     Returns:
         `companion.sweeps.store.COLUMNS`, one row a seed, in their order; this process's versions in the metadata.
     """
-    x, y, start = starting_batch(batch.size, batch.seeds, batch.target)
-    kind = {"device": batch.device, "dtype": getattr(torch, batch.dtype)}
+    (settings, size, seeds), how = batch
+    x, y, start = starting_batch(size, seeds, settings)
+    kind = {"device": how.device, "dtype": getattr(torch, how.dtype)}
     x, y, start = x.to(**kind), y.to(**kind), Parameters(*(value.to(**kind) for value in start))
-    attraction = {name: getattr(batch, name) for name in ("attractor", "balance", "anneal")}
-    settings = (batch.mask, batch.strength, batch.temperature, batch.steps)
-    trained = ENGINES[batch.engine].train(x, y, start, *settings, **attraction)
+    trained = ENGINES[how.engine].train(x, y, start, settings)
 
     x, y = x.cpu().double(), y.cpu().double()
     parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
-    same = {name: getattr(batch, name) for name in ("mask", "size", "strength", "temperature", "steps", "engine")}
-    same |= attraction | {"learning_rate": LEARNING_RATE, "target": batch.target, "dtype": batch.dtype}
-    lists = {"x": x, "y": y, "w": parameters.w, "b": parameters.b, "a": parameters.a}
-    values = {
-        **{name: pa.repeat(value, len(batch.seeds)) for name, value in same.items()},
-        "seed": pa.array(batch.seeds, pa.int64()),
-        **measure(x, y, parameters),
+    positions, values = reconstructions(x, parameters, settings.neuron)
+    same = {name: getattr(settings, SETTING.get(name, name)) for name in COLUMNS.names if name in OF_SETTINGS}
+    same |= {"size": size, "engine": how.engine, "dtype": how.dtype}
+    lists = {"x": x, "y": y, "prototypes": positions, "values": values, **parameters._asdict()}
+    del lists["c"]
+    columns = {
+        **{name: pa.array([value] * len(seeds), COLUMNS.field(name).type) for name, value in same.items()},
+        "seed": pa.array(seeds, pa.int64()),
+        **measure(x, y, parameters, settings.neuron),
         **{name: _list_column(value.numpy()) for name, value in lists.items()},
         "c": parameters.c.numpy(),
     }
     metadata = {VERSIONS: json.dumps(library_versions())}
-    return pa.table({name: values[name] for name in COLUMNS.names}, schema=COLUMNS.with_metadata(metadata))
+    return pa.table({name: columns[name] for name in COLUMNS.names}, schema=COLUMNS.with_metadata(metadata))
 
 
-def measure(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> dict[str, np.ndarray]:
-    """Return the four metrics of trained runs, computed in float64; each run's are the same bits in any company.
-
-    A run whose parameters or prototypes are not finite keeps its row, with NaN in every metric.
-
-    Args:
-        x, y: training data, shape (runs, samples).
-        parameters: w, b, a of shape (runs, neurons), c of shape (runs,).
-
-    Returns:
-        fit_mse, reconstruction_error, specialization_ratio and expelled_fraction, each of shape (runs,).
-
-    Raises:
-        ValueError: if one run is given without a dimension of runs.
-    """
-    if x.dim() != 2:
-        raise ValueError(f"shapes: x {tuple(x.shape)} was given; allowed is (runs, samples)")
-    x, y, w, b, a, c = (value.double() for value in (x, y, *parameters))
-    positions = prototypes(w, b)
-    finite = c.isfinite() & torch.stack([w, b, a, positions]).isfinite().all(-1).all(0)
-    metrics = {name: np.full(len(x), math.nan) for name in METRICS}
-    if finite.any():
-        x, y, w, b, a, c, positions = (value[finite] for value in (x, y, w, b, a, c, positions))
-        responses = activations(x, w, b)
-        fitted = _weighted_sum(responses, a, c)
-        values = _weighted_sum(activations(positions, w, b), a, c)
-        found = (
-            ((fitted - y.numpy()) ** 2).mean(-1),
-            reconstruction_error(x, y, positions, values),
-            specialization_ratio(responses),
-            expelled_fraction(x, positions),
-        )
-        for name, value in zip(METRICS, found, strict=True):
-            metrics[name][finite.numpy()] = value
-    return metrics
-
-
-def _weighted_sum(responses: torch.Tensor, a: torch.Tensor, c: torch.Tensor) -> np.ndarray:
-    """Return the network's values, shape (runs, samples), from responses; see `companion.core.network.output`.
-
-    That one multiplies matrices, which rounds differently with the number of runs; a sum along the last axis does not.
-    """
-    return (responses.numpy() * a.numpy()[:, None, :]).sum(-1) + c.numpy()[:, None]
+SETTING = {"learning_rate": "step_size"}
+"""Columns whose setting has another name."""
+OF_SETTINGS = {name for name in COLUMNS.names if SETTING.get(name, name) in Settings.__dataclass_fields__}
+"""Columns that are settings."""
 
 
 def _list_column(values: np.ndarray) -> pa.ListArray:
-    """Return rows of equal length as a column of lists."""
-    runs, length = values.shape
-    return pa.ListArray.from_arrays(np.arange(0, runs * length + 1, length, dtype=np.int32), values.reshape(-1))
+    """Return rows of equal length as a column of lists, each flat."""
+    flat = np.ascontiguousarray(values).reshape(len(values), -1)
+    runs, length = flat.shape
+    return pa.ListArray.from_arrays(np.arange(0, runs * length + 1, length, dtype=np.int32), flat.reshape(-1))
 
 
 class Rows:
     """A table that is filled in any order: every run has its place from the start, so nothing is sorted or copied."""
 
-    def __init__(self, masks: list[str], sizes: list[int], seeds: list[int], columns: list[str]) -> None:
-        self.length = len(masks) * len(sizes) * len(seeds)
-        self._empty = self.length
-        self._groups = {key: place * len(seeds) for place, key in enumerate(product(masks, sizes))}
-        self._seeds = pd.Index(seeds, dtype=np.int64)
+    def __init__(self, groups: Sequence[Group], columns: Sequence[str]) -> None:
+        ends = np.cumsum([len(group.seeds) for group in groups]).tolist()
+        self.length = self._empty = ends[-1]
+        self._groups = {
+            (group.settings, group.size): (end - len(group.seeds), pd.Index(group.seeds, dtype=np.int64))
+            for group, end in zip(groups, ends, strict=True)
+        }
+        if len(self._groups) < len(groups):
+            raise ValueError("groups: one was given twice; allowed are groups that differ in settings or size")
         kinds = {name: COLUMNS.field(name).type for name in columns}
         self._values = {
             name: np.empty(self.length, kind.to_pandas_dtype() if pa.types.is_primitive(kind) else object)
             for name, kind in kinds.items()
         }
 
-    def put(self, runs: pa.Table) -> None:
-        """Put runs of one mask and size in their places; those that were not asked for have none."""
-        first = self._groups.get((runs["mask"][0].as_py(), runs["size"][0].as_py()))
-        if first is None:
-            return
-        places = self._seeds.get_indexer(runs["seed"].to_numpy())
+    def put(self, settings: Settings, size: int, runs: pa.Table) -> None:
+        """Put runs of one group in their places; those that were not asked for have none."""
+        first, seeds = self._groups[settings, size]
+        places = seeds.get_indexer(runs["seed"].to_numpy())
         asked = places >= 0
         self._empty -= int(asked.sum())
         for name, values in self._values.items():
             text = pa.types.is_string(COLUMNS.field(name).type)
-            # Text is the same in all runs of one mask and one sweep: one object instead of one a run.
+            # Text is the same in all runs of one group: one object instead of one a run.
             found = runs[name][0].as_py() if text else runs[name].to_numpy()[asked]
             values[first + places[asked]] = found
 
@@ -330,71 +296,7 @@ class Rows:
         return table
 
 
-@functools.cache
-def _library_versions() -> dict[str, str]:
-    names = ("torch", "numpy", "numba", "scipy", "pandas", "pyarrow")
-    return {"companion": __version__, "python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions that a result depends on: Python's, this module's, and the libraries'."""
-    return dict(_library_versions())
-
-
-def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
-    """Write a sweep's table to a Parquet file, whole or not at all.
-
-    Args:
-        table: what `run_sweep` returned; its versions go into the file's metadata.
-        out: path ending in .parquet, in a folder that exists; a file already there is replaced
-            only once the new one is complete.
-
-    Returns:
-        The path written.
-
-    Raises:
-        ValueError: if the path is not allowed.
-    """
-    path = check_out(out)
-    whole = io.BytesIO()
-    table.to_parquet(whole, index=False)
-    write_whole(path, whole.getvalue())
-    return path
-
-
-def check_out(out: str | Path) -> Path:
-    """Return `out` as a path that a table can be written to.
-
-    Raises:
-        ValueError: if it does not end in .parquet or its folder does not exist.
-    """
-    path = Path(out) if isinstance(out, str | Path) else Path()
-    if path.suffix != ".parquet":
-        raise ValueError(f"out: {out!r} was given; allowed is a path that ends in .parquet")
-    if not path.parent.is_dir():
-        raise ValueError(f"out: the folder of {str(out)!r} does not exist; allowed is a file in an existing folder")
-    return path
-
-
-def read_list(name: str, given: Any) -> list[Any]:
-    """Return a notebook parameter as a list: a list as it is, text (papermill's -p) read as JSON, one value alone.
-
-    Args:
-        name: the parameter's name, for the error.
-        given: a list, a number, or text such as "[3, 5]" or "3".
-
-    Raises:
-        ValueError: if text holds no JSON list, number or word.
-    """
-    if isinstance(given, str) and given.strip().startswith("["):
-        try:
-            given = json.loads(given.replace("'", '"'))
-        except json.JSONDecodeError:
-            raise ValueError(f"{name}: {given!r} was given; allowed is a list such as [3, 5]") from None
-    return list(given) if isinstance(given, list | tuple) else [given]
-
-
-def _list_of(name: str, given: Any, check: Any) -> list[Any]:
+def list_of(name: str, given: Any, check: Any) -> list[Any]:
     """Return the checked values, refusing none at all and values that repeat."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ValueError(f"{name}: {given!r} was given; allowed is a list")
@@ -408,12 +310,9 @@ def _chunks(values: Sequence[int], length: int) -> list[Sequence[int]]:
     return [values[start : start + length] for start in range(0, len(values), length)]
 
 
-def _without(seeds: list[int], finished: np.ndarray | None) -> list[int]:
+def _without(seeds: Sequence[int], finished: set[int]) -> list[int]:
     """Return the seeds that are still to be trained, in their order."""
-    if finished is None:
-        return seeds
-    known = set(finished.tolist())
-    return [seed for seed in seeds if seed not in known]
+    return [seed for seed in seeds if seed not in finished]
 
 
 def _require_engine(given: str | None, device: str, dtype: str) -> str:
@@ -430,7 +329,7 @@ def _require_engine(given: str | None, device: str, dtype: str) -> str:
     return engine
 
 
-def _require_seed(name: str, given: Any) -> int:
+def require_seed(name: str, given: Any) -> int:
     """Return a seed, refusing one that no column of 64-bit numbers holds."""
     seed = require_integer(name, given, least=0)
     if seed >= 2**63:
@@ -438,12 +337,12 @@ def _require_seed(name: str, given: Any) -> int:
     return seed
 
 
-def _opened(store: str | Path | None, settings: dict[str, Any]) -> Any:
+def _opened(store: str | Path | None, how: How) -> Any:
     """Return the store to be opened, or a stand-in that gives None."""
     if store is None:
         return nullcontext()
-    kind = torch.device(settings["device"]).type  # which of several GPUs trains decides nothing
-    return Store(store, settings | {"learning_rate": LEARNING_RATE, "device": kind}, library_versions())
+    kind = torch.device(how.device).type  # which of several GPUs trains decides nothing
+    return Store(store, how._replace(device=kind)._asdict(), library_versions())
 
 
 def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:
@@ -453,13 +352,13 @@ def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:
     return f"{finished} of {total} runs are finished and kept in {str(store)!r}; the same call goes on from there"
 
 
-def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Iterator[pa.Table]:
-    """Yield each batch's runs as it finishes, and hold on to none of them."""
+def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Iterator[tuple[Group, pa.Table]]:
+    """Yield each batch's group and runs as it finishes, and hold on to none of them."""
     own = ThreadPoolExecutor(os.cpu_count()) if threads and executor is None else nullcontext(executor)
     with own as place, closing(as_they_finish(run_batch, batches, place)) as finished:
-        for _, runs in finished:
+        for batch, runs in finished:
             _refuse_other_versions(runs)
-            yield runs
+            yield batch.group, runs
 
 
 def _refuse_other_versions(runs: pa.Table) -> None:

@@ -1,0 +1,93 @@
+"""The four metrics of trained runs at once, on the line and in d dimensions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from companion.core import hull, metrics
+from companion.core.checks import require_choice
+from companion.core.network import GEOMETRIES, Parameters, output
+from companion.core.settings import Neuron
+
+METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
+
+
+def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") -> dict[str, np.ndarray]:
+    """Return the four metrics of trained runs, computed in float64; on the line each run's are the same in any company.
+
+    A run whose parameters or prototypes are not finite keeps its row, with NaN in every metric.
+
+    Args:
+        x, y: training data: y of shape (runs, samples), x too, or (runs, samples, d).
+        parameters: of the runs, as `companion.core.network.starting_batch` gives their starts.
+        neuron: one of `companion.core.settings.Neuron`.
+
+    Returns:
+        By the names in `METRICS`, each of shape (runs,). Expelled in d dimensions is outside the samples' convex hull.
+
+    Raises:
+        ValueError: if one run is given without a dimension of runs, or the neuron is unknown.
+    """
+    if y.dim() != 2:
+        raise ValueError(f"shapes: y {tuple(y.shape)} was given; allowed is (runs, samples)")
+    x, y, parameters = x.double(), y.double(), Parameters(*(value.double() for value in parameters))
+    positions, values = reconstructions(x, parameters, neuron)
+    finite = values.isfinite().all(-1)
+    found = {name: np.full(len(y), math.nan) for name in METRICS}
+    if finite.any():
+        x, y, positions, values = (given[finite] for given in (x, y, positions, values))
+        kept = Parameters(*(value[finite] for value in parameters))
+        responses = GEOMETRIES[Neuron(neuron)].respond(x, kept.w, kept.b)
+        expelled = metrics.expelled_fraction if neuron == Neuron.LINE else hull.expelled_fraction
+        squares = (_values(responses, kept, neuron) - y) ** 2
+        of_finite = (
+            squares.numpy().mean(-1) if neuron == Neuron.LINE else squares.mean(-1).numpy(),  # the stored runs' bits
+            metrics.reconstruction_error(x, y, positions, values),
+            metrics.specialization_ratio(responses),
+            expelled(x, positions),
+        )
+        for name, value in zip(METRICS, of_finite, strict=True):
+            found[name][finite.numpy()] = value
+    return found
+
+
+def reconstructions(
+    x: Tensor, parameters: Parameters, neuron: str = "line"
+) -> tuple[Tensor, Float[Tensor, "*runs neurons"]]:
+    """Return the prototypes x̂ of trained runs and the network's values f(x̂).
+
+    Args: those of `measure`.
+
+    Returns:
+        x̂, shape (runs, neurons) or (runs, neurons, d); f(x̂), shape (runs, neurons), NaN in a run whose parameters or
+        prototypes are not all finite.
+
+    Raises:
+        ValueError: if the neuron is unknown.
+    """
+    geometry = GEOMETRIES[Neuron(require_choice("neuron", neuron, list(Neuron)))]
+    positions = geometry.peak(parameters.w, parameters.b, x)
+    flat = [value.reshape(len(value), -1) for value in (positions, *parameters)]
+    finite = torch.stack([value.isfinite().all(-1) for value in flat]).all(0)
+    values = torch.full_like(parameters.a, math.nan)
+    if finite.any():
+        kept = Parameters(*(value[finite] for value in parameters))
+        values[finite] = _values(geometry.respond(positions[finite], kept.w, kept.b), kept, neuron)
+    return positions, values
+
+
+def _values(responses: Tensor, parameters: Parameters, neuron: str) -> Tensor:
+    """Return the network's values, shape (runs, samples), from responses; see `companion.core.network.output`.
+
+    That one multiplies matrices, which rounds differently with the number of runs; a sum along the last axis, NumPy's,
+    does not. The stored runs in d dimensions were measured by the product, and stay so.
+    """
+    if neuron != Neuron.LINE:
+        return output(responses, parameters.a, parameters.c)
+    summed = (responses.numpy() * parameters.a.numpy()[:, None, :]).sum(-1) + parameters.c.numpy()[:, None]
+    return torch.from_numpy(summed)

@@ -1,0 +1,279 @@
+"""What decides a run: one frozen, validated record of settings, and the levels of what is chosen by name.
+
+A run is known by its settings, its size N and its seed. Whatever passes a setting on passes this record; functions that
+are an equation take the numbers that stand in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Self
+
+from companion.core.checks import require_choice, require_flag, require_integer, require_number
+
+
+class Switches(NamedTuple):
+    """Which structural losses are on, in the order of the mask's three bits."""
+
+    overlap: bool
+    coverage: bool
+    separation: bool
+
+
+MASKS: dict[str, Switches] = {
+    f"{bits:03b}": Switches(bool(bits & 4), bool(bits & 2), bool(bits & 1)) for bits in range(8)
+}
+"""The eight masks "000" … "111" in the order overlap-coverage-separation, each with its three switches."""
+
+MASK_NAMES: dict[str, str] = {
+    "000": "Std", "001": "Sep", "010": "Cov", "011": "Cov+Sep",
+    "100": "Ovl", "101": "Ovl+Sep", "110": "Ovl+Cov", "111": "Full",
+}  # fmt: skip
+"""The paper's name of each mask."""
+
+MASK_LABELS = {mask: f"{mask} {name}" for mask, name in MASK_NAMES.items()}
+"""How pictures and tables write each mask, such as "010 Cov"."""
+
+
+class Attractor(StrEnum):
+    """What the mask's middle bit switches on: the paper's coverage, or one of two losses in its place."""
+
+    COVERAGE = "coverage"
+    CHAMFER = "chamfer"
+    TRANSPORT = "transport"
+
+
+class Target(StrEnum):
+    """The function that the training points lie on: four on the line, one along the cube's diagonal, or a table's."""
+
+    SINE = "sine"
+    LINE = "line"
+    STEP = "step"
+    CHIRP = "chirp"
+    DIAGONAL = "diagonal"
+    TABLE = "the table's"
+
+
+class Neuron(StrEnum):
+    """How a neuron sees its inputs: on the line; or in d dimensions, a width a coordinate or one direction."""
+
+    LINE = "line"
+    RADIAL = "radial"
+    RIDGE = "ridge"
+
+
+class Density(StrEnum):
+    """How the inputs are distributed in the unit cube; or the name of a table whose rows they are."""
+
+    UNIFORM = "uniform"
+    ARCSINE = "arcsine"
+    BELL = "bell"
+    CLUSTERS = "clusters"
+    DIABETES_2 = "diabetes-2"
+    DIABETES_4 = "diabetes-4"
+    LINNERUD_2 = "linnerud-2"
+
+
+class Inputs(StrEnum):
+    """How the inputs are placed: drawn at random from their density."""
+
+    RANDOM = "random"
+
+
+class Initialisation(StrEnum):
+    """Where training starts: w ~ U(-10, 10), b ~ U(-1, 1), a and c ~ U(-N^-½, N^-½)."""
+
+    UNIFORM_10 = "uniform-10"
+
+
+class Optimiser(StrEnum):
+    """How the loss is minimised: full-batch Adam with β = (0.9, 0.999), ε = 1e-8."""
+
+    ADAM = "adam"
+
+
+class Activation(StrEnum):
+    """A neuron's response: exp(-z²)."""
+
+    GAUSSIAN = "exp(-z²)"
+
+
+class CoverageForm(StrEnum):
+    """The coverage loss: a soft minimum over prototypes."""
+
+    SOFT_MINIMUM = "soft minimum"
+
+
+class SeparationForm(StrEnum):
+    """The separation loss: exp(-d²/τ) of every pair."""
+
+    GAUSSIAN = "exp(-d²/τ)"
+
+
+class OverlapForm(StrEnum):
+    """The overlap loss: the product of two neurons' responses."""
+
+    PRODUCT = "product"
+
+
+class Reduction(StrEnum):
+    """How a structural loss adds up its samples and pairs: their mean."""
+
+    MEAN = "mean"
+
+
+TARGETS_ON_THE_LINE = (Target.SINE, Target.LINE, Target.STEP, Target.CHIRP)
+ROWS_OF_A_TABLE = (Density.DIABETES_2, Density.DIABETES_4, Density.LINNERUD_2)
+
+
+def _level(levels: type[StrEnum]) -> Callable[[str, Any], StrEnum]:
+    return lambda name, given: levels(require_choice(name, given, list(levels)))
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "mask": partial(require_choice, allowed=MASKS),
+    "attractor": _level(Attractor),
+    "strength": require_number,
+    "temperature": partial(require_number, positive=True),
+    "balance": require_number,
+    "anneal": require_flag,
+    "target": _level(Target),
+    "inputs": _level(Inputs),
+    "neuron": _level(Neuron),
+    "dimension": partial(require_integer, least=1),
+    "density": _level(Density),
+    "initialisation": _level(Initialisation),
+    "optimiser": _level(Optimiser),
+    "step_size": partial(require_number, positive=True),
+    "steps": partial(require_integer, least=0),
+    "activation": _level(Activation),
+    "coverage_form": _level(CoverageForm),
+    "separation_form": _level(SeparationForm),
+    "overlap_form": _level(OverlapForm),
+    "reduction": _level(Reduction),
+}
+"""What each setting may be: a function of its name and what was given, which returns it or raises ValueError."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a run besides its size and seed; without arguments, the book's nominal choice of mask 000.
+
+    Book: chapter "Rerunning, and what we chose", section "What we chose".
+
+    Attributes:
+        mask: one of `MASKS`, which structural losses are on.
+        attractor: what the mask's middle bit switches on.
+        strength: λ >= 0, one coefficient for all structural losses.
+        temperature: τ > 0, in units of squared input.
+        balance: κ >= 0, the attractor's part of λ.
+        anneal: whether the repulsions' part of λ falls linearly during training.
+        target, inputs, density, dimension: the training points.
+        neuron: how a neuron sees them; "line" has dimension 1.
+        initialisation: where training starts.
+        optimiser, step_size, steps: how it goes on.
+        activation, coverage_form, separation_form, overlap_form, reduction: the formulas.
+
+    Raises:
+        ValueError: naming the first setting that is not allowed, what was given and what is allowed.
+    """
+
+    mask: str = "000"
+    attractor: Attractor = Attractor.COVERAGE
+    strength: float = 1.0
+    temperature: float = 1e-4
+    balance: float = 1.0
+    anneal: bool = False
+    target: Target = Target.SINE
+    inputs: Inputs = Inputs.RANDOM
+    neuron: Neuron = Neuron.LINE
+    dimension: int = 1
+    density: Density = Density.UNIFORM
+    initialisation: Initialisation = Initialisation.UNIFORM_10
+    optimiser: Optimiser = Optimiser.ADAM
+    step_size: float = 0.01
+    steps: int = 2000
+    activation: Activation = Activation.GAUSSIAN
+    coverage_form: CoverageForm = CoverageForm.SOFT_MINIMUM
+    separation_form: SeparationForm = SeparationForm.GAUSSIAN
+    overlap_form: OverlapForm = OverlapForm.PRODUCT
+    reduction: Reduction = Reduction.MEAN
+
+    def __post_init__(self) -> None:
+        for name, check in CHECKS.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+        if self.neuron == Neuron.LINE:
+            self._require("target", TARGETS_ON_THE_LINE)
+            self._require("dimension", (1,))
+            self._require("density", (Density.UNIFORM,))
+        else:
+            self._require("target", (Target.TABLE if self.density in ROWS_OF_A_TABLE else Target.DIAGONAL,))
+
+    def _require(self, name: str, allowed: tuple[Any, ...]) -> None:
+        """Refuse what does not go with the neuron or the density."""
+        given = getattr(self, name)
+        if given not in allowed:
+            levels = ", ".join(repr(str(level) if isinstance(level, StrEnum) else level) for level in allowed)
+            raise ValueError(
+                f"{name}: {str(given)!r} was given with neuron {str(self.neuron)!r} and density {str(self.density)!r}; "
+                f"allowed there: {levels}"
+            )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the settings that a mapping holds by name; what it lacks is nominal.
+
+        Raises:
+            ValueError: if a name is no setting, or a value is not allowed.
+        """
+        for name in given:
+            require_choice("setting", name, CHECKS)
+        return cls(**given)
+
+    def but(self, **changes: Any) -> Self:
+        """Return the settings with some of them changed.
+
+        Raises:
+            ValueError: as `of`.
+        """
+        return self.of({name: getattr(self, name) for name in CHECKS} | changes)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the settings whose `text` is given.
+
+        Raises:
+            ValueError: if it is no JSON object of settings.
+        """
+        try:
+            given = json.loads(text)
+        except json.JSONDecodeError:
+            given = None
+        if not isinstance(given, dict):
+            raise ValueError(f"settings: {text!r} was given; allowed is a JSON object such as " + '{"mask": "010"}')
+        return cls.of(given)
+
+    @cached_property
+    def text(self) -> str:
+        """The settings that are not nominal, as one line of JSON; a setting added later changes no older text."""
+        given = asdict(self)
+        changed = {field.name: given[field.name] for field in fields(self) if given[field.name] != field.default}
+        return json.dumps(changed, ensure_ascii=False)
+
+    @cached_property
+    def key(self) -> str:
+        """The first twelve digits of the SHA-256 of `text`: a name for files."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def label(self) -> str:
+        """A name for tables: the mask and, where its middle bit is on, what attracts, such as "110 transport κ=10"."""
+        if not MASKS[self.mask].coverage:
+            return self.mask
+        balance = f" κ={self.balance:g}" if self.balance != 1 else ""
+        return f"{self.mask} {self.attractor}{balance}{' annealed' if self.anneal else ''}"
