@@ -105,7 +105,7 @@ def _kernels(settings: Settings) -> ModuleType:
     return line if settings.neuron == Neuron.LINE else space
 
 
-def _advance(kernels: ModuleType, run: line.Run | space.Run, terms: Terms, schedule: Schedule) -> None:
+def _advance(kernels: ModuleType, run: line.Workspace | space.Workspace, terms: Terms, schedule: Schedule) -> None:
     """All steps of a schedule; where a run's matching is no longer confirmed, it is made anew."""
     step, matched = 0, False
     while (step := kernels.advance(run, step, matched, terms, schedule)) < schedule.rates.size:

@@ -35,7 +35,7 @@ ROOT = math.sqrt(LOG2_E)
 """exp(-z²) = 2^-(ROOT · z)²."""
 
 
-class Run(NamedTuple):
+class Workspace(NamedTuple):
     """One run's data, state and scratch space; samples and neurons are padded to multiples of WIDTH.
 
     Parameters, their gradient and Adam's two moments are flat: w, b, a (padded neurons each), then c in eight places.
@@ -67,7 +67,7 @@ class Run(NamedTuple):
     force: np.ndarray  # dL/dx̂ by neuron
 
 
-def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], terms: Terms) -> Run:
+def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], terms: Terms) -> Workspace:
     """Return a run at the start of its training: x, y of shape (samples,), w, b, a of shape (neurons,) and c."""
     w, b, a, c = parameters
     samples, neurons = x.size, w.size
@@ -81,7 +81,7 @@ def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], term
     tile = min(samples, max(1, TILE_ENTRIES // columns))
     share = np.zeros(rows)
     share[:samples] = 1 / samples
-    return Run(
+    return Workspace(
         samples=samples,
         neurons=neurons,
         x=np.pad(x[order], (0, rows - samples), mode="edge"),
@@ -397,7 +397,7 @@ def _kept_on_disk(source: str):
 advance = _kept_on_disk(SOURCE)
 
 
-def rows(run: Run, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+def rows(run: Workspace, flat: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return copies of w, b, a, shape (neurons,), and c from a flat array of a run."""
     columns = run.positions.size
     starts = range(0, 3 * columns, columns)

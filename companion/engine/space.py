@@ -64,7 +64,7 @@ def _load_four(array, place, stride):
 # --- one run ---
 
 
-class Run(NamedTuple):
+class Workspace(NamedTuple):
     """One run's data, state and scratch space; samples and neurons are padded to multiples of WIDTH.
 
     Parameters, their gradient and Adam's two moments are flat: w (d rows of padded neurons), b (d rows, or one for
@@ -101,7 +101,7 @@ class Run(NamedTuple):
     price: np.ndarray  # of each neuron: prices that no exchange can undercut confirm the matching
 
 
-def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], terms: Terms) -> Run:
+def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], terms: Terms) -> Workspace:
     """Return a run at the start of its training: x (samples, d), y (samples,), w (neurons, d), b of w's shape for
     radial neurons and (neurons,) for ridge, a (neurons,) and c."""
     w, b, a, c = parameters
@@ -121,7 +121,7 @@ def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], term
     points = np.ascontiguousarray(np.pad(x, ((0, rows - samples), (0, 0)), mode="edge")).ravel()
     share = np.zeros(columns)
     share[:neurons] = 1 / neurons
-    return Run(
+    return Workspace(
         samples=samples,
         neurons=neurons,
         dimension=dimension,
@@ -577,13 +577,13 @@ def _kept_on_disk(source: str):
 advance = _kept_on_disk(SOURCE)
 
 
-def match(run: Run) -> None:
+def match(run: Workspace) -> None:
     """Make the run's matching anew: the Hungarian one of its costs."""
     cost = run.cost.reshape(-1, run.share.size)[: run.samples, : run.neurons]
     run.matching[:] = linear_sum_assignment(cost)[1]
 
 
-def rows(run: Run, flat: np.ndarray) -> tuple[np.ndarray, ...]:
+def rows(run: Workspace, flat: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return copies of w, b, a and c, in the shapes that `new_run` takes, from a flat array of a run."""
     by_row = flat[:-WIDTH].reshape(-1, run.share.size)[:, : run.neurons]
     w, b, a = by_row[: run.dimension].T, by_row[run.dimension : -1].T, by_row[-1]

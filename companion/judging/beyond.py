@@ -8,15 +8,15 @@ seeds 2000 to 2099 that they judge; what they try out was chosen on seeds below 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from companion.core.losses import MASKS
 from companion.core.metrics import chance_level
-from companion.judging.claims import FIT, E, repulsion_needs_an_attractor
+from companion.core.settings import MASKS, Attractor, Settings
+from companion.judging.claims import CLAIMS, FIT, E, repulsion_needs_an_attractor
 from companion.judging.verdicts import Case, Statement, Study, Verdict, judge
 
 FILES = ("attractors", "attractors-chamfer-transport", "attractors-balance", "attractors-annealed")
@@ -39,39 +39,26 @@ BESIDE = {alone: f"{alone[0]}1{alone[2]}" for alone in ("001", "100", "101")}
 CHANCE = "chance"
 
 
-def label(mask: str, attractor: str = "coverage", balance: float = 1.0, anneal: bool = False) -> str:
-    """Return the name of a group of runs: the mask, and its attractor if it has one, with κ and the annealing.
+def labelled_runs(root: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Return the stored runs of the experiment with the labels of their settings.
 
     Book: chapter "A compatible attractor", section "The experiment".
-
-    Args:
-        mask: one of `companion.core.losses.MASKS`.
-        attractor: one of `companion.core.losses.ATTRACTORS`.
-        balance: κ.
-        anneal: whether the repulsions were annealed.
-
-    Returns:
-        Such as "100", "110 transport" or "110 transport κ=10 annealed".
-    """
-    if not MASKS[mask].coverage:
-        return mask
-    return f"{mask} {attractor}" + (f" κ={balance:g}" if balance != 1 else "") + (" annealed" if anneal else "")
-
-
-def read(root: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
-    """Return the stored runs of the experiment with their labels.
 
     Args:
         root: the book's folder.
         columns: which to read, those of `COLUMNS` among them.
 
     Returns:
-        One row a run, with a column `label`.
+        One row a run, with a column `label`: `companion.core.settings.Settings.label`.
     """
     tables = [pd.read_parquet(root / "data" / f"{name}.parquet", columns=list(columns)) for name in FILES]
     runs = pd.concat(tables, ignore_index=True)
-    settings = zip(runs["mask"], runs["attractor"], runs["balance"], runs["anneal"], strict=True)
-    return runs.assign(label=[label(*setting) for setting in settings])
+    names = ["mask", "attractor", "balance", "anneal"]
+    labels = {
+        row: Settings(**dict(zip(names, row, strict=True))).label
+        for row in set(runs[names].itertuples(index=False, name=None))
+    }
+    return runs.assign(label=[labels[row] for row in runs[names].itertuples(index=False, name=None)])
 
 
 def study_of(runs: pd.DataFrame) -> Study:
@@ -80,7 +67,7 @@ def study_of(runs: pd.DataFrame) -> Study:
     Book: chapter "A compatible attractor", section "The experiment".
 
     Args:
-        runs: one row a run, as `read` returns them; every label and size with the same seeds.
+        runs: one row a run, as `labelled_runs` returns them; every label and size with the same seeds.
 
     Raises:
         ValueError: if a run is missing, or stands twice.
@@ -91,20 +78,15 @@ def study_of(runs: pd.DataFrame) -> Study:
     return Study(study.raw | {E: study.raw[E] | chance})
 
 
-def is_compatible(study: Study, attractor: str) -> Verdict:
+def is_compatible(study: Study, settings: Settings) -> Verdict:
     """B1 to B5: an attractor is compatible with every repulsion: with it E is below chance, at no cost in fit.
 
-    Rule: one case a size and repulsion (001, 100, 101), supported if E of the repulsion with the attractor beside it is
-    below the chance level of the same seed (the mean over its draws) and its root mean squared error is near that of
-    the same repulsion without an attractor (within 0.01 on targets between 0 and 1, two one-sided tests) or below it;
-    contradicted if either is the other way round. C10's rule asks for less: there E has to be as low as Std's, within a
-    factor of 1.5, and Std itself is above chance, so coverage could do no better than to repair; here the prototypes
-    have to be where the data are, better than prototypes that know nothing of these data.
+    The rule in words is `COMPATIBLE`.
     Book: chapter "A compatible attractor", section "The verdicts".
 
     Args:
         study: what `study_of` returned.
-        attractor: what stands behind the mask in a label, such as "transport κ=10".
+        settings: whose attractor, balance and annealing are judged.
 
     Returns:
         The verdict by count of cases.
@@ -112,31 +94,41 @@ def is_compatible(study: Study, attractor: str) -> Verdict:
     Raises:
         ValueError: if groups are missing.
     """
-    study.needs((*BESIDE, *(f"{beside} {attractor}" for beside in BESIDE.values()), CHANCE))
+    beside = {alone: settings.but(mask=mask).label for alone, mask in BESIDE.items()}
+    study.needs((*beside, *beside.values(), CHANCE))
     return judge(
         study,
         [
             Case(
                 f"{alone}, N = {n}",
-                [
-                    Statement(E, (f"{beside} {attractor}", n), (CHANCE, n)),
-                    Statement("rmse", (f"{beside} {attractor}", n), (alone, n), FIT, "as low"),
-                ],
+                [Statement(E, (label, n), (CHANCE, n)), Statement("rmse", (label, n), (alone, n), FIT, "as low")],
             )
-            for alone, beside in BESIDE.items()
+            for alone, label in beside.items()
             for n in study.sizes
         ],
     )
 
 
-def with_attractor(study: Study, attractor: str) -> Study:
+COMPATIBLE = (
+    "One case a size and repulsion (001, 100, 101), supported if E of the repulsion with the attractor beside it "
+    "is below the chance level of the same seed (the mean over its draws) and its root mean squared error is near "
+    "that of the same repulsion without an attractor (within 0.01 on targets between 0 and 1, two one-sided "
+    "tests) or below it; contradicted if either is the other way round. C10's rule asks for less: there E has to "
+    "be as low as Std's, within a factor of 1.5, and Std itself is above chance, so coverage could do no better "
+    "than to repair; here the prototypes have to be where the data are, better than prototypes that know nothing "
+    "of these data."
+)
+"""The rule of `is_compatible` in words."""
+
+
+def with_attractor(study: Study, settings: Settings) -> Study:
     """Return a study of the eight masks, as the paper's claims read it, with one attractor in coverage's place.
 
     Args:
         study: what `study_of` returned.
-        attractor: what stands behind the mask in a label.
+        settings: whose attractor, balance and annealing are taken.
     """
-    names = {mask: f"{mask} {attractor}" if switches.coverage else mask for mask, switches in MASKS.items()}
+    names = {mask: settings.but(mask=mask).label for mask in MASKS}
     study.needs(names.values())
     return Study(
         {
@@ -146,69 +138,62 @@ def with_attractor(study: Study, attractor: str) -> Study:
     )
 
 
-def claim_with(study: Study, attractor: str) -> Verdict:
+def claim_with(study: Study, settings: Settings) -> Verdict:
     """C10 by its own rule, with another attractor in coverage's place."""
-    return repulsion_needs_an_attractor(with_attractor(study, attractor))
+    return repulsion_needs_an_attractor(with_attractor(study, settings))
 
 
-class Row(NamedTuple):
+class OwnClaim(NamedTuple):
     """A statement of this book that is judged like a claim of the paper.
 
     Attributes:
         says: the statement in one sentence.
         compared: what was compared with what, in a few words.
-        rule: the function whose docstring states the rule.
-        judge: from the book's folder to the verdict on the stored runs.
+        settings: whose attractor, balance and annealing it is about.
+        stated: the rule in words.
+        rule: from the study and these settings to the verdict.
         data: the files judged by, in `data/`.
         section: the label of the section that derives it, without "sec-".
     """
 
     says: str
-    compared: str
-    rule: Callable[..., Verdict]
-    judge: Callable[[Path], Verdict]
-    data: tuple[str, ...]
+    settings: Settings
+    compared: str = "E with chance; fit with the repulsion alone"
+    stated: str = COMPATIBLE
+    rule: Callable[[Study, Settings], Verdict] = is_compatible
+    data: tuple[str, ...] = FILES
     section: str = "attractor"
 
-    @property
-    def stated(self) -> str:
-        """The rule in the words of its function's docstring."""
-        text = " ".join((self.rule.__doc__ or "").split())
-        rule = text.split("Rule: ")[1].split(" Book: ")[0]
-        return rule[0].upper() + rule[1:]
+    def judge(self, root: Path) -> Verdict:
+        """Judge it on the runs stored under `root`."""
+        return self.rule(_stored(root), self.settings)
 
 
 @cache
 def _stored(root: Path) -> Study:
-    return study_of(read(root))
+    return study_of(labelled_runs(root))
 
 
-def _judged(root: Path, judge: Callable[[Study, str], Verdict], attractor: str) -> Verdict:
-    return judge(_stored(root), attractor)
-
-
-def _row(says: str, attractor: str) -> Row:
-    compared = "E with chance; fit with the repulsion alone"
-    return Row(says, compared, is_compatible, partial(_judged, judge=is_compatible, attractor=attractor), FILES)
-
-
+CHAMFER, TRANSPORT = Settings(attractor=Attractor.CHAMFER), Settings(attractor=Attractor.TRANSPORT)
 BEYOND = {
-    "B1": _row("Chamfer is a compatible attractor for every repulsion", "chamfer"),
-    "B2": _row("Transport is a compatible attractor for every repulsion at equal strength", "transport"),
-    "B3": _row("Transport with ten times the repulsions' strength is a compatible attractor", "transport κ=10"),
-    "B4": _row("Transport beside annealed repulsions is a compatible attractor", "transport annealed"),
-    "B5": _row("Transport with both remedies is a compatible attractor", "transport κ=10 annealed"),
-    "C10t": Row(
+    "B1": OwnClaim("Chamfer is a compatible attractor for every repulsion", CHAMFER),
+    "B2": OwnClaim("Transport is a compatible attractor for every repulsion at equal strength", TRANSPORT),
+    "B3": OwnClaim(
+        "Transport with ten times the repulsions' strength is a compatible attractor", TRANSPORT.but(balance=10.0)
+    ),
+    "B4": OwnClaim("Transport beside annealed repulsions is a compatible attractor", TRANSPORT.but(anneal=True)),
+    "B5": OwnClaim("Transport with both remedies is a compatible attractor", TRANSPORT.but(balance=10.0, anneal=True)),
+    "C10t": OwnClaim(
         "C10 with transport in coverage's place, by C10's own rule",
+        TRANSPORT,
         "E alone and with transport with Std's",
-        repulsion_needs_an_attractor,
-        partial(_judged, judge=claim_with, attractor="transport"),
-        FILES,
+        CLAIMS["C10"].stated,
+        claim_with,
     ),
 }
-"""The statements by their keys; other modules add theirs here."""
+"""The statements by their keys."""
 
 
 def judge_beyond(root: Path) -> dict[str, Verdict]:
     """Judge every statement on the runs stored under `root`, by keys of `BEYOND`."""
-    return {key: row.judge(root) for key, row in BEYOND.items()}
+    return {key: claim.judge(root) for key, claim in BEYOND.items()}

@@ -53,8 +53,7 @@ E, S, X = "reconstruction_error", "specialization_ratio", "expelled_fraction"
 def coverage_is_lowest(runs: pd.DataFrame | Study) -> Verdict:
     """C1: coverage alone has the lowest E of all masks, at every size.
 
-    Rule: one case a size, supported if E of 010 is below that of each of the seven other masks, contradicted if it
-    is above that of any.
+    The rule in words is `CLAIMS["C1"].stated`.
     Book: chapter "The ledger", section "C1".
 
     Args:
@@ -78,8 +77,7 @@ def coverage_is_lowest(runs: pd.DataFrame | Study) -> Verdict:
 def coverage_specialises(runs: pd.DataFrame | Study) -> Verdict:
     """C2: coverage, alone or with separation, raises the specialization ratio over Std at every size.
 
-    Rule: one case a size and mask (010, 011), supported if its specialization ratio is above that of 000,
-    contradicted if it is below.
+    The rule in words is `CLAIMS["C2"].stated`.
     Book: chapter "The ledger", section "C2".
 
     Args:
@@ -106,8 +104,7 @@ def coverage_specialises(runs: pd.DataFrame | Study) -> Verdict:
 def overlap_is_the_higher_band(runs: pd.DataFrame | Study) -> Verdict:
     """C3: the four overlap-active masks form a higher band of E than the four overlap-free ones, at every size.
 
-    Rule: one case a size, supported if E of each overlap-active mask is above that of each overlap-free one (16
-    pairs), contradicted if any pair is the other way round.
+    The rule in words is `CLAIMS["C3"].stated`.
     Book: chapter "The ledger", section "C3".
 
     Args:
@@ -133,10 +130,7 @@ def overlap_is_the_higher_band(runs: pd.DataFrame | Study) -> Verdict:
 def separation_is_mixed(runs: pd.DataFrame | Study) -> Verdict:
     """C4: separation alone is mixed: a lower E than Std at some sizes, a higher one at others.
 
-    Rule: one case a size, supported if E of 001 is below that of 000, contradicted if it is above. *Holds* with at
-    least one of each. *Does not hold* if no size is supported and each is contradicted or near (within a factor of
-    1.5, two one-sided tests, corrected over sizes), or the same with the directions exchanged. Otherwise *in part*
-    with sizes of one kind only, and *undecided* with none.
+    The rule in words is `CLAIMS["C4"].stated`.
     Book: chapter "The ledger", section "C4".
 
     Args:
@@ -168,9 +162,7 @@ def separation_is_mixed(runs: pd.DataFrame | Study) -> Verdict:
 def overlap_fits_as_well(runs: pd.DataFrame | Study) -> Verdict:
     """C5: the harm is no failure of optimisation: overlap-active masks fit the data as well.
 
-    Rule: one case a size and overlap-active mask, supported if its root mean squared error is near that of the same
-    mask without overlap (within 0.01 on targets between 0 and 1, two one-sided tests) or below it, contradicted if
-    it is above by more than that.
+    The rule in words is `CLAIMS["C5"].stated`.
     Book: chapter "The ledger", section "C5".
 
     Args:
@@ -197,10 +189,7 @@ def overlap_fits_as_well(runs: pd.DataFrame | Study) -> Verdict:
 def overlap_expels(runs: pd.DataFrame | Study) -> Verdict:
     """C6: overlap expels prototypes; at the largest size mask 100 expels all, while 000 and 010 keep some inside.
 
-    Rule: one case a size, supported if each overlap-active mask has a higher expelled fraction than the same mask
-    without overlap, contradicted if any has a lower one; and three at the largest size: supported if the expelled
-    fraction of 100 is above, and those of 000 and of 010 are below, the middle between all prototypes and all but
-    one. (That those inside do the work is not part of the rule.)
+    The rule in words is `CLAIMS["C6"].stated`.
     Book: chapter "The ledger", section "C6".
 
     Args:
@@ -232,10 +221,7 @@ def overlap_expels(runs: pd.DataFrame | Study) -> Verdict:
 def overlap_ends_specialization(runs: pd.DataFrame | Study) -> Verdict:
     """C7: the specialization ratio of overlap-active masks collapses toward zero as N grows.
 
-    Rule: for each overlap-active mask one case for every two neighbouring sizes, supported if the ratio is lower at
-    the larger one, contradicted if it is higher, and one case at the largest size, supported if the ratio is below
-    half of that of the same mask without overlap, contradicted if it is above half. (No finite sweep shows a
-    limit.)
+    The rule in words is `CLAIMS["C7"].stated`.
     Book: chapter "The ledger", section "C7".
 
     Args:
@@ -273,9 +259,7 @@ def overlap_ends_specialization(runs: pd.DataFrame | Study) -> Verdict:
 def separation_expels_only_when_hot(runs: pd.DataFrame | Study) -> Verdict:
     """C8: separation alone expels only at a large temperature.
 
-    Rule: one case a size, supported if at the lowest temperature the expelled fraction of 001 is near that of 000
-    (within 0.1, two one-sided tests) or below it, and at the highest temperature above it by more than 0.1;
-    contradicted if either is the other way round.
+    The rule in words is `CLAIMS["C8"].stated`.
     Book: chapter "The ledger", section "C8".
 
     Args:
@@ -308,10 +292,7 @@ def separation_expels_only_when_hot(runs: pd.DataFrame | Study) -> Verdict:
 def pattern_is_stable(runs: pd.DataFrame | Study) -> Verdict:
     """C9: the pattern is stable from the smallest size to the largest.
 
-    Rule: a mask's place is its E over the geometric mean of E of all masks on the same seed. One case for every
-    size but the smallest, supported if each mask's place is near its place at the smallest size (within a factor of
-    1.5, two one-sided tests), contradicted if any is further away. (Sizes share no data; equal seed numbers are
-    paired, which is as good as any order.)
+    The rule in words is `CLAIMS["C9"].stated`.
     Book: chapter "The ledger", section "C9".
 
     Args:
@@ -341,10 +322,7 @@ def pattern_is_stable(runs: pd.DataFrame | Study) -> Verdict:
 def repulsion_needs_an_attractor(runs: pd.DataFrame | Study) -> Verdict:
     """C10: a repulsive loss must be compensated by a compatible attractor, or the latent geometry collapses.
 
-    Rule: the attractor is coverage, the paper's only one. One case a size and repulsion (001, 100, 101), supported
-    if E of the repulsion alone is above that of 000 by more than a factor of 1.5, and E with coverage beside it is
-    near that of 000 (within that factor, two one-sided tests) or below it; contradicted if either is the other way
-    round, that is if the repulsion does no such harm or coverage does not make it good.
+    The rule in words is `CLAIMS["C10"].stated`.
     Book: chapter "The ledger", section "C10".
 
     Args:
@@ -382,59 +360,121 @@ class Claim(NamedTuple):
         says: the claim in one sentence.
         evidence: what the paper shows for it.
         rule: the function that judges it.
+        stated: its rule in words.
         data: which runs it is judged by, "sweep" (all masks at the nominal temperature) or "temperature".
     """
 
     says: str
     evidence: str
     rule: Callable[[pd.DataFrame | Study], Verdict]
+    stated: str
     data: str = "sweep"
-
-    @property
-    def stated(self) -> str:
-        """The rule in the words of its function's docstring."""
-        text = " ".join((self.rule.__doc__ or "").split())
-        rule = text.split("Rule: ")[1].split(" Book: ")[0]
-        return rule[0].upper() + rule[1:]
 
 
 CLAIMS = {
-    "C1": Claim("Coverage alone has the lowest E at every N", "means, figures 1, 2", coverage_is_lowest),
-    "C2": Claim("Cov and Cov+Sep specialise more than Std at every N", "means, figures 5, 6", coverage_specialises),
+    "C1": Claim(
+        "Coverage alone has the lowest E at every N",
+        "means, figures 1, 2",
+        coverage_is_lowest,
+        (
+            "One case a size, supported if E of 010 is below that of each of the seven other masks, contradicted if "
+            "it is above that of any."
+        ),
+    ),
+    "C2": Claim(
+        "Cov and Cov+Sep specialise more than Std at every N",
+        "means, figures 5, 6",
+        coverage_specialises,
+        (
+            "One case a size and mask (010, 011), supported if its specialization ratio is above that of 000, "
+            "contradicted if it is below."
+        ),
+    ),
     "C3": Claim(
         "The four overlap-active masks are a higher band of E than the other four at every N",
         "means, figures 1, 2",
         overlap_is_the_higher_band,
+        (
+            "One case a size, supported if E of each overlap-active mask is above that of each overlap-free one (16 "
+            "pairs), contradicted if any pair is the other way round."
+        ),
     ),
     "C4": Claim(
         "Separation alone is mixed: better than Std at some N, worse at others",
         "means, figures 1, 2",
         separation_is_mixed,
+        (
+            "One case a size, supported if E of 001 is below that of 000, contradicted if it is above. *Holds* with "
+            "at least one of each. *Does not hold* if no size is supported and each is contradicted or near (within a "
+            "factor of 1.5, two one-sided tests, corrected over sizes), or the same with the directions exchanged. "
+            "Otherwise *in part* with sizes of one kind only, and *undecided* with none."
+        ),
     ),
     "C5": Claim(
-        "The harm is no failure of optimisation: overlap-active masks fit as well", "in words", overlap_fits_as_well
+        "The harm is no failure of optimisation: overlap-active masks fit as well",
+        "in words",
+        overlap_fits_as_well,
+        (
+            "One case a size and overlap-active mask, supported if its root mean squared error is near that of the "
+            "same mask without overlap (within 0.01 on targets between 0 and 1, two one-sided tests) or below it, "
+            "contradicted if it is above by more than that."
+        ),
     ),
     "C6": Claim(
         "Overlap expels: at N = 100 mask 100 expels all, 000 and 010 keep some inside",
         "single runs, figure 3",
         overlap_expels,
+        (
+            "One case a size, supported if each overlap-active mask has a higher expelled fraction than the same mask "
+            "without overlap, contradicted if any has a lower one; and three at the largest size: supported if the "
+            "expelled fraction of 100 is above, and those of 000 and of 010 are below, the middle between all "
+            "prototypes and all but one. (That those inside do the work is not part of the rule.)"
+        ),
     ),
     "C7": Claim(
         "Specialization of overlap-active masks collapses toward zero as N grows",
         "means, figures 5, 6",
         overlap_ends_specialization,
+        (
+            "For each overlap-active mask one case for every two neighbouring sizes, supported if the ratio is lower "
+            "at the larger one, contradicted if it is higher, and one case at the largest size, supported if the "
+            "ratio is below half of that of the same mask without overlap, contradicted if it is above half. (No "
+            "finite sweep shows a limit.)"
+        ),
     ),
     "C8": Claim(
         "Separation alone expels only at a large temperature",
         "figure 4 (inferred)",
         separation_expels_only_when_hot,
+        (
+            "One case a size, supported if at the lowest temperature the expelled fraction of 001 is near that of 000 "
+            "(within 0.1, two one-sided tests) or below it, and at the highest temperature above it by more than 0.1; "
+            "contradicted if either is the other way round."
+        ),
         "temperature",
     ),
-    "C9": Claim("The pattern is stable from N = 3 to N = 100", "means, figures 1, 2", pattern_is_stable),
+    "C9": Claim(
+        "The pattern is stable from N = 3 to N = 100",
+        "means, figures 1, 2",
+        pattern_is_stable,
+        (
+            "A mask's place is its E over the geometric mean of E of all masks on the same seed. One case for every "
+            "size but the smallest, supported if each mask's place is near its place at the smallest size (within a "
+            "factor of 1.5, two one-sided tests), contradicted if any is further away. (Sizes share no data; equal "
+            "seed numbers are paired, which is as good as any order.)"
+        ),
+    ),
     "C10": Claim(
         "A repulsive loss must be compensated by a compatible attractor, or the geometry collapses",
         "its conclusion",
         repulsion_needs_an_attractor,
+        (
+            "The attractor is coverage, the paper's only one. One case a size and repulsion (001, 100, 101), "
+            "supported if E of the repulsion alone is above that of 000 by more than a factor of 1.5, and E with "
+            "coverage beside it is near that of 000 (within that factor, two one-sided tests) or below it; "
+            "contradicted if either is the other way round, that is if the repulsion does no such harm or coverage "
+            "does not make it good."
+        ),
     ),
 }
 """The paper's claims by their numbers."""

@@ -76,7 +76,7 @@ def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry
     return entries
 
 
-def read(root: Path) -> dict[str, Entry]:
+def judge_stored(root: Path) -> dict[str, Entry]:
     """Judge every claim on the runs stored under `root`."""
     return judge_all(
         *(pd.read_parquet(root / "data" / f"{name}.parquet", columns=COLUMNS) for name in ("powered", "temperature"))
@@ -112,14 +112,14 @@ def table(entries: dict[str, Entry]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def beyond_table(verdicts: dict[str, Verdict], survival: referee.Row | None = None) -> str:
+def beyond_table(verdicts: dict[str, Verdict], survival: referee.LedgerRow | None = None) -> str:
     """Return the verdicts on the statements beyond the paper as a Markdown table: one row each, with its section.
 
     Book: chapter "A compatible attractor", section "The verdicts".
 
     Args:
         verdicts: what `companion.judging.beyond.judge_beyond` returned.
-        survival: what `companion.judging.referee.row` returned, for a row more: what survives elsewhere.
+        survival: what `companion.judging.referee.ledger_row` returned, for a row more: what survives elsewhere.
 
     Returns:
         Columns: verdict, the statement and where it is derived, what was compared, counts, and the case that decides.
@@ -278,12 +278,12 @@ def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
     }
 
 
-def beyond_json(verdicts: dict[str, Verdict], survival: referee.Row) -> dict[str, Any]:
+def beyond_json(verdicts: dict[str, Verdict], survival: referee.LedgerRow) -> dict[str, Any]:
     """Return the statements beyond the paper for machines: as a claim's, with one verdict each.
 
     Args:
         verdicts: what `companion.judging.beyond.judge_beyond` returned.
-        survival: what `companion.judging.referee.row` returned, under the key "R".
+        survival: what `companion.judging.referee.ledger_row` returned, under the key "R".
     """
     outcomes = survival.cases["outcome"]
     return {
@@ -300,7 +300,7 @@ def beyond_json(verdicts: dict[str, Verdict], survival: referee.Row) -> dict[str
         "R": {
             "says": survival.says,
             "compared": survival.compared,
-            "rule": " ".join((referee.survival.__doc__ or "").split("Rule: ")[1].split("Book: ")[0].split()),
+            "rule": referee.SURVIVAL,
             "function": "companion.judging.referee.survival",
             "data": ["space.parquet"],
             "verdict": {

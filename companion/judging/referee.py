@@ -41,6 +41,13 @@ IN_SHORT = {
 NOT_ASKED = "not asked"
 """In place of a verdict, where a claim cannot be asked."""
 STATEMENT = "What holds at d = 1, uniform, survives d ≥ 2 and other densities"
+SURVIVAL = (
+    "one case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell "
+    "where it is asked; supported (the claim survives there) if it holds or holds in part there, contradicted if "
+    "it does not hold, open if it is undecided. The verdict is by count, as a claim's is; undecided if there is "
+    "no case."
+)
+"""The rule of `survival` in words."""
 
 
 def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
@@ -127,9 +134,7 @@ class Survival(NamedTuple):
 def survival(verdicts: pd.DataFrame) -> Survival:
     """Judge the statement that what holds at d = 1, uniform, survives d >= 2 and other densities.
 
-    Rule: one case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell where
-    it is asked; supported (the claim survives there) if it holds or holds in part there, contradicted if it does not
-    hold, open if it is undecided. The verdict is by count, as a claim's is; undecided if there is no case.
+    The rule in words is `SURVIVAL`.
     Book: chapter "More dimensions, other densities", section "What survives".
 
     Args:
@@ -156,7 +161,7 @@ def survival(verdicts: pd.DataFrame) -> Survival:
     return Survival(by_count(supported, contradicted) if len(cases) else UNDECIDED, cases)
 
 
-class Row(NamedTuple):
+class LedgerRow(NamedTuple):
     """The ledger's row: cells of one line of its table, and the cases behind them."""
 
     verdict: str
@@ -167,7 +172,7 @@ class Row(NamedTuple):
     cases: pd.DataFrame
 
 
-def row(verdicts: pd.DataFrame, seeds: int) -> Row:
+def ledger_row(verdicts: pd.DataFrame, seeds: int) -> LedgerRow:
     """Return the ledger's row "referee", by the radial neuron.
 
     Book: chapter "More dimensions, other densities", section "What survives".
@@ -184,7 +189,7 @@ def row(verdicts: pd.DataFrame, seeds: int) -> Row:
     outcomes = found.cases["outcome"].value_counts()
     cells = found.cases[["dimension", "density"]].drop_duplicates()
     claims = found.cases.groupby("claim", sort=False)["outcome"]
-    return Row(
+    return LedgerRow(
         found.verdict,
         STATEMENT,
         f"{claims.ngroups} claims in {len(cells)} other cells",
@@ -195,7 +200,7 @@ def row(verdicts: pd.DataFrame, seeds: int) -> Row:
     )
 
 
-def read_row(root: Path) -> Row:
+def stored_row(root: Path) -> LedgerRow:
     """Return the ledger's row from the runs stored under `root`."""
     runs = pd.read_parquet(root / "data/space.parquet")
-    return row(judge_cells(runs), runs["seed"].nunique())
+    return ledger_row(judge_cells(runs), runs["seed"].nunique())

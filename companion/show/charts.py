@@ -11,20 +11,20 @@ import pandas as pd
 import torch
 
 from companion.core.network import Parameters, activations, predict, prototypes
+from companion.core.settings import MASK_LABELS
 from companion.show.figures import (
     CHANCE,
     COLORS,
     DASHES,
-    MASK_LABELS,
     NARROW_PANEL,
     ORIGINAL,
     PANEL,
     RECONSTRUCTION,
     SHAPES,
-    WINDOW,
     configure,
     rounded,
 )
+from companion.sweeps.runs import WINDOW
 
 CURVE_COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")
 """The masks' palette in an order whose first colours differ most: curves of a formula are few."""

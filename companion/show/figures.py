@@ -11,12 +11,9 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 import pandas as pd
-import torch
-from scipy.stats import bootstrap, sem, trim_mean
 
-from companion.core.losses import MASK_NAMES
-from companion.core.metrics import chance_level, match
-from companion.core.network import Parameters, activations, predict, prototypes
+from companion.core.settings import MASK_LABELS, MASK_NAMES
+from companion.sweeps.runs import WINDOW, median_run, reconstruction_points, summary
 
 COLORS = ("#000000", "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#7F5A36")
 """One colour a mask: blue and green without overlap, red to yellow with it, black for Std."""
@@ -27,8 +24,6 @@ ORIGINAL, RECONSTRUCTION = "#0072B2", "#D55E00"
 CHANCE = "#666666"
 PANEL, NARROW_PANEL = 265, 165
 """Widths of a panel where two or three stand side by side; either fits a telephone's screen."""
-WINDOW = (-1.5, 2.5)
-"""Inputs drawn in pictures of prototypes; those beyond stand as arrows at the edge."""
 ERROR = "reconstruction error E"
 
 

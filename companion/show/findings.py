@@ -18,7 +18,8 @@ import vl_convert
 from companion.judging import beyond, ledger, referee
 from companion.judging.claims import ACTIVE, FIT, FREE
 from companion.judging.verdicts import Verdict
-from companion.show.figures import chance_summary, error_by_size, summary
+from companion.show.figures import error_by_size
+from companion.sweeps.runs import chance_summary, summary
 
 ROOT = Path(__file__).parents[2]
 BEYOND = "Beyond the paper:"
@@ -142,17 +143,17 @@ def findings(runs: pd.DataFrame, temperature: pd.DataFrame) -> list[str]:
     ]
 
 
-def findings_beyond(root: Path, survival: referee.Row) -> list[str]:
+def findings_beyond(root: Path, survival: referee.LedgerRow) -> list[str]:
     """Return what the book finds beyond the paper, one Markdown sentence each.
 
     Args:
         root: the book's folder.
-        survival: what `companion.judging.referee.row` returned.
+        survival: what `companion.judging.referee.ledger_row` returned.
 
     Returns:
         Three sentences with computed numbers.
     """
-    runs = beyond.read(root)
+    runs = beyond.labelled_runs(root)
     errors = runs.pivot_table(index="label", columns="size", values="reconstruction_error", aggfunc="median")
     chance = chance_summary(runs).set_index("size")["median"]
     verdict = beyond.BEYOND["B3"].judge(root)
@@ -184,9 +185,9 @@ def write_findings() -> None:
     chart = error_by_size(runs, chance_summary(runs))
     (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
     (ROOT / "_findings.md").write_text(text)
-    entries = ledger.read(ROOT)
+    entries = ledger.judge_stored(ROOT)
     (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
-    verdicts, survival = beyond.judge_beyond(ROOT), referee.read_row(ROOT)
+    verdicts, survival = beyond.judge_beyond(ROOT), referee.stored_row(ROOT)
     (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival))
     stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival)}
     machines = json.dumps(stored, ensure_ascii=False, indent=1)
@@ -200,7 +201,7 @@ def write_findings() -> None:
     readme.write_text(marked)
 
 
-def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.Row) -> str:
+def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.LedgerRow) -> str:
     """Return what `_beyond.md` holds: the findings beyond the paper, the verdicts, and what their cells mean."""
     return (
         f"{numbered(findings_beyond(root, survival))}\n{ledger.beyond_table(verdicts, survival)}\n\n"

@@ -6,10 +6,10 @@ import math
 
 import torch
 
-from companion.core.checks import require_choice, require_number, require_same_runs, require_same_shape
+from companion.core.checks import require_number, require_same_runs, require_same_shape
 from companion.core.data import TARGETS
-from companion.core.losses import MASKS
 from companion.core.network import Parameters, predict
+from companion.core.settings import MASKS, Settings
 from companion.studies.carriers import fit_force_bound
 from companion.studies.forces import coverage_force
 
@@ -115,51 +115,67 @@ def separation_ceiling(neurons: int, temperature: float) -> float:
 
 
 def radius(
-    x: torch.Tensor,
-    y: torch.Tensor,
-    parameters: Parameters,
-    mask: str,
-    strength: float,
-    temperature: float,
-    balance: float = 1.0,
-    repulsion: float = 1.0,
-    fit: bool = True,
+    x: torch.Tensor, y: torch.Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0
 ) -> torch.Tensor:
     """Return R_j, the distance within which transport or Chamfer holds a prototype wherever its forces balance.
 
-    Book: chapter "A compatible attractor", equation (radius).
+    Book: chapter "A compatible attractor", equation (radius): the sum of `repulsive_radius` and `fit_radius`.
 
     Args:
         x, y: training data, shape (..., samples).
         parameters: w, b, a of shape (..., neurons), c of shape (...); neurons = samples.
-        mask: one of `MASKS`; its first and last bits say which repulsions push.
-        strength: λ > 0.
-        temperature: τ > 0.
-        balance: κ > 0.
+        settings: whose λ > 0, κ > 0, τ and mask are taken; its first and last bits say which repulsions push.
         repulsion: ρ >= 0.
-        fit: whether the fit's force counts as well; without it R_j is that of the structural forces alone.
 
     Returns:
         Radii, shape (..., neurons), in units of the input.
 
     Raises:
-        ValueError: if a setting or a shape is not allowed.
+        ValueError: if λ or κ is 0, ρ is below 0, or shapes do not fit.
     """
-    switches = MASKS[require_choice("mask", mask, MASKS)]
-    strength, balance = (
-        require_number(name, given, positive=True) for name, given in (("strength", strength), ("balance", balance))
-    )
-    repulsion = require_number("repulsion", repulsion)
-    require_same_shape(x=x, w=parameters.w)
-    neurons = parameters.w.shape[-1]
-    push = torch.zeros_like(parameters.w)
+    return repulsive_radius(parameters.w, settings, repulsion) + fit_radius(x, y, parameters, settings)
+
+
+def repulsive_radius(w: torch.Tensor, settings: Settings, repulsion: float = 1.0) -> torch.Tensor:
+    """Return the part of R_j that the repulsions ask for, that of the structural forces alone.
+
+    Book: chapter "A compatible attractor", equation (radius).
+
+    Args:
+        w: input weights, shape (..., neurons).
+        settings, repulsion: as in `radius`.
+
+    Returns:
+        Radii, shape (..., neurons), in units of the input.
+
+    Raises:
+        ValueError: if κ is 0 or ρ is below 0.
+    """
+    switches, neurons = MASKS[settings.mask], w.shape[-1]
+    push = torch.zeros_like(w)
     if switches.overlap:
-        push = push + strength * repulsion * overlap_ceiling(parameters.w)
+        push = push + overlap_ceiling(w)
     if switches.separation:
-        push = push + strength * repulsion * separation_ceiling(neurons, temperature)
-    if fit:
-        push = push + fit_force_bound(x, y, parameters)
-    return push * neurons / (2 * strength * balance)
+        push = push + separation_ceiling(neurons, settings.temperature)
+    repulsion, balance = require_number("repulsion", repulsion), settings.balance
+    return repulsion * push * neurons / (2 * require_number("balance", balance, positive=True))
+
+
+def fit_radius(x: torch.Tensor, y: torch.Tensor, parameters: Parameters, settings: Settings) -> torch.Tensor:
+    """Return the part of R_j that the fit's force asks for.
+
+    Book: chapter "A compatible attractor", equation (radius).
+
+    Args and Raises: those of `radius`.
+
+    Returns:
+        Radii, shape (..., neurons), in units of the input.
+    """
+    require_same_shape(x=x, w=parameters.w)
+    strength, balance = (
+        require_number(name, getattr(settings, name), positive=True) for name in ("strength", "balance")
+    )
+    return fit_force_bound(x, y, parameters) * parameters.w.shape[-1] / (2 * strength * balance)
 
 
 def balance_for(distance: float, weight: float) -> float:

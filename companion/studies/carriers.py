@@ -17,8 +17,8 @@ from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.judging.paired import RESAMPLES, Interval
-from companion.show.figures import stored_networks
 from companion.studies.forces import fit_force
+from companion.sweeps.runs import stored_networks
 
 HURT = 0.01
 """A deletion hurts if the root mean squared error rises by more than this: a hundredth of the target's range."""

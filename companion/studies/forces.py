@@ -12,6 +12,7 @@ import torch
 
 from companion.core.checks import require_number, require_same_runs, require_same_shape
 from companion.core.network import Parameters, activations, output, prototypes
+from companion.core.settings import Settings
 from companion.core.train import BETAS
 
 
@@ -107,10 +108,8 @@ def force_field(
     x: torch.Tensor,
     y: torch.Tensor,
     parameters: Parameters,
-    neuron: int,
-    positions: torch.Tensor,
-    strength: float,
-    temperature: float,
+    moved: tuple[int, torch.Tensor],
+    settings: Settings,
 ) -> dict[str, torch.Tensor]:
     """Return the forces on one neuron of a network as it is moved along the line, its width and all else as they are.
 
@@ -119,18 +118,16 @@ def force_field(
     Args:
         x, y: training data, shape (samples,).
         parameters: w, b, a of shape (neurons,), c of shape ().
-        neuron: which one is moved.
-        positions: where its prototype is put, shape (positions,).
-        strength: λ >= 0.
-        temperature: τ > 0.
+        moved: which neuron, and where its prototype is put, shape (positions,).
+        settings: whose λ and τ are taken; all three structural losses are on, whatever the mask.
 
     Returns:
         By name, each of shape (positions,): "fit"; "coverage", "separation" and "overlap", each times λ; and "sum".
 
     Raises:
-        ValueError: if shapes do not fit, or strength or temperature is not allowed.
+        ValueError: if shapes do not fit.
     """
-    strength = require_number("strength", strength)
+    (neuron, positions), strength, temperature = moved, settings.strength, settings.temperature
     x, y, w, b, a = (value.expand(len(positions), -1) for value in (x, y, *parameters[:3]))
     b = b.clone()
     b[:, neuron] = -w[:, neuron] * positions

@@ -9,17 +9,22 @@ to a membership attack at a size if the 95 % interval of the median AUC lies abo
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 import torch
 
-from companion.core.data import TARGETS, fresh_samples, random_stream
-from companion.core.metrics import reconstruction_error
+from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
+from companion.core.metrics import position_error, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes, starting_batch
+from companion.core.settings import Attractor, Settings
 from companion.core.train import train
 from companion.judging.paired import holm, median_difference, p_less
 from companion.studies.stationarity import (
+    METHODS,
     Candidates,
+    Search,
     condition_rank,
     distinct_neurons,
     membership,
@@ -28,21 +33,43 @@ from companion.studies.stationarity import (
     recovered,
     train_to_stationarity,
 )
-from companion.sweeps.sweep import library_versions
+from companion.version import library_versions
 
+
+class Network(NamedTuple):
+    """A network that is read: trained as in the book's other chapters, and from there to a stationary point if decayed."""
+
+    settings: Settings
+    decayed: bool = False
+
+
+class Reader(NamedTuple):
+    """A reconstruction of `companion.studies.stationarity.reconstruct`: how it searches and whether it knows the target."""
+
+    method: str = METHODS[0]
+    scale: bool = False
+    knows_target: bool = False
+
+
+COVERED, TRANSPORTED = Settings("010"), Settings("010", attractor=Attractor.TRANSPORT)
 NETWORKS = {
-    "Std": {"mask": "000"},
-    "Std, decayed": {"mask": "000", "decay": True},
-    "coverage": {"mask": "010"},
-    "transport": {"mask": "010", "attractor": "transport"},
-    "transport, decayed": {"mask": "010", "attractor": "transport", "decay": True},
+    "Std": Network(Settings("000")),
+    "Std, decayed": Network(Settings("000"), decayed=True),
+    "coverage": Network(COVERED),
+    "transport": Network(TRANSPORTED),
+    "transport, decayed": Network(TRANSPORTED, decayed=True),
 }
-"""The networks: all are trained as in the book's other chapters; decayed ones from there to a stationary point."""
-READERS = ("prototypes", "KKT", "KKT by gradient", "KKT, target known", "KKT, scale only")
-"""Who reads: -b/w, and the reconstructions of `companion.studies.stationarity.reconstruct`."""
+"""The networks by name."""
+READERS = {
+    "KKT": Reader(),
+    "KKT by gradient": Reader(METHODS[1]),
+    "KKT, target known": Reader(knows_target=True),
+    "KKT, scale only": Reader(scale=True),
+}
+"""The reconstructions by name; beside them "prototypes" reads -b/w, and "chance" and "evenly spread" no network."""
 TASKS = (
     *((network, "prototypes") for network in NETWORKS),
-    *(("Std, decayed", reader) for reader in READERS[1:4]),
+    *(("Std, decayed", reader) for reader in ("KKT", "KKT by gradient", "KKT, target known")),
     *(("transport, decayed", reader) for reader in ("KKT", "KKT, scale only")),
     ("none", "chance"),
     ("none", "evenly spread"),
@@ -64,6 +91,16 @@ FRESH = 20
 """Fresh samples of a run, each as large as its training set, for the membership attack."""
 
 
+class Case(NamedTuple):
+    """What a reader is given: one network, or none, and the run it is of."""
+
+    size: int
+    seed: int
+    parameters: Parameters | None
+    decay: float
+    gradient_norm: float = float("nan")
+
+
 def sweep(
     size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, others: tuple[float, ...] = ()
 ) -> pd.DataFrame:
@@ -82,78 +119,89 @@ def sweep(
         A row a seed and task of `TASKS`, and a row a further μ; columns as `data/README.md` has them.
     """
     x, y, initial = starting_batch(size, seeds)
-    trained = {}
-    for name, how in NETWORKS.items():
-        settings = {key: value for key, value in how.items() if key != "decay"}
-        if not how.get("decay"):
-            trained[name] = train(x, y, initial, **settings).parameters
+    plain = {network.settings for network in NETWORKS.values()}
+    trained = {settings: train(x, y, initial, settings).parameters for settings in plain}
     rows = []
     for place, seed in enumerate(seeds):
-        networks = {name: (_run(batch, place), np.nan) for name, batch in trained.items()}
-        for name in ("Std", "transport"):
-            strength = 1.0 if name == "transport" else 0.0
-            networks[f"{name}, decayed"] = train_to_stationarity(x[place], y[place], networks[name][0], decay, strength)
-        given = size, seed, x[place], y[place]
-        rows += [_row(*task, decay, starts, *networks.get(task[0], (None, np.nan)), *given) for task in TASKS]
-        for other in others:
-            again = train_to_stationarity(x[place], y[place], networks["Std"][0], other)
-            rows.append(_row("Std, decayed", "prototypes", other, starts, *again, *given))
+
+        def case(network: Network, mu: float, place: int = place, seed: int = seed) -> Case:
+            start = Parameters(*(value[place] for value in trained[network.settings]))
+            if not network.decayed:
+                return Case(size, seed, start, mu)
+            # Without transport the decayed network has the fit alone.
+            strength = network.settings.strength if network.settings.attractor == Attractor.TRANSPORT else 0.0
+            return Case(size, seed, *_decayed(x[place], y[place], start, mu, strength))
+
+        cases = {name: case(network, decay) for name, network in NETWORKS.items()}
+        cases["none"] = Case(size, seed, None, decay)
+        rows += [_row(*task, cases[task[0]], starts) for task in TASKS]
+        again = [case(NETWORKS["Std, decayed"], other) for other in others]
+        rows += [_row("Std, decayed", "prototypes", one, starts) for one in again]
     table = pd.DataFrame(rows)
     table.attrs["versions"] = library_versions()
     return table
 
 
-def read(reader: str, parameters: Parameters | None, size: int, seed: int, decay: float, starts: int = 4) -> Candidates:
+def _decayed(
+    x: torch.Tensor, y: torch.Tensor, start: Parameters, decay: float, strength: float
+) -> tuple[Parameters, float, float]:
+    """What a decayed case holds behind its run."""
+    found = train_to_stationarity(x, y, start, decay, strength)
+    return found.parameters, decay, found.gradient_norm
+
+
+def candidates_of(reader: str, case: Case, starts: int = 4) -> Candidates:
     """Return what a reader takes for the training inputs.
 
     Book: chapter "Weights that remember", section "The comparison".
 
     Args:
-        reader: one of `TASKS`.
-        parameters: of one run; None for the two readers who know no network.
-        size: N.
-        seed: of the run, and of the random starts.
-        decay: μ, for the reader who knows it.
+        reader: a name of `TASKS`.
+        case: what it is given; the two readers who know no network take the size and the seed alone.
         starts: of a reconstruction.
 
     Returns:
         The candidates; readers without a reconstruction have no multipliers and no residual.
+
+    Raises:
+        ValueError: if a reader of networks is given none.
     """
+    size, seed = case.size, case.seed
     if reader == "evenly spread":
         return Candidates((np.arange(size) + 0.5) / size, np.empty(0), np.nan)
     if reader == "chance":
         return Candidates(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, size), np.empty(0), np.nan)
+    if case.parameters is None:
+        raise ValueError(f"case: none of a network was given to {reader!r}; allowed are 'chance' and 'evenly spread'")
     if reader == "prototypes":
-        positions = prototypes(parameters.w, parameters.b).numpy()
+        positions = prototypes(case.parameters.w, case.parameters.b).numpy()
         # A neuron that died to the last bit, w = b = 0, has no prototype: the middle stands for it.
         return Candidates(np.where(np.isfinite(positions), positions, 0.5), np.empty(0), np.nan)
-    known = {"decay": decay, "target": _target} if reader == "KKT, target known" else {}
-    method = "gradient" if reader == "KKT by gradient" else "least squares"
-    return reconstruct(parameters, size, starts, seed, method, scale=reader == "KKT, scale only", **known)
+    how = READERS[reader]
+    known = {"decay": case.decay, "target": _target} if how.knows_target else {}
+    return reconstruct(case.parameters, size, Search(starts, seed, how.method, how.scale, **known))
 
 
-def judge(
-    x: torch.Tensor, y: torch.Tensor, parameters: Parameters | None, found: np.ndarray, size: int, seed: int
-) -> dict[str, float]:
+def nearness(case: Case, found: np.ndarray) -> dict[str, float]:
     """Return how near candidates come to the training inputs, and what they tell of membership.
 
     Book: chapter "Weights that remember", section "The comparison".
 
     Args:
-        x, y: training data of one run, shape (samples,).
-        parameters: of the network, for the values at the candidates; None puts them on the target's graph.
+        case: whose run and network; without a network values are put on the target's graph.
         found: candidates, shape (samples,).
-        size, seed: of the run, for its fresh samples.
 
     Returns:
         E; the mean distance along the input under its own best matching; the shares recovered; the membership AUC.
     """
+    size, seed = case.size, case.seed
+    x, y = sample_task(size, seed)
     points = torch.tensor(found)
-    values = _target(found) if parameters is None else predict(points, *parameters).numpy()
+    values = _target(found) if case.parameters is None else predict(points, *case.parameters).numpy()
     fresh = fresh_samples(size, seed, FRESH)[0].flatten().numpy()
     return {
-        "reconstruction_error": reconstruction_error(x, y, found, values),
-        "position_error": float(np.abs(np.sort(x.numpy()) - np.sort(found)).mean()),
+        "reconstruction_error": float(reconstruction_error(x, y, found, values)),
+        "position_error": float(position_error(x, found)),
         "recovered": recovered(x, found, 1 / (4 * size)),
         "recovered_exactly": recovered(x, found, 0.001),
         "membership": membership(x, fresh, found),
@@ -164,29 +212,15 @@ def _target(x: np.ndarray) -> np.ndarray:
     return TARGETS["sine"](torch.tensor(x)).numpy()
 
 
-def _run(batch: Parameters, place: int) -> Parameters:
-    return Parameters(*(value[place] for value in batch))
-
-
-def _row(
-    network: str,
-    reader: str,
-    decay: float,
-    starts: int,
-    parameters: Parameters | None,
-    gradient_norm: float,
-    size: int,
-    seed: int,
-    x: torch.Tensor,
-    y: torch.Tensor,
-) -> dict[str, object]:
-    found = read(reader, parameters, size, seed, decay, starts)
-    row = {"size": size, "seed": seed, "network": network, "reader": reader, "decay": decay, "starts": starts}
-    row |= judge(x, y, parameters, found.x, size, seed)
-    row |= {"residual": found.residual, "gradient_norm": gradient_norm, "rank": -1, "distinct": -1}
-    if parameters is not None:
-        row["distinct"] = distinct_neurons(parameters)
-        row["rank"] = condition_rank(parameters, x, multipliers(parameters, x, y, decay))
+def _row(network: str, reader: str, case: Case, starts: int) -> dict[str, object]:
+    found = candidates_of(reader, case, starts)
+    row = {"size": case.size, "seed": case.seed, "network": network, "reader": reader, "decay": case.decay}
+    row |= {"starts": starts, **nearness(case, found.x), "residual": found.residual}
+    row |= {"gradient_norm": case.gradient_norm, "rank": -1, "distinct": -1}
+    if case.parameters is not None:
+        x, y = sample_task(case.size, case.seed)
+        row["distinct"] = distinct_neurons(case.parameters)
+        row["rank"] = condition_rank(case.parameters, x, multipliers(case.parameters, x, y, case.decay))
     return row | {"candidates": found.x}
 
 

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from companion.core.checks import require_choice, require_integer
+from companion.core.checks import require_integer
 from companion.core.data import sample_task
-from companion.core.losses import MASKS
 from companion.core.metrics import expelled_fraction
 from companion.core.network import initial_parameters
-from companion.core.train import LEARNING_RATE
-from companion.show.figures import MASK_LABELS, WINDOW
-from companion.sweeps.sweep import library_versions, write_runs
+from companion.core.settings import MASK_LABELS, MASKS, Settings
+from companion.sweeps.runs import WINDOW, write_runs
+from companion.version import library_versions
 
 SIZES = (5, 20, 100)
-STRENGTH, TEMPERATURE = 1.0, 1e-4
 FRAMES = 100
 """Kept steps, besides the start, if there are enough of them."""
 UNITS = 1000
@@ -67,14 +65,13 @@ def trajectories(
     Raises:
         ValueError: if an argument is out of range.
     """
-    from companion.engine import line as fast  # numba, which a reader of stored positions does not need
+    from companion.engine import driver  # numba, which a reader of stored positions does not need
 
-    record, frames = kept_steps(steps), []
+    record, frames, settings = kept_steps(steps), [], Settings(steps=steps)
     for size in sizes:
         (x, y), initial = sample_task(size, seed), initial_parameters(size, seed)
         for mask in masks:
-            require_choice("mask", mask, MASKS)
-            path = fast.train(x, y, initial, mask, STRENGTH, TEMPERATURE, steps, record).trajectory.numpy()
+            path = driver.train(x, y, initial, settings.but(mask=mask), record).trajectory.numpy()
             columns = {
                 "step": np.repeat(record, size),
                 "neuron": np.tile(np.arange(size), len(record)),
@@ -82,8 +79,9 @@ def trajectories(
             }
             frames.append(pd.DataFrame({"mask": mask, "size": size, **columns}))
     table = pd.concat(frames, ignore_index=True)
-    settings = {"seed": seed, "strength": STRENGTH, "temperature": TEMPERATURE, "steps": steps, "engine": "fast"}
-    table.attrs = settings | {"learning_rate": LEARNING_RATE, "target": "sine", "versions": library_versions()}
+    same = {"seed": seed, "strength": settings.strength, "temperature": settings.temperature, "steps": steps}
+    same |= {"engine": "fast", "learning_rate": settings.step_size, "target": str(settings.target)}
+    table.attrs = same | {"versions": library_versions()}
     return table
 
 

@@ -10,9 +10,10 @@ from itertools import product
 import pandas as pd
 import torch
 
+from companion.core.measures import measure
 from companion.core.network import Parameters, starting_batch
-from companion.engine import line as fast
-from companion.sweeps.sweep import measure
+from companion.core.settings import Settings
+from companion.engine import driver
 
 
 def one_ulp_up(initial: Parameters) -> Parameters:
@@ -44,16 +45,16 @@ def trained_again(
         moved: whether w starts one ulp up.
 
     Returns:
-        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of `companion.sweeps.sweep.measure`.
+        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of `companion.core.measures.measure`.
 
     Raises:
-        ValueError: as `companion.engine.line.train`.
+        ValueError: as `companion.engine.driver.train`.
     """
 
     def group(key: tuple[str, int]) -> pd.DataFrame:
         mask, size = key
         x, y, start = starting_batch(size, seeds)
-        trained = fast.train(x, y, one_ulp_up(start) if moved else start, mask, steps=steps)
+        trained = driver.train(x, y, one_ulp_up(start) if moved else start, Settings(mask, steps=steps))
         return pd.DataFrame({"mask": mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

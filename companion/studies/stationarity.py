@@ -204,30 +204,36 @@ def distinct_neurons(parameters: Parameters, tolerance: float = 1e-5) -> int:
     return len(kept) - 1
 
 
-def reconstruct(
-    parameters: Parameters,
-    samples: int,
-    starts: int = 4,
-    seed: int = 0,
-    method: str = "least squares",
-    scale: bool = False,
-    decay: float | None = None,
-    target: Values | None = None,
-) -> Candidates:
+class Search(NamedTuple):
+    """How a reconstruction searches, and what the attacker knows beside the network.
+
+    Attributes:
+        starts: random starts, at least 1.
+        seed: of the random starts.
+        method: one of `METHODS`.
+        scale: whether to use only the conditions that a loss of the prototypes leaves as they are.
+        decay, target: μ and the target function, if the attacker knows them; λ is then given by x̃ (`multipliers`), so
+            that there are half as many unknowns. Both or neither; by least squares only.
+    """
+
+    starts: int = 4
+    seed: int = 0
+    method: str = METHODS[0]
+    scale: bool = False
+    decay: float | None = None
+    target: Values | None = None
+
+
+def reconstruct(parameters: Parameters, samples: int, search: Search = Search()) -> Candidates:
     """Seek inputs x̃ in [0, 1] and multipliers λ that make up θ: minimise |θ - Σ_i λ_i ∇_θ f(x̃_i)|².
 
     From random inputs and the best λ for them; of several starts the one that leaves least is taken.
     Book: chapter "Weights that remember", equation (kkt).
 
     Args:
-        parameters: of one run; all that the attacker is given, but for the following.
+        parameters: of one run; all that the attacker is given, but for what `search` says.
         samples: N, the number of training samples sought, at least 2.
-        starts: random starts, at least 1.
-        seed: of the random starts.
-        method: one of `METHODS`.
-        scale: whether to use only the conditions that a loss of the prototypes leaves as they are.
-        decay, target: μ and the target function, if the attacker knows them; λ is then given by x̃
-            (`multipliers`), so that there are half as many unknowns. Both or neither; by least squares only.
+        search: how.
 
     Returns:
         The candidates with the smallest residual.
@@ -235,14 +241,18 @@ def reconstruct(
     Raises:
         ValueError: if a setting is not allowed.
     """
-    starts = require_integer("starts", starts, least=1)
-    method = require_choice("method", method, METHODS)
+    starts = require_integer("starts", search.starts, least=1)
+    method = require_choice("method", search.method, METHODS)
+    decay, target = search.decay, search.target
     if (decay is None) != (target is None) or (target is not None and method != METHODS[0]):
         raise ValueError("target: one without decay was given, or with 'gradient'; allowed are both or neither")
     # Purpose 4: with none, NumPy would pad [N, seed] with a zero, and the starts would be the training data themselves.
-    draw = random_stream(samples, seed, purpose=4)
-    search = _by_target(parameters, scale, decay, target) if target else _by_pairs(parameters, scale, method)
-    return min((search(draw.uniform(0, 1, samples)) for _ in range(starts)), key=lambda found: found.residual)
+    stream = random_stream(samples, search.seed, purpose=4)
+    if decay is None or target is None:
+        seek = _by_pairs(parameters, search.scale, method)
+    else:
+        seek = _by_target(parameters, search.scale, decay, target)
+    return min((seek(stream.uniform(0, 1, samples)) for _ in range(starts)), key=lambda found: found.residual)
 
 
 def _by_pairs(parameters: Parameters, scale: bool, method: str) -> Callable[[np.ndarray], Candidates]:

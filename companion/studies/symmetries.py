@@ -13,7 +13,8 @@ from companion.core.data import sample_task
 from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss, total_loss
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes, starting_batch
-from companion.core.train import LEARNING_RATE, train
+from companion.core.settings import Settings
+from companion.core.train import LEARNING_RATE, Trained, train
 from companion.studies.carriers import distance_outside
 
 SHIFT, FACTOR = 0.25, 0.6
@@ -23,12 +24,12 @@ TOLERANCE = 1e-9
 
 
 class State(NamedTuple):
-    """Data, network and temperature: x, y of shape (..., samples), parameters, τ."""
+    """Data, network and settings: x, y of shape (..., samples), parameters, and what a training of them would be."""
 
     x: torch.Tensor
     y: torch.Tensor
     parameters: Parameters
-    temperature: float
+    settings: Settings
 
 
 # --- the transformations ---
@@ -96,7 +97,8 @@ def scale_inputs(state: State, factor: float = FACTOR) -> State:
 
 def scale_inputs_and_temperature(state: State, factor: float = FACTOR) -> State:
     """Return the state with x -> αx and τ -> α²τ: w -> w/α."""
-    return scale_inputs(state, factor)._replace(temperature=factor**2 * state.temperature)
+    scaled = state.settings.but(temperature=factor**2 * state.settings.temperature)
+    return scale_inputs(state, factor)._replace(settings=scaled)
 
 
 def scale_both(state: State, factor: float = FACTOR) -> State:
@@ -142,9 +144,9 @@ def _prototypes(state: State) -> torch.Tensor:
 QUANTITIES: dict[str, Callable[[State], torch.Tensor | np.ndarray]] = {
     "fit": lambda state: fit_loss(predict(state.x, *state.parameters), state.y),
     "overlap": lambda state: overlap_loss(_activations(state)),
-    "coverage": lambda state: coverage_loss(state.x, _prototypes(state), state.temperature),
-    "separation": lambda state: separation_loss(_prototypes(state), state.temperature),
-    "total L": lambda state: total_loss(state.x, state.y, state.parameters, "111", 1.0, state.temperature),
+    "coverage": lambda state: coverage_loss(state.x, _prototypes(state), state.settings.temperature),
+    "separation": lambda state: separation_loss(_prototypes(state), state.settings.temperature),
+    "total L": lambda state: total_loss(state.x, state.y, state.parameters, state.settings.but(mask="111")),
     "E": _reconstruction_error,
     "specialization": lambda state: specialization_ratio(_activations(state)),
     "expelled": lambda state: expelled_fraction(state.x, _prototypes(state)),
@@ -167,7 +169,7 @@ def random_states(runs: int = 200, size: int = 6, seed: int = 0, temperature: fl
     w = rng.uniform(0.5, 8.0, (runs, size)) * rng.choice([-1.0, 1.0], (runs, size))
     c = rng.uniform(-1.0, 1.0, runs)
     x, y, w, b, a, c = (torch.from_numpy(values) for values in (x, y, w, b, a, c))
-    return State(x, y, Parameters(w, b, a, c), temperature)
+    return State(x, y, Parameters(w, b, a, c), Settings(temperature=temperature))
 
 
 def what_is_kept(
@@ -209,7 +211,7 @@ def _verdict(before: np.ndarray, after: np.ndarray, factor: float) -> str:
 
 
 def training_gap(
-    state: State, transformation: Callable[[State], State], mask: str, steps: int, engine: Callable = train
+    state: State, transformation: Callable[[State], State], engine: Callable[..., Trained] = train
 ) -> Parameters:
     """Return how far training and a transformation are from commuting: T(trained) minus trained(T).
 
@@ -218,17 +220,14 @@ def training_gap(
     Args:
         state: where training starts.
         transformation: T.
-        mask: one of `companion.core.losses.MASKS`; λ = 1.
-        steps: Adam steps.
-        engine: `companion.core.train.train`, or `companion.engine.line.train`.
+        engine: `companion.core.train.train`, or `companion.engine.driver.train`.
 
     Returns:
         Differences of w, b, a, shape (..., neurons), and of c, shape (...).
     """
 
     def trained(start: State) -> State:
-        x, y, parameters, temperature = start
-        return start._replace(parameters=engine(x, y, parameters, mask, 1.0, temperature, steps).parameters)
+        return start._replace(parameters=engine(*start).parameters)
 
     image, other = transformation(trained(state)).parameters, trained(transformation(state)).parameters
     return Parameters(*(first - second for first, second in zip(image, other, strict=True)))
@@ -277,35 +276,36 @@ def start_beyond(distance: float, w_bound: float = 10.0, b_bound: float = 1.0) -
     return b_bound / (4 * w_bound * distance)
 
 
-def centred_start(size: int, seed: int, temperature: float = 1e-4) -> State:
+def centred_start(size: int, seed: int, settings: Settings = Settings()) -> State:
     """Return a run's start on data moved to the middle of the start's law: x - ½ and y - ½, weights as drawn.
 
     Book: chapter "Symmetries", section "Data in the middle".
 
     Args:
         size, seed: of the run; N at least 2, seed at least 0.
-        temperature: τ.
+        settings: of its training.
     """
     x, y = sample_task(size, seed)
-    return State(x - 0.5, y - 0.5, initial_parameters(size, seed), temperature)
+    return State(x - 0.5, y - 0.5, initial_parameters(size, seed), settings)
 
 
-def centred_run(mask: str, size: int, seed: int, engine: Callable = train, steps: int = 2000) -> dict[str, float]:
+def centred_run(
+    settings: Settings, size: int, seed: int, engine: Callable[..., Trained] = train
+) -> dict[str, float | str]:
     """Return what one run on centred data ends with: metrics, and shares of prototypes left and right of the data.
 
     Book: chapter "Symmetries", section "Data in the middle".
 
     Args:
-        mask, size, seed: of the run; λ = 1, τ = 1e-4.
-        engine: `companion.core.train.train`, or `companion.engine.line.train`.
-        steps: Adam steps.
+        settings, size, seed: of the run.
+        engine: `companion.core.train.train`, or `companion.engine.driver.train`.
     """
-    start = centred_start(size, seed)
-    trained = engine(start.x, start.y, start.parameters, mask, 1.0, start.temperature, steps).parameters
+    start = centred_start(size, seed, settings)
+    trained = engine(*start).parameters
     end = start._replace(parameters=trained)
     shares = {**_shares(start.x, _prototypes(start), "_start"), **_shares(start.x, _prototypes(end))}
     return {
-        "mask": mask,
+        "mask": settings.mask,
         "size": size,
         "seed": seed,
         **{name: float(share) for name, share in shares.items()},

@@ -14,9 +14,10 @@ from scipy.stats import bootstrap
 from companion.core.data import sample_task
 from companion.core.metrics import match
 from companion.core.network import Parameters, initial_parameters, prototypes, starting_batch
-from companion.engine import line as fast
+from companion.core.settings import Settings
+from companion.engine import driver
 from companion.judging.paired import RESAMPLES, Interval
-from companion.show.figures import originals_and_reconstructions
+from companion.sweeps.runs import originals_and_reconstructions
 
 
 def worst_share(values: ArrayLike, fraction: float) -> float:
@@ -94,7 +95,7 @@ def weight_path(mask: str, size: int, seed: int, steps: Sequence[int]) -> Parame
     """
     x, y = sample_task(size, seed)
     start = initial_parameters(size, seed)
-    found = [fast.train(x, y, start, mask, steps=step).parameters for step in steps]
+    found = [driver.train(x, y, start, Settings(mask, steps=step)).parameters for step in steps]
     return Parameters(*(torch.stack(values) for values in zip(*found, strict=True)))
 
 

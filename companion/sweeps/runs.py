@@ -19,6 +19,9 @@ from companion.core.settings import Settings
 from companion.sweeps.store import write_whole
 from companion.sweeps.sweep import OF_SETTINGS, SETTING
 
+WINDOW = (-1.5, 2.5)
+"""Inputs drawn in pictures of prototypes; those beyond stand as arrows at the edge."""
+
 
 def settings_in(runs: pd.DataFrame) -> list[Settings]:
     """Return the settings of stored runs, in the order in which they first stand there; a missing column is nominal.
