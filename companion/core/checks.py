@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
-Given, Result = ParamSpec("Given"), TypeVar("Result")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 def requires(check: Callable[Given, object]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
@@ -80,19 +81,6 @@ def require_flag(name: str, given: Any) -> bool:
     return given
 
 
-def require_device(name: str, given: Any) -> str:
-    """Return `given` as the name of a device that this PyTorch can put a tensor on.
-
-    Raises:
-        ValueError: if it cannot.
-    """
-    try:
-        return str(torch.empty(0, device=given).device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{name}: {given!r} was given; allowed is 'cpu' or a device at hand ({reason})") from None
-
-
 def require_finite(**arrays: torch.Tensor | np.ndarray) -> None:
     """Pass if every entry of every array is a finite number.
 
@@ -115,10 +103,7 @@ def require_same_shape(**arrays: torch.Tensor | np.ndarray) -> None:
     Raises:
         ValueError: naming each array with its shape.
     """
-    shapes = {name: tuple(values.shape) for name, values in arrays.items()}
-    if len(set(shapes.values())) > 1 or any(not shape or shape[-1] == 0 for shape in shapes.values()):
-        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"shapes: {given} were given; allowed is one shape (..., n) for all, with n at least 1")
+    _require_one("one shape (..., n) for all, with n at least 1", arrays, lambda shape: shape)
 
 
 def require_same_runs(**arrays: torch.Tensor) -> None:
@@ -127,28 +112,27 @@ def require_same_runs(**arrays: torch.Tensor) -> None:
     Raises:
         ValueError: naming each array with its shape.
     """
-    shapes = {name: tuple(values.shape) for name, values in arrays.items()}
-    if len({shape[:-1] for shape in shapes.values()}) > 1 or any(
-        not shape or shape[-1] == 0 for shape in shapes.values()
-    ):
-        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(
-            f"shapes: {given} were given; allowed are equal leading dimensions and a last one of at least 1"
-        )
+    _require_one("equal leading dimensions and a last one of at least 1", arrays, lambda shape: shape[:-1])
 
 
-def require_points(points: int, **arrays: torch.Tensor | np.ndarray) -> None:
+def require_points(**arrays: torch.Tensor | np.ndarray) -> None:
     """Pass if arrays of points, shape (..., n, d), agree in their leading dimensions and in d.
-
-    Args:
-        points: the least n allowed.
-        arrays: of points, by name.
 
     Raises:
         ValueError: naming each array with its shape.
     """
+    allowed = "(..., n, d) with equal leading dimensions and d"
+    _require_one(allowed, arrays, lambda shape: (shape[:-2], shape[-1:]), least=2)
+
+
+Shape = tuple[int, ...]
+
+
+def _require_one(
+    allowed: str, arrays: Mapping[str, torch.Tensor | np.ndarray], part: Callable[[Shape], Any], least: int = 1
+) -> None:
+    """Refuse arrays that differ in a part of their shapes, have too few dimensions, or none of a last one."""
     shapes = {name: tuple(values.shape) for name, values in arrays.items()}
-    kinds = {(shape[:-2], shape[-1:]) for shape in shapes.values()}
-    if len(kinds) > 1 or any(len(shape) < 2 or shape[-1] == 0 or shape[-2] < points for shape in shapes.values()):
+    if len(set(map(part, shapes.values()))) > 1 or any(len(s) < least or 0 in s[-least:] for s in shapes.values()):
         given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise ValueError(f"shapes: {given} were given; allowed are (..., n, d) with equal leading dimensions and d")
+        raise ValueError(f"shapes: {given} were given; allowed {'is' if least == 1 else 'are'} {allowed}")

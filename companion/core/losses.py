@@ -39,7 +39,7 @@ def _one_a_sample(x: Tensor, prototypes: Tensor) -> None:
 
 
 def _one_point_a_sample(x: Tensor, prototypes: Tensor) -> None:
-    require_points(1, x=x, prototypes=prototypes)
+    require_points(x=x, prototypes=prototypes)
     _one_a_sample(x, prototypes)
 
 

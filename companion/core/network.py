@@ -145,7 +145,7 @@ def prototypes(w: Float[Tensor, "*runs neurons"], b: Float[Tensor, "*runs neuron
 
 
 def _seen_by_radial(x: Tensor, w: Tensor, b: Tensor) -> None:
-    require_points(1, x=x, w=w)
+    require_points(x=x, w=w)
     require_same_shape(w=w, b=b)
     require_finite(x=x)
 
@@ -173,7 +173,7 @@ def radial_activations(
 
 
 def _seen_by_ridge(x: Tensor, w: Tensor, b: Tensor) -> None:
-    require_points(1, x=x, w=w)
+    require_points(x=x, w=w)
     require_same_shape(**{"w without d": w[..., 0], "b": b})
     require_finite(x=x)
 
@@ -202,7 +202,7 @@ def ridge_activations(
 
 
 def _ridges(w: Tensor, b: Tensor, centre: Tensor) -> None:
-    require_points(1, w=w, centre=centre.unsqueeze(-2))
+    require_points(w=w, centre=centre.unsqueeze(-2))
     require_same_shape(**{"w without d": w[..., 0], "b": b})
 
 

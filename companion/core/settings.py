@@ -79,92 +79,46 @@ class Density(StrEnum):
     LINNERUD_2 = "linnerud-2"
 
 
-class Inputs(StrEnum):
-    """How the inputs are placed: drawn at random from their density."""
-
-    RANDOM = "random"
-
-
-class Initialisation(StrEnum):
-    """Where training starts: w ~ U(-10, 10), b ~ U(-1, 1), a and c ~ U(-N^-½, N^-½)."""
-
-    UNIFORM_10 = "uniform-10"
-
-
-class Optimiser(StrEnum):
-    """How the loss is minimised: full-batch Adam with β = (0.9, 0.999), ε = 1e-8."""
-
-    ADAM = "adam"
-
-
-class Activation(StrEnum):
-    """A neuron's response: exp(-z²)."""
-
-    GAUSSIAN = "exp(-z²)"
-
-
-class CoverageForm(StrEnum):
-    """The coverage loss: a soft minimum over prototypes."""
-
-    SOFT_MINIMUM = "soft minimum"
-
-
-class SeparationForm(StrEnum):
-    """The separation loss: exp(-d²/τ) of every pair."""
-
-    GAUSSIAN = "exp(-d²/τ)"
-
-
-class OverlapForm(StrEnum):
-    """The overlap loss: the product of two neurons' responses."""
-
-    PRODUCT = "product"
-
-
-class Reduction(StrEnum):
-    """How a structural loss adds up its samples and pairs: their mean."""
-
-    MEAN = "mean"
-
+# What has one level today; a level more is a line more.
+Inputs = StrEnum("Inputs", {"RANDOM": "random"})
+"""How the inputs are placed: drawn at random from their density."""
+Initialisation = StrEnum("Initialisation", {"UNIFORM_10": "uniform-10"})
+"""Where training starts: w ~ U(-10, 10), b ~ U(-1, 1), a and c ~ U(-N^-½, N^-½)."""
+Optimiser = StrEnum("Optimiser", {"ADAM": "adam"})
+"""How the loss is minimised: full-batch Adam with β = (0.9, 0.999), ε = 1e-8."""
+Activation = StrEnum("Activation", {"GAUSSIAN": "exp(-z²)"})
+"""A neuron's response: exp(-z²)."""
+CoverageForm = StrEnum("CoverageForm", {"SOFT_MINIMUM": "soft minimum"})
+"""The coverage loss: a soft minimum over prototypes."""
+SeparationForm = StrEnum("SeparationForm", {"GAUSSIAN": "exp(-d²/τ)"})
+"""The separation loss: exp(-d²/τ) of every pair."""
+OverlapForm = StrEnum("OverlapForm", {"PRODUCT": "product"})
+"""The overlap loss: the product of two neurons' responses."""
+Reduction = StrEnum("Reduction", {"MEAN": "mean"})
+"""How a structural loss adds up its samples and pairs: their mean."""
 
 TARGETS_ON_THE_LINE = (Target.SINE, Target.LINE, Target.STEP, Target.CHIRP)
 ROWS_OF_A_TABLE = (Density.DIABETES_2, Density.DIABETES_4, Density.LINNERUD_2)
 
 
-def _level(levels: type[StrEnum]) -> Callable[[str, Any], StrEnum]:
-    return lambda name, given: levels(require_choice(name, given, list(levels)))
-
-
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "mask": partial(require_choice, allowed=MASKS),
-    "attractor": _level(Attractor),
     "strength": require_number,
     "temperature": partial(require_number, positive=True),
     "balance": require_number,
     "anneal": require_flag,
-    "target": _level(Target),
-    "inputs": _level(Inputs),
-    "neuron": _level(Neuron),
     "dimension": partial(require_integer, least=1),
-    "density": _level(Density),
-    "initialisation": _level(Initialisation),
-    "optimiser": _level(Optimiser),
     "step_size": partial(require_number, positive=True),
     "steps": partial(require_integer, least=0),
-    "activation": _level(Activation),
-    "coverage_form": _level(CoverageForm),
-    "separation_form": _level(SeparationForm),
-    "overlap_form": _level(OverlapForm),
-    "reduction": _level(Reduction),
 }
-"""What each setting may be: a function of its name and what was given, which returns it or raises ValueError."""
+"""What a setting that is no enumeration may be: of its name and what was given, a function that returns it or raises."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """All that decides a run besides its size and seed; without arguments, the book's nominal choice of mask 000.
 
-    Book: chapter "Rerunning, and what we chose", section "What we chose".
+    Book: chapter "Rerunning, and what we chose", section "What we chose where the paper is silent".
 
     Attributes:
         mask: one of `MASKS`, which structural losses are on.
@@ -205,8 +159,13 @@ class Settings:
     reduction: Reduction = Reduction.MEAN
 
     def __post_init__(self) -> None:
-        for name, check in CHECKS.items():
-            object.__setattr__(self, name, check(name, getattr(self, name)))
+        for field in fields(self):
+            given, levels = getattr(self, field.name), type(field.default)
+            if issubclass(levels, StrEnum):
+                checked = levels(require_choice(field.name, given, list(levels)))
+            else:
+                checked = CHECKS[field.name](field.name, given)
+            object.__setattr__(self, field.name, checked)
         if self.neuron == Neuron.LINE:
             self._require("target", TARGETS_ON_THE_LINE)
             self._require("dimension", (1,))
@@ -232,7 +191,7 @@ class Settings:
             ValueError: if a name is no setting, or a value is not allowed.
         """
         for name in given:
-            require_choice("setting", name, CHECKS)
+            require_choice("setting", name, NAMES)
         return cls(**given)
 
     def but(self, **changes: Any) -> Self:
@@ -241,7 +200,7 @@ class Settings:
         Raises:
             ValueError: as `of`.
         """
-        return self.of({name: getattr(self, name) for name in CHECKS} | changes)
+        return self.of({name: getattr(self, name) for name in NAMES} | changes)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -277,3 +236,7 @@ class Settings:
             return self.mask
         balance = f" κ={self.balance:g}" if self.balance != 1 else ""
         return f"{self.mask} {self.attractor}{balance}{' annealed' if self.anneal else ''}"
+
+
+NAMES = tuple(field.name for field in fields(Settings))
+"""Of the settings, in their order."""

@@ -65,7 +65,7 @@ METADATA = b"latent-to-data"
 LOCK = ".lock"
 TEMPORARY = ".tmp-"
 PART = re.compile(r"[01]{3}-(?P<key>[0-9a-f]{12})-N\d+-\d+-\d+-(?P<digest>[0-9a-f]{16})\.parquet")
-"""A part's name: mask, key of the settings, size, first and last seed, the start of the SHA-256 of the file's bytes."""
+"""A part's name: mask, key of the settings, size, first and last seed, the start of the SHA-256 of its bytes."""
 OF_EARLIER_COMPANIONS = re.compile(r"[01]{3}-N\d+-\d+-\d+-[0-9a-f]{16}\.parquet|(radial|ridge)_\d+_.*\.parquet")
 """Names of parts that a companion before 0.2 kept, of sweeps on the line and in d dimensions."""
 
@@ -91,7 +91,7 @@ class Store:
     """A folder that keeps finished runs of any settings, locked by one process while it is open.
 
     Use it as a context manager. On opening, every file is checked: a folder that is refused stays as it was. A run is
-    known by its settings, size and seed; how it is trained, and the versions that decide its bits, are equal in all parts.
+    known by its settings, size and seed; how it is trained, and the versions that decide its bits, are equal in all.
     """
 
     def __init__(self, folder: str | Path, how: Mapping[str, str], versions: Mapping[str, str]) -> None:
@@ -201,7 +201,7 @@ class Store:
             if path.is_file() and OF_EARLIER_COMPANIONS.fullmatch(path.name):
                 raise ValueError(
                     f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) reads "
-                    "none of its stores; give another folder, and the same call trains the runs again, to the same bits"
+                    "none of those; give another folder, and the same call trains the runs again, to the same bits"
                 )
             if not path.is_file() or not (PART.fullmatch(path.name) or path.name.startswith(TEMPORARY)):
                 raise ValueError(

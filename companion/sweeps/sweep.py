@@ -16,10 +16,10 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from companion.core.checks import require_choice, require_device, require_integer
+from companion.core.checks import require_choice, require_integer
 from companion.core.measures import measure, reconstructions
 from companion.core.network import Parameters, starting_batch
-from companion.core.settings import CHECKS, MASKS, Settings
+from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import Trained, train
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
 from companion.sweeps.workers import as_they_finish
@@ -122,7 +122,7 @@ def run_sweep(
     if settings is not None and not isinstance(settings, Settings):
         raise ValueError(f"settings: {settings!r} was given; allowed are Settings; masks, sizes and seeds go by name")
     for name in more:
-        require_choice("argument", name, [*OPTIONS, *CHECKS])
+        require_choice("argument", name, [*OPTIONS, *NAMES])
     options = {name: more.pop(name) for name in OPTIONS if name in more}
     of_all = (settings or Settings()).but(**more)
     masks = list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
@@ -169,7 +169,7 @@ def run_groups(
     Raises:
         As `run_sweep`.
     """
-    device, dtype = require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
+    device, dtype = _require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
     how = How(_require_engine(engine, device, dtype), device, dtype)
     names = list_of(
         "columns",
@@ -241,7 +241,7 @@ def run_batch(batch: Batch) -> pa.Table:
 
 SETTING = {"learning_rate": "step_size"}
 """Columns whose setting has another name."""
-OF_SETTINGS = {name for name in COLUMNS.names if SETTING.get(name, name) in Settings.__dataclass_fields__}
+OF_SETTINGS = {name for name in COLUMNS.names if SETTING.get(name, name) in NAMES}
 """Columns that are settings."""
 
 
@@ -327,6 +327,19 @@ def _require_engine(given: str | None, device: str, dtype: str) -> str:
             "or engine 'torch'"
         )
     return engine
+
+
+def _require_device(name: str, given: Any) -> str:
+    """Return `given` as the name of a device that this PyTorch can put a tensor on.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        return str(torch.empty(0, device=given).device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name}: {given!r} was given; allowed is 'cpu' or a device at hand ({reason})") from None
 
 
 def require_seed(name: str, given: Any) -> int:

@@ -19,7 +19,8 @@ from companion.core.checks import require_integer
 IN_FLIGHT = 128
 """Jobs that an executor holds at once: enough to keep as many workers busy, few enough that results which all arrive
 together do not fill the memory."""
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @contextmanager
