@@ -39,10 +39,10 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
     Raises:
         ValueError: if the shapes differ, are not of one run, or a value is not finite.
     """
-    (run,), leading = _runs(x, y, prototypes, values)
+    rows, leading = _runs(x, y, prototypes, values)
     if leading:
         raise ValueError(f"shapes: y {np.shape(y)} was given; allowed is one run, (samples,)")
-    return _match(*run)
+    return _match(*next(rows))
 
 
 def _match(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
