@@ -356,7 +356,6 @@ def test_one_step_of_adam_serves_both():
         ({"strength": -1}, "strength: -1"),
         ({"temperature": 0}, "temperature: 0"),
         ({"steps": -1}, "steps: -1"),
-        ({"step_size": 0}, "step_size: 0"),
         ({"record": [7]}, r"record: \[7\] was given"),
         ({"attractor": "gravity"}, "attractor: 'gravity' was given"),
         ({"balance": -1}, "balance: -1"),
@@ -364,6 +363,7 @@ def test_one_step_of_adam_serves_both():
         ({"x": torch.zeros(3)}, "shapes: "),
         ({"x": torch.tensor([0.1, torch.nan, 0.2, 0.3], dtype=torch.float64)}, "x: 1 of 4"),
         ({"x": torch.zeros(4)}, "x: torch.float32 on cpu was given; allowed is torch.float64 on cpu"),
+        ({"step_size": 0}, "step_size: 0"),
     ],
 )
 def test_bad_input_is_named(change, says):

@@ -153,7 +153,7 @@ def test_the_random_starts_are_not_the_training_data():
         (lambda p: reconstruct(p, 1), "size: 1 was given"),
         (lambda p: reconstruct(p, 2, Search(starts=0)), "starts: 0 was given"),
         (lambda p: reconstruct(p, 2, Search(decay=1.0)), "target: one without decay"),
-        (lambda p: reconstruct(p, 2, Search(target=np.sin)), "target: one without decay"),
+        (lambda p: reconstruct(p, 2, Search(target=np.sin)), "target: one without decay was given"),
         (
             lambda p: reconstruct(p, 2, Search(method="gradient", decay=1.0, target=np.sin)),
             "target: .* or with 'gradient'",
