@@ -108,7 +108,7 @@ def test_chance_is_a_seed_s_mean_over_draws(stored):
 
 
 def test_the_rules_were_committed_before_their_runs():
-    """History: `companion/beyond.py` (its path then) and the parameters came before the first of the experiment's files."""
+    """History: `companion/beyond.py` (its path then) and the parameters came before the experiment's first file."""
 
     def added(path: str) -> str:
         command = ["git", "log", "--format=%H", "--diff-filter=A", "--", path]

@@ -13,11 +13,12 @@ import yaml
 from conftest import ROOT
 
 from companion.core.data import sample_task
-from companion.core.losses import MASKS
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import activations, predict, prototypes
-from companion.judging.beyond import read
+from companion.core.settings import MASKS, Settings
+from companion.judging.beyond import labelled_runs
 from companion.show.findings import same_order
+from companion.sweeps.runs import settings_in
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
@@ -65,12 +66,25 @@ def test_the_strength_sweep_is_separation_alone_at_four_strengths(strength, temp
 
 
 def test_the_attractors_are_every_combination_at_a_hundred_seeds_once():
-    runs = read(ROOT)
+    runs = labelled_runs(ROOT)
     plain = runs[(runs["balance"] == 1) & ~runs["anneal"]]
     assert len(plain) == 16 * 6 * 100 and plain["label"].nunique() == 4 + 4 * 3
     assert not runs.duplicated(["label", "size", "seed"]).any() and set(runs["seed"]) == set(range(2000, 2100))
     assert (runs.groupby(["label", "size"]).size() == 100).all() and set(runs["size"]) == set(PAPER_SIZES)
     assert not runs["seed"].isin(range(2000)).any(), "seeds that were looked at before"
+
+
+def test_every_row_holds_its_settings(table):
+    """By name, with the levels of today: one record a combination, and the nominal ones where nothing was varied."""
+    found = settings_in(table)
+    columns = ["mask", "strength", "temperature", "steps", "learning_rate"]
+    columns += [name for name in ("attractor", "balance", "anneal") if name in table]
+    assert len(found) == len(set(found)) == len(table[columns].drop_duplicates())
+    varied = {"mask": "000", "strength": 1.0, "temperature": 1e-4, "attractor": "coverage", "balance": 1.0}
+    assert {one.but(**varied, anneal=False) for one in found} == {Settings()}
+    assert {one.mask for one in found} == set(table["mask"])
+    assert {one.temperature for one in found} == set(table["temperature"])
+    assert {one.strength for one in found} == set(table["strength"])
 
 
 @pytest.mark.parametrize("name", ["powered", "temperature", "strength", *ATTRACTORS])
