@@ -1013,11 +1013,11 @@ PEAK = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from companion.sweeps.store import COLUMNS, NUMBERS
+from companion.sweeps.store import COLUMNS, NUMBERS, ON_THE_LINE
 from companion.sweeps.sweep import run_sweep
 
 if __name__ == "__main__":
-    numbers = [field.name for field in COLUMNS if field.type != NUMBERS]
+    numbers = [name for name in ON_THE_LINE if COLUMNS.field(name).type != NUMBERS]
     with ProcessPoolExecutor(2, get_context("spawn")) as executor:
         for count in map(int, sys.argv[2:]):
             settings = {"sizes": [2, 3], "seeds": range(count // 16), "steps": 1}
