@@ -347,12 +347,12 @@ def test_a_file_that_is_no_parquet_under_a_part_s_name_is_refused(folder):
 )
 def test_a_foreign_file_is_refused(folder, name):
     path = folder / name
-    path.mkdir() if name.endswith("/") else path.write_text("mine")
+    path.mkdir() if name.endswith("/") else path.write_text("mine", encoding="utf-8")
     assert repr(str(path)) in refused(folder, "which is no part of a store; move it out of the folder, or give another")
 
 
 def test_a_folder_of_something_else_stays_as_it_was(tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     refused(tmp_path, "thesis.tex' was found, which is no part")
     (tmp_path / "thesis.tex").unlink()
     path = tmp_path / f"000-N3-8-9-{store_module._digest(b'text')}.parquet"
@@ -392,7 +392,7 @@ def test_a_kept_run_cannot_be_added_again(folder):
     [("nowhere/runs", "store: '.*nowhere/runs' was given; allowed is a folder"), ("file", "allowed is a folder")],
 )
 def test_a_place_that_can_be_no_store_is_named(tmp_path, given, says):
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     refused_at = tmp_path / given
     with pytest.raises(ValueError, match=says):
         run_sweep(**SMALL, store=refused_at)
@@ -767,7 +767,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process's memory is read from /proc")
 def test_the_coordinating_process_stays_below_500_megabytes_for_480_000_runs(tmp_path):
-    (tmp_path / "peak.py").write_text(PEAK)
+    (tmp_path / "peak.py").write_text(PEAK, encoding="utf-8")
     command = [sys.executable, tmp_path / "peak.py", tmp_path, "8000", "80000"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
