@@ -93,7 +93,7 @@ def test_a_sample_that_is_met_exactly_leaves_no_trace():
     more = torch.cat([x, x.new_tensor([0.9])])
     met = torch.cat([y, predict(x.new_tensor([0.9]), *parameters)])
     weights = multipliers(parameters, more, met, DECAY)
-    assert weights[2] == 0
+    assert abs(weights[2]) < 1e-9 * abs(weights[:2]).min()  # its residual is a rounding, and another on each processor
     assert np.linalg.norm(stationarity_residual(parameters, more, weights * 3 / 2)) < 1e-6  # the mean is over three
 
 
@@ -309,7 +309,7 @@ def main(stored) -> pd.DataFrame:
 
 
 def test_the_stored_comparison_is_complete(stored, main):
-    given = yaml.safe_load((ROOT / "data/memory.yaml").read_text())
+    given = yaml.safe_load((ROOT / "data/memory.yaml").read_text(encoding="utf-8"))
     seeds = range(given["first_seed"], given["first_seed"] + given["seeds"])
     keys = set(main[["size", "seed", "network", "reader"]].itertuples(index=False, name=None))
     assert keys == {(size, seed, *task) for size in given["sizes"] for seed in seeds for task in memory.TASKS}
@@ -321,7 +321,7 @@ def test_the_stored_comparison_is_complete(stored, main):
 
 
 def test_the_dictionary_names_every_column_of_the_comparison(stored):
-    text = (ROOT / "data/README.md").read_text().split("`memory.parquet` holds")[1].split("\n\n")[0]
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8").split("`memory.parquet` holds")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", text)) >= set(stored.columns)
 
 
