@@ -32,6 +32,9 @@ from companion.studies.stationarity import (
 DECAY = 1e-4
 KNOWN = ((2, 2, 3), (2, 4, 3), (2, 4, 4), (3, 4, 0))
 """Samples, neurons and seed of trainings whose conditions determine their samples."""
+CLOSE = 1e-5
+"""How near those are found: training ends at a residual of some 1e-7, whose digits are the processor's, and a solution
+is up to fifteen times as far from the samples."""
 
 
 def flat(parameters: Parameters) -> np.ndarray:
@@ -85,7 +88,7 @@ def test_a_sample_twice_leaves_the_trace_of_one():
     merged = np.array([single[0], single[1] + single[2]])
     assert np.linalg.norm(stationarity_residual(found.parameters, x, merged)) < 1e-6
     candidates = reconstruct(found.parameters, 2, starts=10)
-    np.testing.assert_allclose(np.sort(candidates.x), np.sort(x), atol=1e-6)
+    np.testing.assert_allclose(np.sort(candidates.x), np.sort(x), atol=CLOSE)
 
 
 def test_a_sample_that_is_met_exactly_leaves_no_trace():
@@ -107,14 +110,14 @@ def test_reconstruction_finds_the_samples_of_a_known_solution(samples, neurons, 
     assert condition_rank(parameters, x, right) == 2 * samples
     found = reconstruct(parameters, samples, starts=10)
     order, place = np.argsort(found.x), np.argsort(x.numpy())
-    np.testing.assert_allclose(found.x[order], x.numpy()[place], atol=1e-6)
+    np.testing.assert_allclose(found.x[order], x.numpy()[place], atol=CLOSE)
     np.testing.assert_allclose(found.multipliers[order], right[place], rtol=1e-4)
 
 
 def test_reconstruction_by_gradients_finds_them_too():
     x, _, parameters = task(2, 4, 3)
     found = reconstruct(parameters, 2, starts=10, method="gradient")
-    np.testing.assert_allclose(np.sort(found.x), np.sort(x), atol=1e-6)
+    np.testing.assert_allclose(np.sort(found.x), np.sort(x), atol=CLOSE)
 
 
 def test_a_network_beside_the_stationary_point_gives_other_samples():
