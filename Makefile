@@ -5,7 +5,7 @@ SWEEPS := $(wildcard chapters/*sweep.ipynb)
 CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help book install test test-kills chapters replicate bench lock clean
+.PHONY: help book install test test-kills test-machines chapters replicate bench lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +27,9 @@ test: .venv/everything ## test the module, the stored data, the chapters, the bu
 
 test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
+
+test-machines: .venv/everything ## what a processor, fonts, a locale or a folder could decide, on machines simulated here
+	$(BIN)/python tests/machines.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
 	$(BIN)/python -m companion.studies.collapse
