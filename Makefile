@@ -5,15 +5,17 @@ SWEEPS := $(wildcard chapters/*sweep.ipynb)
 CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-kills chapters replicate bench lock clean
+.PHONY: help book install test test-kills test-machines chapters replicate bench lock clean
 
 help: ## list what make can do
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
 	@if command -v quarto >/dev/null; then \
 		quarto render --no-execute && echo "quarto $$(quarto --version): _book/index.html, _book/latent-to-data.pdf"; \
 	else $(BIN)/python -m embedded; fi
+
+install: .venv/everything ## make .venv with all that the chapters, the sweeps and the tests need
 
 test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
 	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
@@ -25,6 +27,9 @@ test: .venv/everything ## test the module, the stored data, the chapters, the bu
 
 test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
 	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
+
+test-machines: .venv/everything ## what a processor, fonts, a locale or a folder could decide, on machines simulated here
+	$(BIN)/python tests/machines.py
 
 chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
 	$(BIN)/python -m companion.studies.collapse
@@ -47,7 +52,7 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb tables.out.ipynb -f data/tables.yaml
 	$(BIN)/papermill --cwd data chapters/memory-sweep.ipynb memory.out.ipynb -f data/memory.yaml
 	$(BIN)/python -m companion.studies.motion
-	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"
+	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w', encoding='utf-8').write(bundle())"
 	$(MAKE) chapters
 	$(MAKE) book
 

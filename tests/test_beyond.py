@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, history
 
 from companion.core.losses import ATTRACTORS, MASKS
 from companion.core.metrics import chance_level
@@ -106,22 +104,18 @@ def test_chance_is_a_seed_s_mean_over_draws(stored):
 
 
 def test_the_rules_were_committed_before_their_runs():
-    """History: `companion/beyond.py` (its path then) and the parameters came before the first of the experiment's files."""
-
-    def added(path: str) -> str:
-        command = ["git", "log", "--format=%H", "--diff-filter=A", "--", path]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        return done.stdout.split()[-1] if done.returncode == 0 and done.stdout.strip() else ""
-
-    rules, runs = added("companion/beyond.py"), added("data/attractors.parquet")
+    """History: `companion/beyond.py` (its path then) and the parameters came before the experiment's first file."""
+    rules, runs = (
+        history("log", "--format=%H", "--diff-filter=A", "--", path).split()
+        for path in ("companion/beyond.py", "data/attractors.parquet")
+    )
     if not rules or not runs:
-        pytest.skip("no history here")
-    earlier = subprocess.run(["git", "merge-base", "--is-ancestor", rules, runs], cwd=ROOT)
-    assert earlier.returncode == 0 and rules != runs
+        pytest.skip("the history here is not the one in which the book was written")
+    assert rules[-1] != runs[-1] and history("merge-base", rules[-1], runs[-1]) == rules[-1]
 
 
 def test_every_row_of_the_table_leads_to_its_section():
-    lines = [line for line in (ROOT / "_beyond.md").read_text().splitlines() if line.startswith("| **")]
+    lines = [line for line in (ROOT / "_beyond.md").read_text(encoding="utf-8").splitlines() if line.startswith("| **")]
     assert len(lines) == len(BEYOND) + 1, "and the referee's"
     for line, (key, row) in zip(lines, BEYOND.items(), strict=False):
         assert f"**{key}** {row.says} (@sec-{row.section})" in line and row.stated

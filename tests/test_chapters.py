@@ -61,7 +61,7 @@ def test_a_chapter_starts_with_its_question(stem):
 
 
 def test_every_chapter_is_in_the_book():
-    book = yaml.safe_load((ROOT / "_quarto.yml").read_text())["book"]
+    book = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["book"]
     parts = [entry["chapters"] if isinstance(entry, dict) else [entry] for entry in book["chapters"]]
     listed = [path for part in parts for path in part] + book["appendices"]
     assert {f"chapters/{path.name}" for path in CHAPTERS} == {path for path in listed if path.endswith(".ipynb")}

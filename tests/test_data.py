@@ -75,7 +75,7 @@ def test_the_attractors_are_every_combination_at_a_hundred_seeds_once():
 
 @pytest.mark.parametrize("name", ["powered", "temperature", "strength", *ATTRACTORS])
 def test_a_sweep_s_parameter_file_is_what_made_it(name):
-    parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text())
+    parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text(encoding="utf-8"))
     settings = ["mask", "size", "seed", "strength", "temperature", "attractor", "balance", "anneal"]
     table = pd.read_parquet(ROOT / "data" / parameters.pop("out"), columns=settings)
     for parameter, values in parameters.items():
@@ -133,7 +133,7 @@ def test_versions_stand_in_the_files(table):
 
 
 def test_the_dictionary_names_every_column(table):
-    text = (ROOT / "data/README.md").read_text()
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`[a-z_`, ]+`) \| ", text, re.MULTILINE)
     named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
     assert named == list(table.columns)
@@ -145,7 +145,7 @@ def test_the_dictionary_names_every_column(table):
 )
 def test_medians_stand_in_the_order_of_the_independent_runs(replication, metric, least, share):
     """Other seeds and other code: the same orders where the gaps are clear (few neurons make ratios tie)."""
-    independent = json.loads((ROOT / "data/independent.json").read_text())["masks"]
+    independent = json.loads((ROOT / "data/independent.json").read_text(encoding="utf-8"))["masks"]
     theirs = pd.DataFrame(
         {mask: {int(n): cell[metric]["median"] for n, cell in row.items()} for mask, row in independent.items()}
     )

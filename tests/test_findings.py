@@ -81,7 +81,7 @@ def test_findings_are_five_lines_with_numbers(replication, temperature):
 
 @pytest.mark.parametrize("place", ["_findings.md", "README.md", "index.qmd"])
 def test_findings_stand_as_the_data_give_them(place):
-    text = (ROOT / place).read_text()
+    text = (ROOT / place).read_text(encoding="utf-8")
     assert "{{< include _findings.md >}}" in text if place == "index.qmd" else findings_list(ROOT) in text
 
 
@@ -89,9 +89,9 @@ def test_findings_beyond_the_paper_stand_as_the_data_give_them():
     survival = read_row(ROOT)
     lines = findings_beyond(ROOT, survival)
     assert len(lines) == 3 and all(any(letter.isdigit() for letter in line) for line in lines)
-    assert numbered(lines) in (ROOT / "README.md").read_text()
-    assert (ROOT / "_beyond.md").read_text() == beyond_text(ROOT, judge_beyond(ROOT), survival)
-    assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text()
+    assert numbered(lines) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "_beyond.md").read_text(encoding="utf-8") == beyond_text(ROOT, judge_beyond(ROOT), survival)
+    assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")
 
 
 def test_the_first_finding_beyond_the_paper_is_what_it_says():

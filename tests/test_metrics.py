@@ -24,7 +24,7 @@ from companion.core.metrics import (
 )
 from companion.core.network import activations, predict, prototypes
 
-CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
+CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text(encoding="utf-8"))
 
 
 def brute_force_error(x, y, p, v) -> float:

@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import REPORT, ROOT
+from conftest import REPORT, ROOT, posix
 from stoppable import STEPS, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
 from companion.sweeps import store as store_module
@@ -347,12 +347,12 @@ def test_a_file_that_is_no_parquet_under_a_part_s_name_is_refused(folder):
 )
 def test_a_foreign_file_is_refused(folder, name):
     path = folder / name
-    path.mkdir() if name.endswith("/") else path.write_text("mine")
+    path.mkdir() if name.endswith("/") else path.write_text("mine", encoding="utf-8")
     assert repr(str(path)) in refused(folder, "which is no part of a store; move it out of the folder, or give another")
 
 
 def test_a_folder_of_something_else_stays_as_it_was(tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     refused(tmp_path, "thesis.tex' was found, which is no part")
     (tmp_path / "thesis.tex").unlink()
     path = tmp_path / f"000-N3-8-9-{store_module._digest(b'text')}.parquet"
@@ -392,7 +392,7 @@ def test_a_kept_run_cannot_be_added_again(folder):
     [("nowhere/runs", "store: '.*nowhere/runs' was given; allowed is a folder"), ("file", "allowed is a folder")],
 )
 def test_a_place_that_can_be_no_store_is_named(tmp_path, given, says):
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     refused_at = tmp_path / given
     with pytest.raises(ValueError, match=says):
         run_sweep(**SMALL, store=refused_at)
@@ -460,6 +460,7 @@ def duration(folder: Path) -> float:
     return time.monotonic() - begin
 
 
+@posix
 def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     expected = run_sweep(**SWEEP)
     longest = duration(tmp_path / "undisturbed")
@@ -488,6 +489,7 @@ def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     REPORT.append(f"SIGKILL: {kills} at random moments, {while_writing} of them within a write; no finished run lost")
 
 
+@posix
 def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_counts(folder, monkeypatch):
     calls = []
     fsync, replace = os.fsync, Path.replace
@@ -499,6 +501,7 @@ def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_cou
     assert calls == ["fsync file", "rename", "fsync folder"]
 
 
+@posix
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
 def test_sigkill_at_each_step_of_a_write_loses_nothing(tmp_path, call, count):
@@ -510,6 +513,7 @@ def test_sigkill_at_each_step_of_a_write_loses_nothing(tmp_path, call, count):
     same(run_sweep(**SWEEP, store=tmp_path / "runs"), run_sweep(**SWEEP))
 
 
+@posix
 def test_workers_that_outlive_a_killed_sweep_do_not_keep_its_store_locked(tmp_path):
     process, reports = start(sweep_with_forked_workers, tmp_path / "runs")
     workers = reports.recv()
@@ -531,6 +535,7 @@ def script(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
+@posix
 def test_a_full_disk_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path):
     folder = tmp_path / "runs"
     process = script(folder, "90", "0", "20000")
@@ -543,6 +548,7 @@ def test_a_full_disk_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path)
     assert set(runs_in(folder)) == reported and not list(folder.glob(".tmp-*"))
 
 
+@posix
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_ctrl_c_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path, monkeypatch, workers):
     folder = tmp_path / "runs"
@@ -627,7 +633,9 @@ def processes(method: str) -> Executor:
 
 
 @pytest.mark.parametrize(
-    "make", [threads, lambda: processes("spawn"), lambda: processes("fork")], ids=["threads", "spawn", "fork"]
+    "make",
+    [threads, lambda: processes("spawn"), pytest.param(lambda: processes("fork"), marks=posix)],
+    ids=["threads", "spawn", "fork"],
 )
 def test_every_executor_gives_the_serial_table(tmp_path, make):
     serial = run_sweep(**SWEEP)
@@ -682,6 +690,7 @@ def test_batches_of_compiled_code_are_short_and_small():
     )
 
 
+@posix
 def test_a_dask_cluster_that_loses_a_worker_gives_the_serial_table(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     settings = SWEEP | {"steps": 100}
@@ -767,7 +776,7 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process's memory is read from /proc")
 def test_the_coordinating_process_stays_below_500_megabytes_for_480_000_runs(tmp_path):
-    (tmp_path / "peak.py").write_text(PEAK)
+    (tmp_path / "peak.py").write_text(PEAK, encoding="utf-8")
     command = [sys.executable, tmp_path / "peak.py", tmp_path, "8000", "80000"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr

@@ -246,10 +246,11 @@ def test_papermill_runs_the_readme_s_example(tmp_path):
     arguments = ["-y", "sizes: [3, 5]", "-y", "seeds: [1, 2]", "-p", "out", "small.parquet"]
     done = papermill(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
-    assert " ".join(f'"{word}"' if ":" in word else word for word in arguments) in (ROOT / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert " ".join(f'"{word}"' if ":" in word else word for word in arguments) in readme
     runs = pd.read_parquet(tmp_path / "small.parquet")
     assert len(runs) == 8 * 2 * 2 and (runs["steps"] == 2000).all()
-    assert "32/32" in (tmp_path / "out.ipynb").read_text(), "no progress bar"
+    assert "32/32" in (tmp_path / "out.ipynb").read_text(encoding="utf-8"), "no progress bar"
 
 
 def test_papermill_reads_lists_given_as_text(tmp_path, small):

@@ -183,22 +183,21 @@ def write_findings() -> None:
     text = findings_list(ROOT)
     runs = pd.read_parquet(ROOT / "data" / "replication.parquet")
     chart = error_by_size(runs, chance_summary(runs))
-    (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
-    (ROOT / "_findings.md").write_text(text)
+    (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()), encoding="utf-8")
+    (ROOT / "_findings.md").write_text(text, encoding="utf-8")
     entries = ledger.judge_stored(ROOT)
-    (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
+    (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n", encoding="utf-8")
     verdicts, survival = beyond.judge_beyond(ROOT), referee.stored_row(ROOT)
-    (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival))
+    (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival), encoding="utf-8")
     stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival)}
     machines = json.dumps(stored, ensure_ascii=False, indent=1)
-    (ROOT / "data" / "claims.json").write_text(machines + "\n")
+    (ROOT / "data" / "claims.json").write_text(machines + "\n", encoding="utf-8")
     further = numbered(findings_beyond(ROOT, survival))
     both = f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}\n{BEYOND}\n\n{further}"
     readme = ROOT / "README.md"
-    marked = re.sub(
-        r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, readme.read_text(), flags=re.S
-    )
-    readme.write_text(marked)
+    before = readme.read_text(encoding="utf-8")
+    marked = re.sub(r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, before, flags=re.S)
+    readme.write_text(marked, encoding="utf-8")
 
 
 def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.LedgerRow) -> str:

@@ -6,6 +6,7 @@ to any page that holds an HTML output.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -15,7 +16,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
-from IPython.display import SVG, Markdown, display
+from IPython.display import Markdown, display
 
 BOX_ROWS, BOX_WIDTH = 30, 72
 """Rows of a folded table that fit on a page, if a row has one line: up to so many characters, beyond which pandoc wraps
@@ -35,8 +36,29 @@ def show_source(*functions: Callable, fold: str | None = None) -> None:
 
 
 def show_chart(chart: alt.TopLevelMixin) -> None:
-    """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw."""
-    display(SVG(vl_convert.vegalite_to_svg(chart.to_json())))
+    """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw, with its `digest` as its text."""
+    picture = vl_convert.vegalite_to_svg(chart.to_json())
+    display({"image/svg+xml": picture, "text/plain": f"chart {digest(chart)}"}, raw=True)
+
+
+def digest(chart: alt.TopLevelMixin) -> str:
+    """Return 16 hexadecimal digits that differ where charts say different things.
+
+    They are of the specification and its data, numbers at six significant digits: the same on any machine, while
+    the widths of a picture's letters, and so its legends, are those of the fonts that a machine has.
+    """
+    specification = chart.to_dict()
+    datasets = specification.pop("datasets", {})
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, dict):
+            # A dataset's name is a digest of all its digits: its rows stand for it.
+            return {key: plain(datasets.get(value, value) if key == "name" else value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [plain(value) for value in part]
+        return f"{part + 0.0:.6g}" if isinstance(part, float) else part
+
+    return hashlib.sha256(json.dumps(plain(specification), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def show_text(text: str) -> None:
