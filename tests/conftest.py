@@ -17,6 +17,7 @@ import altair as alt
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from companion.core.network import Parameters
 
@@ -45,17 +46,42 @@ replication, powered, temperature, strength, plain = map(
 
 
 @pytest.fixture(scope="session")
-def book() -> Path:
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book as `make book` builds it, by whichever renderer it finds; BOOK names one that is built already."""
     if built := os.environ.get("BOOK"):
         REPORT.append(f"book: {built}, as it was")
         return Path(built).resolve()
     if sys.platform == "win32":
         pytest.skip("the Makefile's `make book` is for Linux and macOS")
-    done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    REPORT.append("book: " + done.stdout.strip().splitlines()[-1])
+    mine = tmp_path_factory.getbasetemp()
+    ours = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine  # tests in several processes build it once
+    with FileLock(ours / "book.lock"):
+        said = ours / "book.txt"
+        if not said.exists():
+            done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout.strip().splitlines()[-1], encoding="utf-8")
+    REPORT.append("book: " + said.read_text(encoding="utf-8"))
     return ROOT / "_book"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever opens the built book is marked `page`."""
+    for item in items:
+        if "book" in getattr(item, "fixturenames", ()):
+            item.add_marker("page")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several hands its lines over to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report"] = REPORT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    REPORT.extend(getattr(node, "workeroutput", {}).get("report", []))
 
 
 def history(*arguments: str) -> str:
