@@ -23,7 +23,7 @@ import pyarrow as pa
 import torch
 
 from companion.sweeps import store
-from companion.sweeps.store import Store
+from companion.sweeps.store import Group, Store
 from companion.sweeps.sweep import ENGINES, run_sweep
 from companion.sweeps.workers import open_executor
 
@@ -46,8 +46,8 @@ def report_finished(report: Callable[[list[tuple]], Any]) -> None:
     """Call `report` with the runs of a part as soon as the store calls them kept."""
     add = Store.add
 
-    def add_and_report(kept: Store, runs: pa.Table) -> None:
-        add(kept, runs)
+    def add_and_report(kept: Store, group: Group, runs: pa.Table) -> None:
+        add(kept, group, runs)
         report(list(zip(*(runs[name].to_pylist() for name in ("mask", "size", "seed")), strict=True)))
 
     Store.add = add_and_report
@@ -121,9 +121,8 @@ def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
     ENGINES["torch"] = ENGINES["torch"]._replace(batch=batch_of_the_script)
     report_finished(lambda runs: print(json.dumps(runs), flush=True))
     with open_executor(int(workers) or None) as executor:
-        run_sweep(
-            ["000", "111"], [30, 3], range(int(seeds)), steps=STEPS, engine="torch", store=folder, executor=executor
-        )
+        design = {"masks": ["000", "111"], "sizes": [30, 3], "seeds": range(int(seeds)), "steps": STEPS}
+        run_sweep(**design, engine="torch", store=folder, executor=executor)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT, history
 
-from companion.core.losses import ATTRACTORS, MASKS
 from companion.core.metrics import chance_level
+from companion.core.settings import MASKS, Attractor, Settings
 from companion.judging import beyond, claims
-from companion.judging.beyond import BESIDE, BEYOND, is_compatible, label, with_attractor
+from companion.judging.beyond import BESIDE, BEYOND, CHAMFER, TRANSPORT, is_compatible, with_attractor
 from companion.judging.ledger import beyond_table
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
-from companion.show.figures import chance_summary
+from companion.sweeps.runs import chance_summary
 
 SIZES, SEEDS = (3, 5), 40
 E = "reconstruction_error"
@@ -21,7 +21,7 @@ E = "reconstruction_error"
 
 @pytest.fixture(scope="module")
 def stored() -> pd.DataFrame:
-    return beyond.read(ROOT)
+    return beyond.labelled_runs(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -51,38 +51,39 @@ def made_up(error: float = 0.1, rmse: float = 0.01, chance: float = 0.3, **chang
 
 
 def test_labels_name_what_differs_and_nothing_else():
-    assert label("100", "transport", 10.0, True) == "100"
-    assert label("110") == "110 coverage" and label("110", "transport") == "110 transport"
-    assert label("111", "transport", 10.0, True) == "111 transport κ=10 annealed"
-    assert label("011", "transport", 1.0, True) == "011 transport annealed"
+    both = {"attractor": "transport", "balance": 10.0, "anneal": True}
+    assert Settings("100", **both).label == "100"
+    assert Settings("110").label == "110 coverage" and TRANSPORT.but(mask="110").label == "110 transport"
+    assert Settings("111", **both).label == "111 transport κ=10 annealed"
+    assert TRANSPORT.but(mask="011", anneal=True).label == "011 transport annealed"
 
 
 def test_an_attractor_is_compatible_if_e_is_below_chance_and_the_fit_as_good():
-    verdict = is_compatible(made_up(), "transport")
+    verdict = is_compatible(made_up(), TRANSPORT)
     assert verdict.verdict == HOLDS and len(verdict.cases) == 3 * len(SIZES)
-    assert is_compatible(made_up(rmse=0.005), "transport").verdict == HOLDS
+    assert is_compatible(made_up(rmse=0.005), TRANSPORT).verdict == HOLDS
 
 
 def test_it_is_not_if_e_is_above_chance_or_the_fit_pays():
-    above, paying = is_compatible(made_up(error=0.4), "transport"), is_compatible(made_up(rmse=0.03), "transport")
+    above, paying = is_compatible(made_up(error=0.4), TRANSPORT), is_compatible(made_up(rmse=0.03), TRANSPORT)
     assert above.verdict == paying.verdict == DOES_NOT_HOLD
     assert above.contradicted.all() and paying.contradicted.all()
 
 
 def test_a_single_bad_case_leaves_it_in_part_and_is_the_one_contradicted():
-    verdict = is_compatible(made_up(o110_3=0.5), "transport")
+    verdict = is_compatible(made_up(o110_3=0.5), TRANSPORT)
     assert verdict.verdict == IN_PART
     assert [case.name for case, bad in zip(verdict.cases, verdict.contradicted, strict=True) if bad] == ["100, N = 3"]
 
 
 def test_missing_groups_are_named():
     with pytest.raises(ValueError, match="011 chamfer"):
-        is_compatible(made_up(), "chamfer")
+        is_compatible(made_up(), CHAMFER)
 
 
 def test_the_attractor_s_masks_stand_in_coverage_s_place():
     study = made_up(error=0.9)
-    turned = with_attractor(study, "transport")
+    turned = with_attractor(study, TRANSPORT)
     assert turned.masks == list(MASKS)
     for mask, on in MASKS.items():
         name = f"{mask} transport" if on.coverage else mask
@@ -90,8 +91,8 @@ def test_the_attractor_s_masks_stand_in_coverage_s_place():
 
 
 def test_with_coverage_the_claim_is_the_paper_s_own(stored):
-    runs = stored[stored["label"].isin([label(mask) for mask in MASKS])]
-    ours = beyond.claim_with(beyond.Study.of(stored, by=("label", "size")), "coverage")
+    runs = stored[stored["label"].isin([Settings(mask).label for mask in MASKS])]
+    ours = beyond.claim_with(beyond.Study.of(stored, by=("label", "size")), Settings())
     theirs = claims.repulsion_needs_an_attractor(runs)
     np.testing.assert_array_equal(ours.p_for, theirs.p_for)
     np.testing.assert_array_equal(ours.supported, theirs.supported)
@@ -130,7 +131,7 @@ def test_the_picture_of_the_attractors_is_as_its_text_says(medians, level):
         if not on.coverage:
             continue
         own = medians.loc[f"{mask} transport"]
-        others = medians.loc[[f"{mask[0]}0{mask[2]}", *(f"{mask} {one}" for one in ATTRACTORS if one != "transport")]]
+        others = medians.loc[[f"{mask[0]}0{mask[2]}", *(f"{mask} {one}" for one in Attractor if one != "transport")]]
         if on.overlap:
             assert (own > level).all() and (medians.loc[f"{mask} chamfer"] > level).all()
             assert (own < others.min())[[10, 20, 50, 100]].all()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from companion.core.losses import MASKS
+from companion.core.settings import MASKS
 from companion.judging import verdicts
 from companion.judging.claims import ACTIVE, CLAIMS, FACTOR, FIT, FREE, SHARE
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study

@@ -13,10 +13,10 @@ import yaml
 from conftest import ROOT
 
 from companion.core.data import sample_task
-from companion.core.losses import MASKS
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import activations, predict, prototypes
-from companion.judging.beyond import read
+from companion.core.settings import MASKS
+from companion.judging.beyond import labelled_runs
 from companion.show.findings import same_order
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
@@ -65,7 +65,7 @@ def test_the_strength_sweep_is_separation_alone_at_four_strengths(strength, temp
 
 
 def test_the_attractors_are_every_combination_at_a_hundred_seeds_once():
-    runs = read(ROOT)
+    runs = labelled_runs(ROOT)
     plain = runs[(runs["balance"] == 1) & ~runs["anneal"]]
     assert len(plain) == 16 * 6 * 100 and plain["label"].nunique() == 4 + 4 * 3
     assert not runs.duplicated(["label", "size", "seed"]).any() and set(runs["seed"]) == set(range(2000, 2100))

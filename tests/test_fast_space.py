@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from companion.core.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
 from conftest import check_by_differences
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
@@ -16,7 +17,6 @@ from companion.core import space, train
 from companion.core.data import sample_task
 from companion.core.losses import ATTRACTORS, MASKS, soft_nearest, soft_nearest_from_afar
 from companion.core.network import Parameters, initial_parameters
-from companion.core.space import NEURONS, space_batch, space_loss, space_prototypes, space_start, space_task
 from companion.engine import line as fast
 from companion.engine import space as fast_space
 

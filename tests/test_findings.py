@@ -6,11 +6,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion.core.losses import MASKS
+from companion.core.settings import MASKS
 from companion.judging import beyond
 from companion.judging.beyond import judge_beyond
-from companion.judging.referee import read_row
-from companion.show.figures import chance_summary
+from companion.judging.referee import stored_row
 from companion.show.findings import (
     beyond_text,
     claim_counts,
@@ -20,6 +19,7 @@ from companion.show.findings import (
     numbered,
     same_order,
 )
+from companion.sweeps.runs import chance_summary
 
 
 def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:
@@ -86,7 +86,7 @@ def test_findings_stand_as_the_data_give_them(place):
 
 
 def test_findings_beyond_the_paper_stand_as_the_data_give_them():
-    survival = read_row(ROOT)
+    survival = stored_row(ROOT)
     lines = findings_beyond(ROOT, survival)
     assert len(lines) == 3 and all(any(letter.isdigit() for letter in line) for line in lines)
     assert numbered(lines) in (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def test_findings_beyond_the_paper_stand_as_the_data_give_them():
 
 def test_the_first_finding_beyond_the_paper_is_what_it_says():
     """At every size, and by a wide margin over coverage; an attractor that works in words only would not do."""
-    runs = beyond.read(ROOT)
+    runs = beyond.labelled_runs(ROOT)
     medians = runs.pivot_table(index="label", columns="size", values="reconstruction_error", aggfunc="median")
     chance = chance_summary(runs).set_index("size")["median"]
     assert (medians.loc["110 transport κ=10"] < chance).all()

@@ -12,13 +12,13 @@ from conftest import ROOT, history
 from companion.judging import claims, ledger
 from companion.judging.beyond import judge_beyond
 from companion.judging.claims import CLAIMS
-from companion.judging.referee import read_row
+from companion.judging.referee import stored_row
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, VERDICTS
 
 
 @pytest.fixture(scope="module")
 def entries() -> dict[str, ledger.Entry]:
-    return ledger.read(ROOT)
+    return ledger.judge_stored(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,9 @@ def test_the_ledger_stands_as_the_data_give_it(entries):
 
 def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     verdicts = judge_beyond(ROOT)
-    assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, read_row(ROOT)))), stored["beyond"]) == []
+    assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, stored_row(ROOT)))), stored["beyond"]) == []
     text = (ROOT / "_beyond.md").read_text(encoding="utf-8")
-    assert f"\n{ledger.beyond_table(verdicts, read_row(ROOT))}\n\n{ledger.BEYOND_KEY} " in text
+    assert f"\n{ledger.beyond_table(verdicts, stored_row(ROOT))}\n\n{ledger.BEYOND_KEY} " in text
 
 
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):

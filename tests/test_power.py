@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion.core.losses import MASKS
+from companion.core.settings import MASKS
 from companion.judging.claims import CLAIMS
 from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
 from companion.studies import power

@@ -11,25 +11,20 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion.core.hull import hull_expelled
-from companion.core.losses import MASKS
-from companion.core.metrics import specialization_ratio
-from companion.core.network import output
-from companion.core.space import (
-    space_activations,
-    space_batch,
-    space_error,
-    space_prototypes,
-    space_task,
-    space_temperature,
-)
-from companion.core.tables import TABLES, table_outside, table_task, table_temperature
+from companion.core.data import sample_cloud
+from companion.core.hull import expelled_fraction
+from companion.core.measures import METRICS
+from companion.core.metrics import reconstruction_error, specialization_ratio
+from companion.core.network import GEOMETRIES, output, ridge_prototypes, starting_batch
+from companion.core.settings import MASKS, Settings
+from companion.core.tables import TABLES, table_task
 from companion.judging import referee
 from companion.judging.claims import CLAIMS
 from companion.judging.referee import HOT, NOT_ASKED, judge_cell, judge_cells, survival
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
-from companion.studies import entropic
-from companion.studies import space as space_sweep
+from companion.studies import space
+from companion.studies.space import table_outside, temperature_of
+from companion.sweeps import sweep
 
 NAMES = ("space", "space-ridge", "tables")
 
@@ -117,45 +112,46 @@ def test_survival_counts_what_holds_at_home():
 # The sweep
 
 
-def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path):
-    cells = space_sweep.design(["ridge"], [2], ["bell"], [4], [1, 2], ["linnerud-2"], steps=3, engine="torch")
+def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    sets = space.training_sets([2], ["bell"], [4], ["linnerud-2"])
+    cells = space.design(["ridge"], sets, [1, 2], Settings(steps=3))
     with ThreadPoolExecutor(1) as executor:
-        whole = space_sweep.run_cells(cells, executor)
-        space_sweep.run_cells(cells[:5], executor, tmp_path / "store")
-        trained = []
-        kept, space_sweep.run_cell = space_sweep.run_cell, lambda one: trained.append(one) or kept(one)
-        try:
-            again = space_sweep.run_cells(cells, executor, tmp_path / "store")
-        finally:
-            space_sweep.run_cell = kept
+        how = {"engine": "torch", "executor": executor}
+        whole = space.run_cells(cells, **how)
+        space.run_cells(cells[:5], **how, store=tmp_path / "store")
+        trained, run_batch = [], sweep.run_batch
+        monkeypatch.setattr(sweep, "run_batch", lambda batch: trained.append(batch) or run_batch(batch))
+        again = space.run_cells(cells, **how, store=tmp_path / "store")
     assert len(trained) == len(cells) - 5
-    columns = [name for name in whole if name not in space_sweep.KEPT]
+    columns = [name for name in whole if name not in space.KEPT]
     pd.testing.assert_frame_equal(whole[columns], again[columns])
     assert len(whole) == 2 * 2 * 11 and whole["reconstruction_error"].notna().all()
-    runs, networks = (pd.read_parquet(path) for path in space_sweep.write_space(again, tmp_path / "a.parquet"))
+    runs, networks = (pd.read_parquet(path) for path in space.write_space(again, tmp_path / "a.parquet"))
     assert list(runs) == columns and len(networks) == 11 and set(networks["density"]) == {"linnerud-2"}
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"neurons": ["flat"]}, "neurons"), ({"densities": ["normal"]}, "densities"), ({"dimensions": [0]}, "dimensions"),
-     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"engine": "slow"}, "engine")],
+     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"seeds": [0, 0]}, "seeds"), ({"seeds": []}, "seeds"),
+     ({"neurons": []}, "neurons"), ({"dimensions": []}, "no training set")],
 )  # fmt: skip
 def test_a_design_refuses_what_is_not_allowed(changed, words):
-    good = {"neurons": ["radial"], "dimensions": [2], "densities": ["bell"], "sizes": [4], "seeds": [1]}
+    good = {"neurons": ["radial"], "dimensions": [2], "densities": ["bell"], "sizes": [4], "seeds": [1]} | changed
+    neurons, seeds = good.pop("neurons"), good.pop("seeds")
     with pytest.raises(ValueError, match=words):
-        space_sweep.design(**good | changed)
+        space.design(neurons, space.training_sets(**good), seeds)
 
 
 # Entropic transport
 
 
 def test_entropic_transport_tends_to_the_exact_one_and_blurs_as_it_grows():
-    x, _, (w, b, _, _) = space_batch(8, 2, [3], "ridge")
-    positions = space_prototypes(w, b, "ridge", x.mean(-2))[0].numpy()
-    exact = entropic.exact_transport(x[0].numpy(), positions)
-    nearly, blurred, mean = (entropic.entropic_transport(x[0].numpy(), positions, e) for e in (2e-3, 0.1, 1e4))
-    assert nearly.value == pytest.approx(exact.value, rel=2e-3) and entropic.alignment(exact, nearly) > 0.999
+    x, _, (w, b, _, _) = starting_batch(8, [3], Settings(neuron="ridge", dimension=2, target="diagonal"))
+    positions = ridge_prototypes(w, b, x.mean(-2))[0].numpy()
+    exact = space.exact_transport(x[0].numpy(), positions)
+    nearly, blurred, mean = (space.entropic_transport(x[0].numpy(), positions, e) for e in (2e-3, 0.1, 1e4))
+    assert nearly.value == pytest.approx(exact.value, rel=2e-3) and space.alignment(exact, nearly) > 0.999
     assert exact.value < nearly.value < blurred.value < mean.value
     # Without bound the plan is even: each prototype is pulled to the samples' mean.
     np.testing.assert_allclose(mean.gradient, 2 / 8 * (positions - x[0].numpy().mean(0)), atol=1e-4)
@@ -187,15 +183,21 @@ def test_tables_are_as_their_rule_says():
 def test_stored_runs_are_complete_and_as_their_parameters_say(name, runs):
     given, table = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text(encoding="utf-8")), runs[name]
     given.pop("out")
-    cells = space_sweep.design(**given)
+    neurons, seeds = given.pop("neurons"), given.pop("seeds")
+    given = {"dimensions": [], "densities": [], "sizes": []} | given
+    cells = space.design(neurons, space.training_sets(**given), seeds)
     keys = ["neuron", "dimension", "density", "mask", "attractor", "heat", "size"]
-    expected = {(*one[:7], seed) for one in cells for seed in one.seeds}
+    expected = {
+        (s.neuron, s.dimension, s.density, s.mask, s.attractor, heat, size, seed)
+        for (s, size, seeds), heat in cells
+        for seed in seeds
+    }
     assert len(table) == len(expected) and set(table[[*keys, "seed"]].itertuples(index=False, name=None)) == expected
-    assert min(given["seeds"]) == 3000 and max(given["seeds"]) == 3029
-    assert table[list(space_sweep.METRICS)].notna().all(axis=None), "no run was lost"
+    assert min(seeds) == 3000 and max(seeds) == 3029
+    assert table[list(METRICS)].notna().all(axis=None), "no run was lost"
     assert {"torch", "numpy", "scipy", "numba"} <= set(table.attrs["versions"])
     for (dimension, density, size), part in table[table["heat"] == 1].groupby(["dimension", "density", "size"]):
-        rule = table_temperature(density) if density in TABLES else space_temperature(size, dimension, density)
+        rule = temperature_of(size, dimension, density)
         np.testing.assert_allclose(part["temperature"], rule, rtol=1e-9)
     hot = table[table["heat"] != 1]
     assert set(hot["heat"]) == {HOT} and set(hot["mask"]) == {"001"}
@@ -210,18 +212,19 @@ def test_stored_networks_give_the_stored_measures(name, runs):
         x, w = (torch.tensor(np.reshape(given, (-1, d))) for given in (row.x, row.w))
         b = torch.tensor(np.reshape(row.b, (-1, d)) if row.neuron == "radial" else row.b)
         y, a, c = torch.tensor(row.y), torch.tensor(row.a), torch.tensor(row.c[0])
-        positions = space_prototypes(w, b, row.neuron, x.mean(-2))
-        responses = space_activations(x, w, b, row.neuron)
-        values = output(space_activations(positions, w, b, row.neuron), a, c)
+        geometry = GEOMETRIES[row.neuron]
+        positions = geometry.peak(w, b, x)
+        responses = geometry.respond(x, w, b)
+        values = output(geometry.respond(positions, w, b), a, c)
         again = [
             float(((output(responses, a, c) - y) ** 2).mean()),
-            space_error(x, y, positions, values),
+            reconstruction_error(x, y, positions, values),
             specialization_ratio(responses),
-            hull_expelled(x, positions),
+            expelled_fraction(x, positions),
         ]
-        assert again == pytest.approx([getattr(row, metric) for metric in space_sweep.METRICS], rel=1e-8, abs=1e-12)
+        assert again == pytest.approx([getattr(row, metric) for metric in METRICS], rel=1e-8, abs=1e-12)
         if row.density not in TABLES:
-            assert torch.equal(x, space_task(row.size, d, row.seed, row.density)[0])
+            assert torch.equal(x, sample_cloud(row.size, row.seed, d, row.density)[0])
 
 
 def test_on_the_line_the_uniform_cell_is_the_paper_s_own_setting(runs):
@@ -237,7 +240,7 @@ def test_on_the_line_the_uniform_cell_is_the_paper_s_own_setting(runs):
 
 
 def test_the_ledger_s_row_is_made_of_the_stored_verdicts(runs):
-    found, row = survival(judge_cells(runs["space"])), referee.read_row(ROOT)
+    found, row = survival(judge_cells(runs["space"])), referee.stored_row(ROOT)
     survived = found.cases["outcome"] == "supported"
     assert row.verdict == found.verdict and row.says == referee.STATEMENT
     assert row.counts.startswith(f"30 seeds: {survived.sum()} of {len(found.cases)}, ")

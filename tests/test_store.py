@@ -33,10 +33,22 @@ import torch
 from conftest import REPORT, ROOT, posix
 from stoppable import STEPS, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
+from companion.core.measures import measure
+from companion.core.settings import Settings
 from companion.sweeps import store as store_module
 from companion.sweeps import sweep, workers
-from companion.sweeps.store import COLUMNS, Store
-from companion.sweeps.sweep import BATCH_RUNS, ENGINES, Batch, Rows, batch_for_a_second, measure, run_batch, run_sweep
+from companion.sweeps.store import ON_THE_LINE, Group, Store
+from companion.sweeps.sweep import (
+    BATCH_RUNS,
+    ENGINES,
+    Batch,
+    How,
+    Rows,
+    batch_for_a_second,
+    run_batch,
+    run_groups,
+    run_sweep,
+)
 
 KEYS = ["mask", "size", "seed"]
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [4, 1, 3, 2], "steps": 5, "engine": "torch"}
@@ -119,7 +131,7 @@ def test_with_and_without_a_store_the_table_is_the_same(tmp_path, filled):
     plain = run_sweep(**SMALL)
     same(run_sweep(**SMALL, store=tmp_path / "runs"), plain)
     same(run_sweep(**SMALL, store=str(filled)), plain)
-    assert plain.columns.tolist() == COLUMNS.names
+    assert plain.columns.tolist() == ON_THE_LINE
     assert [*plain[KEYS].itertuples(index=False, name=None)][:5] == [("000", 3, s) for s in (4, 1, 3, 2)] + [
         ("000", 5, 4)
     ]
@@ -129,26 +141,20 @@ def test_with_and_without_a_store_the_table_is_the_same(tmp_path, filled):
 def test_every_part_carries_settings_versions_and_a_schema_number(folder):
     assert len(parts(folder)) == 8
     for path in parts(folder):
-        assert re.fullmatch(r"(000|111)-N[35]-(4-1|3-2)-[0-9a-f]{16}\.parquet", path.name)
+        assert re.fullmatch(r"(000|111)-[0-9a-f]{12}-N[35]-(4-1|3-2)-[0-9a-f]{16}\.parquet", path.name)
         header = json.loads(pq.read_schema(path).metadata[b"latent-to-data"])
-        assert header["schema"] == 2
-        assert header["settings"] == {
-            "strength": 1.0,
-            "temperature": 1e-4,
-            "attractor": "coverage",
-            "balance": 1.0,
-            "anneal": False,
-            "steps": 5,
-            "learning_rate": 0.01,
-            "target": "sine",
-            "engine": "torch",
-            "device": "cpu",
-            "dtype": "float64",
-        }
+        assert header["schema"] == 3
+        settings = Settings(path.name[:3], steps=5)
+        assert header["settings"] == settings.text and path.name[4:16] == settings.key
+        assert header["how"] == {"engine": "torch", "device": "cpu", "dtype": "float64"}
         assert header["versions"]["torch"] == torch.__version__ and "numba" in header["versions"]
         table = pd.read_parquet(path)
-        for name, value in header["settings"].items():
-            assert name == "device" or (table[name] == value).all()
+        same = {"mask": settings.mask, "strength": 1.0, "temperature": 1e-4, "attractor": "coverage", "balance": 1.0}
+        same |= {"anneal": False, "steps": 5, "learning_rate": 0.01, "target": "sine", "engine": "torch"}
+        for name, value in (
+            same | {"dtype": "float64", "neuron": "line", "dimension": 1, "density": "uniform"}
+        ).items():
+            assert (table[name] == value).all()
 
 
 def test_a_finished_sweep_trains_nothing(folder, trained):
@@ -159,12 +165,15 @@ def test_a_finished_sweep_trains_nothing(folder, trained):
 
 def test_what_is_missing_is_trained_and_nothing_else(folder, trained):
     expected = run_sweep(**SMALL)
-    lost = [path for path in parts(folder) if path.name.startswith(("000-N5-4-1", "111-N3-3-2"))]
+    lost = [path for path in parts(folder) if re.match("000-.*-N5-4-1-|111-.*-N3-3-2-", path.name)]
     for path in lost:
         path.unlink()
     trained.clear()
     same(run_sweep(**SMALL, store=folder), expected)
-    assert {(batch.mask, batch.size, batch.seeds) for batch in trained} == {("000", 5, (4, 1)), ("111", 3, (3, 2))}
+    assert {(group.settings.mask, group.size, group.seeds) for group, _ in trained} == {
+        ("000", 5, (4, 1)),
+        ("111", 3, (3, 2)),
+    }
     assert all(path.exists() for path in lost), "the same runs make the same file"
 
 
@@ -172,7 +181,11 @@ def test_a_store_grows_and_gives_what_was_asked_for(folder, trained):
     more = {"masks": ["111", "010"], "sizes": [5], "seeds": [9, 2, 4]}
     table = run_sweep(**(SMALL | more), store=folder)
     assert [*table[KEYS].itertuples(index=False, name=None)] == [(m, 5, s) for m in ("111", "010") for s in (9, 2, 4)]
-    assert {(b.mask, b.seeds) for b in trained} == {("111", (9,)), ("010", (9, 2)), ("010", (4,))}
+    assert {(group.settings.mask, group.seeds) for group, _ in trained} == {
+        ("111", (9,)),
+        ("010", (9, 2)),
+        ("010", (4,)),
+    }
 
 
 def test_parts_of_another_machine_are_welcome(folder, trained):
@@ -196,8 +209,9 @@ def test_columns_are_those_asked_for_in_their_order(folder):
 
 
 def test_a_table_that_lacks_a_run_is_not_given_out():
-    rows = Rows(["000"], [3], [1, 2, 3], ["seed"])
-    rows.put(run_batch(Batch("000", 3, (1, 3), 1.0, 1e-4, 0, "torch", "cpu", "float64")))
+    settings = Settings(steps=0)
+    rows = Rows([Group(settings, 3, (1, 2, 3))], ["seed"])
+    rows.put(settings, 3, run_batch(_start(3, (1, 3))))
     with pytest.raises(RuntimeError, match="1 of its 3 runs are missing"):
         rows.frame()
 
@@ -215,7 +229,7 @@ def test_measures_do_not_depend_on_the_company(size):
 
 
 def _start(size: int, seeds: tuple[int, ...]) -> Batch:
-    return Batch("000", size, seeds, 1.0, 1e-4, 0, "torch", "cpu", "float64")
+    return Batch(Group(Settings(steps=0), size, seeds), How("torch", "cpu", "float64"))
 
 
 def _tensor(runs: pa.Table, name: str) -> torch.Tensor:
@@ -225,24 +239,73 @@ def _tensor(runs: pa.Table, name: str) -> torch.Tensor:
 # What is refused, by name, and left as it was
 
 
-def test_other_settings_are_refused(folder):
-    changes = {
-        "strength": 2.0,
-        "temperature": 1e-3,
-        "attractor": "chamfer",
-        "balance": 0.5,
-        "anneal": True,
-        "target": "line",
-        "steps": 6,
-        "dtype": "float32",
-    }
-    for name, value in changes.items():
-        defaults = {"attractor": "coverage", "balance": 1.0, "anneal": False, "target": "sine"}
-        default = ({"strength": 1.0, "temperature": 1e-4, "steps": 5, "dtype": "float64"} | defaults)[name]
-        message = refused(
-            folder, f"made with {name} {default!r}, and {value!r} was given; .*another folder", **{name: value}
-        )
-        assert str(parts(folder)[0]) in message
+def test_runs_of_other_settings_stand_beside_one_another(folder, trained):
+    before, expected = contents(folder), run_sweep(**SMALL)
+    changes = {"strength": 2.0, "temperature": 1e-3, "attractor": "chamfer", "balance": 0.5, "anneal": True}
+    for name, value in (changes | {"target": "line", "steps": 6}).items():
+        trained.clear()
+        first = run_sweep(**(SMALL | {name: value}), store=folder)
+        assert len(trained) == 8 and (first[name] == value).all()
+        same(run_sweep(**(SMALL | {name: value}), store=folder), first)
+        assert len(trained) == 8, "trained again"
+    same(run_sweep(**SMALL, store=folder), expected)
+    assert before.items() <= contents(folder).items() and len(parts(folder)) == 8 * 8
+
+
+def test_another_float_type_is_refused(folder):
+    message = refused(folder, "made with dtype 'float64', and 'float32' was given; .*another folder", dtype="float32")
+    assert str(parts(folder)[0]) in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["000-N3-4-1-0123456789abcdef.parquet", "radial_1_uniform_000_coverage_1_N10_3000-3029-30_1_2000_fast.parquet"],
+)
+def test_a_store_of_an_earlier_companion_is_refused_with_the_way_to_make_its_runs_again(folder, name):
+    (folder / name).write_bytes(b"kept before 0.2")
+    message = refused(folder, "was kept by a companion before 0.2, .* give another folder, and the same call trains")
+    assert str(folder / name) in message
+
+
+# Runs in d dimensions, in the same store
+
+CUBE = Settings(neuron="radial", dimension=2, target="diagonal", steps=5)
+
+
+def of_cube(*seeds: int, **options) -> pd.DataFrame:
+    columns = ["dimension", *KEYS, "reconstruction_error", "w", "prototypes"]
+    return run_groups([Group(CUBE, 4, seeds)], engine="torch", columns=columns, **options)
+
+
+def test_seeds_of_a_cube_are_known_one_by_one(folder, trained):
+    of_cube(1, 2, 4, store=folder)
+    trained.clear()
+    same(of_cube(1, 3, 4, store=folder), of_cube(1, 3, 4))
+    assert trained[0].group.seeds == (3,) and len(runs_in_of(folder, CUBE)) == 4
+    assert run_sweep(**SMALL, store=folder)["seed"].tolist()[:4] == SMALL["seeds"]
+
+
+def runs_in_of(folder: Path, settings: Settings) -> list[int]:
+    paths = [path for path in parts(folder) if f"-{settings.key}-" in path.name]
+    return [seed for path in paths for seed in pq.read_table(path)["seed"].to_pylist()]
+
+
+def test_an_edited_or_truncated_part_of_a_cube_is_refused_by_name(folder):
+    of_cube(1, 2, store=folder)
+    path = next(path for path in parts(folder) if f"-{CUBE.key}-" in path.name)
+    whole = path.read_bytes()
+    edited = pq.read_table(path)
+    errors = edited.column_names.index("reconstruction_error")
+    edited = edited.set_column(errors, edited.schema.field(errors), pa.array([123.0, 123.0]))
+    for damage_it in (lambda: pq.write_table(edited, path), lambda: path.write_bytes(whole[: len(whole) // 2])):
+        damage_it()
+        with pytest.raises(ValueError, match=f"store: {str(path)!r} is damaged"):
+            of_cube(1, 2, store=folder)
+
+
+def test_a_second_sweep_of_a_cube_is_refused_while_the_first_goes_on(folder):
+    with Store(folder, **_description(folder)), pytest.raises(ValueError, match="another sweep is using it"):
+        of_cube(1, store=folder)
 
 
 def test_another_engine_is_refused(folder, monkeypatch):
@@ -298,12 +361,12 @@ def test_damage_after_opening_is_found_too(folder):
     with Store(folder, **_description(folder)) as kept:
         damage(parts(folder)[0], 0.5)
         with pytest.raises(ValueError, match="is damaged"):
-            list(kept.read())
+            list(kept.read([Group(Settings(mask, steps=5), size, (1,)) for mask in SMALL["masks"] for size in (3, 5)]))
 
 
 def _description(folder: Path) -> dict:
     header = json.loads(pq.read_schema(parts(folder)[0]).metadata[b"latent-to-data"])
-    return {"settings": header["settings"], "versions": header["versions"]}
+    return {"how": header["how"], "versions": header["versions"]}
 
 
 def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Path:
@@ -314,15 +377,15 @@ def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Tab
     pq.write_table(change(pq.read_table(template).replace_schema_metadata(metadata)), sink)
     digest = store_module._digest(sink.getvalue())
     template.unlink()
-    path = template.with_name(re.sub(r"[0-9a-f]{16}", digest, template.name))
+    path = template.with_name(re.sub(r"[0-9a-f]{16}(?=\.parquet)", digest, template.name))
     path.write_bytes(sink.getvalue())
     return path
 
 
 def test_a_later_schema_is_refused(folder):
-    path = plant(folder, {"schema": 3, **_description(folder)})
+    path = plant(folder, {"schema": 4, "settings": "{}", **_description(folder)})
     assert str(path) in refused(
-        folder, "has schema 3, and this companion .* reads schema 2; use the companion that made"
+        folder, "has schema 4, and this companion .* reads schema 3; use the companion that made"
     )
 
 
@@ -332,12 +395,12 @@ def test_a_parquet_file_of_others_is_refused(folder):
 
 
 def test_other_columns_are_refused(folder):
-    path = plant(folder, {"schema": 2, **_description(folder)}, lambda table: table.drop_columns("w"))
+    path = plant(folder, {"schema": 3, "settings": "{}", **_description(folder)}, lambda table: table.drop_columns("w"))
     assert str(path) in refused(folder, "has other columns")
 
 
 def test_a_file_that_is_no_parquet_under_a_part_s_name_is_refused(folder):
-    path = folder / f"000-N3-8-9-{store_module._digest(b'text')}.parquet"
+    path = folder / f"000-{Settings().key}-N3-8-9-{store_module._digest(b'text')}.parquet"
     path.write_bytes(b"text")
     assert str(path) in refused(folder, "was not made by a sweep")
 
@@ -355,14 +418,14 @@ def test_a_folder_of_something_else_stays_as_it_was(tmp_path):
     (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     refused(tmp_path, "thesis.tex' was found, which is no part")
     (tmp_path / "thesis.tex").unlink()
-    path = tmp_path / f"000-N3-8-9-{store_module._digest(b'text')}.parquet"
+    path = tmp_path / f"000-{Settings().key}-N3-8-9-{store_module._digest(b'text')}.parquet"
     path.write_bytes(b"text")
     refused(tmp_path, "was not made by a sweep")  # no lock file stays either: `refused` compares all names
 
 
 def test_a_renamed_part_is_refused(folder):
     path = parts(folder)[0]
-    moved = path.rename(path.with_name(path.name.replace("000-N3", "000-N5")))
+    moved = path.rename(path.with_name(path.name.replace("-N3-", "-N5-")))
     message = refused(folder, "was renamed; give it back its name")
     assert str(moved) in message and message.endswith(path.name)
 
@@ -371,19 +434,21 @@ def test_a_run_that_stands_twice_is_refused_naming_both_parts(folder):
     other = folder.parent / "other"
     run_sweep(**(SMALL | {"masks": ["111"], "sizes": [5], "seeds": [3, 7]}), store=other)
     copy = Path(shutil.copy(parts(other)[0], folder))
-    original = next(path for path in parts(folder) if path.name.startswith("111-N5-3-2"))
-    message = refused(folder, "mask '111', size 5, seed 3 stands twice, in .* move all but one")
+    original = next(path for path in parts(folder) if re.match("111-.*-N5-3-2-", path.name))
+    message = refused(folder, '{"mask": "111", "steps": 5}, size 5, seed 3 stands twice, in .* move all but one')
     assert str(copy) in message and str(original) in message
 
 
 def test_a_kept_run_cannot_be_added_again(folder):
-    runs = run_batch(_start(5, (8, 2)))
+    group = Group(Settings(steps=5), 5, (8, 2))
+    runs = run_batch(Batch(group, How("torch", "cpu", "float64")))
     before = contents(folder)
     with Store(folder, **_description(folder)) as kept:
-        with pytest.raises(ValueError, match="mask '000', size 5, some are kept already in '.*000-N5-3-2"):
-            kept.add(runs)
-        with pytest.raises(ValueError, match=r"sizes \[5, 3\] were given; allowed is one of each"):
-            kept.add(pa.concat_tables([runs, run_batch(_start(3, (8,)))]))
+        with pytest.raises(ValueError, match='{"steps": 5}, size 5, some are kept already in .*000-.*-N5-3-2'):
+            kept.add(group, runs)
+        for other in (runs.slice(1), pa.concat_tables([runs, runs]), run_batch(_start(3, (8, 2)))):
+            with pytest.raises(ValueError, match="runs: sizes and seeds are not those of"):
+                kept.add(group, other)
     assert contents(folder) == before
 
 
@@ -408,7 +473,8 @@ def test_a_second_sweep_on_one_store_is_refused_and_the_first_goes_on(folder):
         done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode and done.stderr.splitlines()[-1].startswith("ValueError: store: ")
         assert "another sweep is using it" in done.stderr.splitlines()[-1]
-        kept.add(run_batch(_start(3, (8,))._replace(steps=5)))
+        batch = Batch(Group(Settings(steps=5), 3, (8,)), How("torch", "cpu", "float64"))
+        kept.add(batch.group, run_batch(batch))
     assert len(run_sweep(**(SMALL | {"seeds": [8, 4]}), store=folder)) == 8
 
 
@@ -497,7 +563,7 @@ def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_cou
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append(f"fsync {kind(handle)}") or fsync(handle))
     monkeypatch.setattr(Path, "replace", lambda path, to: calls.append("rename") or replace(path, to))
     with Store(folder, **_description(folder)) as kept:
-        kept.add(run_batch(_start(3, (8,))))
+        kept.add(_start(3, (8,)).group, run_batch(_start(3, (8,))))
     assert calls == ["fsync file", "rename", "fsync folder"]
 
 
@@ -590,7 +656,9 @@ class Failing(ThreadPoolExecutor):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left"), BrokenProcessPool("gone"), KeyboardInterrupt()]
+    "error",
+    [OSError(errno.ENOSPC, "No space left"), BrokenProcessPool("gone"), KeyboardInterrupt()],
+    ids=["disk", "pool", "Ctrl-C"],
 )
 def test_whatever_stops_a_sweep_comes_through_with_what_is_kept(tmp_path, error, trained):
     with Failing(error) as executor, pytest.raises(type(error)) as caught:
@@ -679,7 +747,7 @@ def test_no_more_batches_are_in_flight_than_workers_need(monkeypatch):
 
 def test_the_longest_batches_come_first(trained):
     run_sweep(masks=["000", "001"], sizes=[3, 9, 5], seeds=[1, 2, 3], steps=0, engine="torch")
-    work = [len(batch.seeds) * batch.size**2 for batch in trained]
+    work = [len(group.seeds) * group.size**2 for group, _ in trained]
     assert work == sorted(work, reverse=True) and len(set(work)) == 6
 
 
@@ -703,8 +771,8 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_serial_table(tmp_path, mon
         victim, *_ = before
         add, finished = Store.add, []
 
-        def add_and_kill(kept: Store, runs: pa.Table) -> None:
-            add(kept, runs)
+        def add_and_kill(kept: Store, group: Group, runs: pa.Table) -> None:
+            add(kept, group, runs)
             finished.append(runs.num_rows)
             if len(finished) == 5:
                 os.kill(victim, signal.SIGKILL)

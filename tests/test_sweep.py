@@ -20,10 +20,12 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from companion.core.data import TARGETS, sample_task
-from companion.core.losses import MASKS
+from companion.core.measures import measure
 from companion.core.network import Parameters, initial_parameters
+from companion.core.settings import MASKS, Settings
 from companion.core.train import train
-from companion.sweeps.sweep import ENGINES, measure, read_list, run_sweep, write_runs
+from companion.sweeps.runs import read_list, write_runs
+from companion.sweeps.sweep import ENGINES, run_sweep
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
 NUMBERS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
@@ -54,7 +56,7 @@ def test_rows_are_ordered_by_mask_then_size_then_seed(small):
 def test_a_row_holds_the_trained_run_and_its_measures(small):
     row = small.iloc[-1]
     x, y = sample_task(5, 2)
-    trained = train(x, y, initial_parameters(5, 2), "111", steps=20).parameters
+    trained = train(x, y, initial_parameters(5, 2), Settings("111", steps=20)).parameters
     np.testing.assert_array_equal(row["x"], x)
     for name, value in trained._asdict().items():
         np.testing.assert_allclose(row[name], value, rtol=1e-9, atol=1e-12)
@@ -69,7 +71,7 @@ def test_the_attractor_its_balance_and_the_annealing_reach_the_training(engine):
     settings = {"attractor": "transport", "balance": 3.0, "anneal": True}
     row = run_sweep(masks=["111"], sizes=[5], seeds=[2], steps=20, engine=engine, **settings).iloc[0]
     assert {name: row[name] for name in settings} == settings
-    trained = train(*sample_task(5, 2), initial_parameters(5, 2), "111", steps=20, **settings).parameters
+    trained = train(*sample_task(5, 2), initial_parameters(5, 2), Settings("111", steps=20, **settings)).parameters
     np.testing.assert_allclose(row["w"], trained.w, rtol=1e-9, atol=1e-12)
     for name, other in {"attractor": "chamfer", "balance": 1.0, "anneal": False}.items():
         changed = run_sweep(masks=["111"], sizes=[5], seeds=[2], steps=20, engine=engine, **(settings | {name: other}))
@@ -82,7 +84,7 @@ def test_the_points_of_a_sweep_lie_on_its_target(target, engine):
     row = run_sweep(masks=["111"], sizes=[20], seeds=[2], steps=20, engine=engine, target=target).iloc[0]
     x, y = sample_task(20, 2, target)
     assert row["target"] == target and row["y"].tolist() == y.tolist() and row["x"].tolist() == x.tolist()
-    trained = train(x, y, initial_parameters(20, 2), "111", steps=20).parameters
+    trained = train(x, y, initial_parameters(20, 2), Settings("111", steps=20)).parameters
     np.testing.assert_allclose(row["a"], trained.a, rtol=1e-9, atol=1e-12)
 
 

@@ -159,10 +159,12 @@ class Store:
             runs: `COLUMNS`, a row a seed of the group.
 
         Raises:
-            ValueError: if a run is kept already.
+            ValueError: if a run is kept already, or the runs are not the group's.
             OSError: if they cannot be written; nothing of them is kept then.
         """
         seeds = np.asarray(group.seeds)
+        if set(runs["size"].to_pylist()) != {group.size} or runs["seed"].to_pylist() != seeds.tolist():
+            raise ValueError(f"runs: sizes and seeds are not those of {group}; allowed are a group's own")
         for part in self._of(group.settings, group.size):
             if np.isin(seeds, part.seeds).any():
                 raise ValueError(
