@@ -22,19 +22,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-ARITHMETIC = [
-    f"tests/test_{name}.py"
-    for name in ("carriers", "fast", "fast_space", "ledger", "losses", "memory", "metrics", "model", "space", "train")
-]
+
+
+def files(*names: str, only: str = "") -> list[str]:
+    return [*(f"tests/test_{name}.py" for name in names), "-k", only]
+
+
+ARITHMETIC = files(
+    *("attraction", "carriers", "collapse", "crowding", "forces", "losses", "memory", "metrics", "model", "paired"),
+    *("space", "symmetries", "tails", "train"),
+)
+COMPILED = files("fast", "fast_space")
 PICTURES = ["--nbval", "--nbval-current-env", "chapters/02-coverage.ipynb", "chapters/06-expulsion.ipynb"]
-TEXT = [f"tests/test_{name}.py" for name in ("chapters", "findings", "ledger", "notebook", "referee", "usage")]
-FILES = [
-    "tests/test_sweep.py",
-    "tests/test_store.py",
-    "-k",
-    "papermill or notebook or refused or removed or written or full_disk",
-]
-HISTORY = ["tests/test_ledger.py", "tests/test_beyond.py", "-k", "fixed_them or before_their_runs"]
+TEXT = files(
+    *("chapters", "findings", "ledger", "notebook", "referee", "sweep"),
+    only="not reader_s_own_runs and (not test_sweep or papermill_runs or papermill_ends or notebook)",
+)
+PATHS = "papermill or notebook or refused or removed or written or full_disk"
+HISTORY = files("ledger", "beyond", only="fixed_them or before_their_runs")
 FONT_FOLDERS = ["/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts"]
 
 
@@ -56,14 +61,14 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *arguments]
 
 
-def processor(folder: Path, feature: str = "", **environment: str) -> Run:
+def processor(folder: Path, tests: list[str] = ARITHMETIC, feature: str = "", **environment: str) -> Run:
     """A processor's kernels in OpenBLAS, PyTorch, NumPy or numba: an environment variable picks them."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         raise Missing(f"these kernels are for x86-64, this processor is {platform.machine()}")
     features = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     if feature not in features:
         raise Missing(f"this processor has no {feature}")
-    return Run(pytest(*ARITHMETIC), environment)
+    return Run(pytest(*tests), environment)
 
 
 def system_fonts() -> list[Path]:
@@ -112,7 +117,7 @@ def latin_1(folder: Path) -> Run:
     )
     if not made or not (folder / name).is_dir():
         raise Missing("there is no localedef, or none of its sources (Debian: apt-get install locales)")
-    return Run(pytest(*TEXT, *FILES), {"LOCPATH": str(folder), "LC_ALL": name})
+    return Run(pytest(*TEXT), {"LOCPATH": str(folder), "LC_ALL": name})
 
 
 def locale_c(folder: Path) -> Run:
@@ -120,8 +125,8 @@ def locale_c(folder: Path) -> Run:
 
 
 def elsewhere_and_private(folder: Path) -> Run:
-    """Half-hour time zone east of the date line, files that only their owner may read."""
-    return Run(pytest(*FILES), {"TZ": "Pacific/Chatham"}, umask=0o077)
+    """A time zone 12 hours and 45 minutes ahead, and files that only their owner may read."""
+    return Run(pytest(*files("sweep", "store", only=PATHS)), {"TZ": "Pacific/Chatham"}, umask=0o077)
 
 
 def copy_of_the_tree(folder: Path) -> Path:
@@ -142,7 +147,7 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 def path_with_blanks(folder: Path) -> Run:
     tree = copy_of_the_tree(folder)
-    tests = [*FILES[:2], "tests/test_pdf.py", "tests/test_usage.py", *FILES[2:-1], f"{FILES[-1]} or pdf or usage"]
+    tests = files("sweep", "store", "pdf", only=f"{PATHS} or test_pdf")
     return Run(pytest(*tests), {"PYTHONPATH": str(tree)}, tree)
 
 
@@ -172,7 +177,7 @@ MACHINES: dict[str, Callable[[Path], Run]] = {
     "OpenBLAS for Prescott": partial(processor, OPENBLAS_CORETYPE="Prescott"),
     "PyTorch without vectors": partial(processor, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE"),
     "NumPy without AVX": partial(processor, feature="avx2", NPY_DISABLE_CPU_FEATURES="X86_V3"),
-    "numba for any processor": partial(processor, NUMBA_CPU_NAME="generic"),
+    "numba for any processor": partial(processor, tests=COMPILED, NUMBA_CPU_NAME="generic"),
     "no fonts": fonts,
     "DejaVu fonts": partial(fonts, family="DejaVu"),
     "Liberation fonts": partial(fonts, family="Liberation"),
