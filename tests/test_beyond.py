@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT, history
 
-from companion.core.metrics import chance_level
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.judging import beyond, claims
 from companion.judging.beyond import BESIDE, BEYOND, CHAMFER, TRANSPORT, is_compatible, with_attractor
+from companion.judging.chance import chance_level, chance_summary
 from companion.judging.ledger import beyond_table
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
-from companion.sweeps.runs import chance_summary
 
 SIZES, SEEDS = (3, 5), 40
 E = "reconstruction_error"

@@ -11,9 +11,9 @@ import torch
 from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
 from companion.core.losses import fit_loss
-from companion.core.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.core.metrics import expelled_fraction, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes
-from companion.show.figures import stored_networks
+from companion.judging.chance import chance_level
 from companion.studies.carriers import (
     carried,
     carrier_count,
@@ -32,6 +32,7 @@ from companion.studies.carriers import (
     rests,
 )
 from companion.studies.forces import fit_force
+from companion.sweeps.runs import stored_networks
 
 RUNS, SIZE = 200, 6
 

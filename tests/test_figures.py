@@ -11,8 +11,9 @@ import pytest
 from conftest import rows
 from scipy.stats import trim_mean
 
-from companion.core.losses import MASKS
-from companion.core.metrics import AT_CHANCE, reconstruction_error
+from companion.core.metrics import reconstruction_error
+from companion.core.settings import MASKS
+from companion.judging.chance import AT_CHANCE
 from companion.show import charts as sketches
 from companion.show import figures
 

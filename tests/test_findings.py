@@ -9,6 +9,7 @@ from conftest import ROOT
 from companion.core.settings import MASKS
 from companion.judging import beyond
 from companion.judging.beyond import judge_beyond
+from companion.judging.chance import chance_summary
 from companion.judging.referee import stored_row
 from companion.show.findings import (
     beyond_text,
@@ -19,7 +20,6 @@ from companion.show.findings import (
     numbered,
     same_order,
 )
-from companion.sweeps.runs import chance_summary
 
 
 def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:

@@ -11,18 +11,10 @@ import pytest
 import torch
 
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
-from companion.core.metrics import (
-    AT_CHANCE,
-    chance_level,
-    expelled_fraction,
-    fresh_error,
-    match,
-    nearest_distance,
-    reconstruction_error,
-    specialization_ratio,
-    split_error,
-)
+from companion.core.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
 from companion.core.network import activations, predict, prototypes
+from companion.judging.chance import AT_CHANCE, chance_level, split_error
+from companion.studies.whose import fresh_error, nearest_distance
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text(encoding="utf-8"))
 

@@ -17,8 +17,15 @@ from torch.autograd import gradcheck
 from companion.core.data import DENSITIES, TARGETS, diagonal, fresh_samples, sample_cloud, sample_task
 from companion.core.hull import expelled_fraction as outside_share
 from companion.core.hull import is_mixture, outside_hull
-from companion.core.losses import chamfer_loss, coverage_loss, matched_loss, separation_loss, total_loss, transport_loss
-from companion.core.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.core.losses import (
+    chamfer_loss,
+    coverage_loss,
+    matched_loss,
+    separation_loss,
+    total_loss,
+    transport_loss,
+)
+from companion.core.metrics import expelled_fraction, reconstruction_error
 from companion.core.network import (
     Parameters,
     activations,
@@ -34,6 +41,7 @@ from companion.core.network import (
 )
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import train
+from companion.judging.chance import chance_level
 from companion.studies.space import (
     chance_in,
     fresh_cloud,

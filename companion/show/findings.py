@@ -16,10 +16,11 @@ import pandas as pd
 import vl_convert
 
 from companion.judging import beyond, ledger, referee
+from companion.judging.chance import chance_summary
 from companion.judging.claims import ACTIVE, FIT, FREE
 from companion.judging.verdicts import Verdict
 from companion.show.figures import error_by_size
-from companion.sweeps.runs import chance_summary, summary
+from companion.sweeps.runs import summary
 
 ROOT = Path(__file__).parents[2]
 BEYOND = "Beyond the paper:"
