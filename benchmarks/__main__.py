@@ -35,7 +35,7 @@ LABELS = {
 }
 
 
-class Settings(argparse.Namespace):
+class Options(argparse.Namespace):
     quick: bool
     out: Path
 
@@ -44,9 +44,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a test-sized run, whose figures mean nothing")
     parser.add_argument("--out", type=Path, default=record.PATH, help="the JSON file (default: data/benchmarks.json)")
-    settings = parser.parse_args(namespace=Settings())
-    if not settings.out.parent.is_dir():
-        parser.error(f"--out: the folder of {settings.out} does not exist")
+    options = parser.parse_args(namespace=Options())
+    if not options.out.parent.is_dir():
+        parser.error(f"--out: the folder of {options.out} does not exist")
     try:
         from benchmarks import jax_batch, jax_whole
     except ModuleNotFoundError as error:
@@ -64,12 +64,12 @@ def main() -> int:
         print("benchmarks: contenders disagree, nothing written: " + "; ".join(apart), file=sys.stderr)
         return 1
 
-    work = Work(sizes=(3, 5), seeds=(1000, 1001), steps=20) if settings.quick else Work()
+    work = Work(sizes=(3, 5), seeds=(1000, 1001), steps=20) if options.quick else Work()
     with open_executor(CORES) as pool:
-        result = measure(work, jax_batch, jax_whole, pool, rounds=1 if settings.quick else 3, quick=settings.quick)
-    record.write(settings.out, result)
+        result = measure(work, jax_batch, jax_whole, pool, rounds=1 if options.quick else 3, quick=options.quick)
+    record.write(options.out, result)
     print_table(result)
-    print(f"{settings.out} written")
+    print(f"{options.out} written")
     return 0
 
 
@@ -99,7 +99,7 @@ def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: 
     nanoseconds = {name: floor.nanoseconds(exponential) for name, exponential in candidates.items()}
     fastest = min(nanoseconds, key=nanoseconds.get)
     own = floor.with_fast()
-    nanoseconds["companion.engine.line"] = floor.nanoseconds(own)
+    nanoseconds["companion.engine"] = floor.nanoseconds(own)
 
     few, more = (2, 4) if quick else (10, 60)
     torch_few, torch_more = (2, 4) if quick else (10, 110)
@@ -123,7 +123,7 @@ def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: 
     rows["jax"] |= {"compile_seconds": jax_compile}
     rows["jax_whole"] |= {"compile_seconds": whole_compile}
     rows["floor"] |= {"exponentials": floor.exponentials(work), "library": fastest}
-    rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.engine.line"}
+    rows["own_floor"] |= {"exponentials": floor.exponentials(work), "library": "companion.engine"}
     rows["loop"] |= {"measured_steps": more - few}
     rows["torch_batched"] |= {"measured_steps": torch_more - torch_few}
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.work import CORES, Work, on_all_cores
-from companion.core.losses import MASKS
+from companion.core.settings import MASKS
 
 Exponential = Callable[[np.ndarray, np.ndarray], None]
 """Writes the exponential of a whole array, to whatever base, into another; for the floor only its time matters."""
@@ -82,9 +82,9 @@ def with_numba() -> Exponential:
 
 def with_fast() -> Exponential:
     """The fast engine's own, 2^-y: a second, lower floor, since no library has it."""
-    from companion.engine import line as fast
+    from companion.engine import lanes
 
-    return lambda source, target: fast._halvings_of(source, target, fast.CONSTANTS)
+    return lambda source, target: lanes._halvings_of(source, target, lanes.CONSTANTS)
 
 
 def candidates() -> dict[str, Exponential]:

@@ -29,8 +29,8 @@ import torch
 from jax import lax
 
 from benchmarks.work import STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
-from companion.core.losses import MASKS, Switches
 from companion.core.network import Parameters
+from companion.core.settings import MASKS, Switches
 
 ALONE = 50
 """Size from which a run trains alone."""

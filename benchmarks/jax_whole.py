@@ -14,8 +14,8 @@ import torch
 
 from benchmarks.jax_batch import adam
 from benchmarks.work import STRENGTH, TEMPERATURE, Start, Work, start_of
-from companion.core.losses import MASKS
 from companion.core.network import Parameters
+from companion.core.settings import MASKS
 
 
 def loss(parameters: Parameters, x: jax.Array, y: jax.Array, switches: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """The loop a user would write: PyTorch and autograd, one run after another.
 
 Written as its expert would. Tried, one step of six (mask, size) pairs together, on one Zen 4 core:
-    2.98 ms as below; 3.60 through companion.core.losses.total_loss, whose input checks would be counted against the loop
+    2.98 ms as below; 3.60 through the companion's total_loss, whose input checks would be counted against the loop
     Adam: 2.98 fused, 3.34 plain, 3.46 foreach; 2.85 with all parameters in one tensor
     2.80 with the operations picked for few kernels (addcmul, mv, dot, mse_loss): `loss` takes those that read as well
     3.07 with autograd.grad in place of backward
@@ -16,8 +16,8 @@ from __future__ import annotations
 import torch
 
 from benchmarks.work import STRENGTH, TEMPERATURE, Start, Work, start_of
-from companion.core.losses import MASKS, Switches
 from companion.core.network import Parameters
+from companion.core.settings import MASKS, Switches
 
 
 def loss(x: torch.Tensor, y: torch.Tensor, parameters: Parameters, switches: Switches) -> torch.Tensor:

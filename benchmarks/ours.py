@@ -12,31 +12,36 @@ from itertools import repeat
 
 from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
 from companion.core.network import Parameters
+from companion.core.settings import Settings
 from companion.core.train import train as torch_train
-from companion.engine.line import train as fast_train
+from companion.engine.driver import train as fast_train
 from companion.sweeps import sweep
 
 GROWTH_SIZES = (3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 FIRST_CALL = """
 import time
-from benchmarks.ours import fast_train
+from benchmarks.ours import train_all_fast
 from benchmarks.work import start_of
 start = start_of(3, [1000])
 begin = time.perf_counter()
-fast_train(*start, "111", steps=1)
+train_all_fast(start, "111", 1)
 print(time.perf_counter() - begin)
 """
 
 
 def train_all_fast(start: Start, mask: str, steps: int) -> Parameters:
     """Train runs with the fast engine."""
-    return fast_train(*start, mask, STRENGTH, TEMPERATURE, steps).parameters
+    return fast_train(*start, _settings(mask, steps)).parameters
 
 
 def train_all_torch(start: Start, mask: str, steps: int) -> Parameters:
     """Train runs as one batch of PyTorch."""
-    return torch_train(*start, mask, STRENGTH, TEMPERATURE, steps).parameters
+    return torch_train(*start, _settings(mask, steps)).parameters
+
+
+def _settings(mask: str, steps: int) -> Settings:
+    return Settings(mask, strength=STRENGTH, temperature=TEMPERATURE, steps=steps)
 
 
 def run_fast(work: Work) -> None:
@@ -69,7 +74,8 @@ def _train_job(job: Job, steps: int) -> None:
 def run_sweep(work: Work) -> None:
     """Do the work and measure every run: the whole of `run_sweep` with the fast engine."""
     with ThreadPoolExecutor(CORES) as executor:
-        sweep.run_sweep(work.masks, work.sizes, work.seeds, steps=work.steps, engine="fast", executor=executor)
+        of_runs = {"masks": work.masks, "sizes": work.sizes, "seeds": work.seeds}
+        sweep.run_sweep(_settings("000", work.steps), **of_runs, engine="fast", executor=executor)
 
 
 def first_call_seconds() -> tuple[float, float]:

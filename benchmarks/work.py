@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 import torch
 
-from companion.core.data import sample_task
-from companion.core.losses import MASKS
-from companion.core.network import Parameters, initial_parameters
+from companion.core.network import Parameters, starting_batch
+from companion.core.settings import MASKS
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 STRENGTH, TEMPERATURE = 1.0, 1e-4
@@ -55,10 +54,7 @@ def jobs_of(work: Work) -> list[Job]:
 
 def start_of(size: int, seeds: Iterable[int]) -> Start:
     """Return where the runs of one size start, the same for every mask."""
-    seeds = tuple(seeds)
-    x, y = (torch.stack(column) for column in zip(*(sample_task(size, seed) for seed in seeds), strict=True))
-    columns = zip(*(initial_parameters(size, seed) for seed in seeds), strict=True)
-    return Start(x, y, Parameters(*(torch.stack(column) for column in columns)))
+    return Start(*starting_batch(size, seeds))
 
 
 def on_all_cores(function: Callable, items: Iterable, cores: int = CORES) -> list:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from scipy.optimize import minimize
 
 from companion.core.data import sample_task
 from companion.core.losses import (
-    ATTRACTORS,
-    attraction_loss,
     chamfer_loss,
     coverage_loss,
     fit_loss,
@@ -23,6 +20,7 @@ from companion.core.losses import (
     transport_loss,
 )
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.settings import Attractor, Settings
 from companion.studies import attraction
 
 PUSHES = ("001", "100", "101")
@@ -92,11 +90,12 @@ def test_proposition_springs():
         "a floor of another size": (*SPRINGS[:2], lambda d, n: 2.1 * d / n),
         "a floor that does not fall with N": (*SPRINGS[:2], lambda d, n: 2 * d),
         "a floor below what is reached": (*SPRINGS[:2], lambda d, n: d / n),
-    }.values(),
+    }.items(),
+    ids=lambda variant: variant[0],
 )
 def test_proposition_springs_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
-        check_springs(*variant)
+        check_springs(*variant[1])
 
 
 def test_coverage_has_no_floor():
@@ -151,11 +150,12 @@ def test_proposition_ceilings():
         "separation, lower": (CEILINGS[0], lambda n, t: 0.99 * attraction.separation_ceiling(n, t)),
         "separation, one pair": (CEILINGS[0], lambda n, t: attraction.separation_ceiling(n, t) / (n - 1)),
         "separation, without √": (CEILINGS[0], lambda n, t: attraction.separation_ceiling(n, t**2)),
-    }.values(),
+    }.items(),
+    ids=lambda variant: variant[0],
 )
 def test_proposition_ceilings_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
-        check_ceilings(*variant)
+        check_ceilings(*variant[1])
 
 
 # --- balance: beyond R every force balance fails ---
@@ -171,7 +171,6 @@ def network(rng: np.random.Generator, size: int) -> tuple[torch.Tensor, torch.Te
 def check_beyond(radius, attractor: str, mask: str) -> None:
     """A prototype beyond R is pulled inward by the sum of all forces, with the fit's among them."""
     rng = np.random.default_rng(2)
-    beside = f"{mask[0]}1{mask[2]}"
     for trial in range(40):
         size = int(rng.integers(2, 12))
         x, y, (w, b, a, c) = network(rng, size)
@@ -179,19 +178,20 @@ def check_beyond(radius, attractor: str, mask: str) -> None:
             a = torch.zeros_like(a)
             y, c = torch.zeros_like(y), torch.zeros_like(c)
         strength, temperature, balance, rho = 10 ** torch.tensor(rng.uniform([-1, -3, -1, -1], 1)).numpy()
-        settings = (mask, strength, temperature, balance, rho)
+        settings = Settings(mask, attractor, strength=strength, temperature=temperature, balance=balance)
+        whole = settings.but(mask=f"{mask[0]}1{mask[2]}")
         neuron = int(rng.integers(size))
         # R_j depends on L_fit, which depends on the place: go out until the place is beyond its own R_j.
         side = rng.choice([-1, 1])
         for distance in (0.3 * 1.05**k for k in range(400)):
             place = x.max() + distance if side > 0 else x.min() - distance
             moved = Parameters(w, torch.where(torch.arange(size) == neuron, -w * place, b), a, c)
-            if distance > float(radius(x, y, moved, *settings)[neuron]):
+            if distance > float(radius(x, y, moved, settings, rho)[neuron]):
                 break
         at = prototypes(moved.w, moved.b)
 
-        def loss(p, x=x, y=y, w=w, a=a, c=c, s=(beside, strength, temperature, attractor, balance, rho)):
-            return total_loss(x, y, Parameters(w, -w * p, a, c), *s)
+        def loss(p, x=x, y=y, w=w, a=a, c=c, settings=whole, rho=rho):
+            return total_loss(x, y, Parameters(w, -w * p, a, c), settings, rho)
 
         assert float(forces(loss, at)[neuron]) * side < 0, (trial, distance)
 
@@ -227,11 +227,10 @@ def check_minimum(radius, mask: str, seeds=range(3)) -> None:
     for seed in seeds:
         rng = np.random.default_rng(seed)
         x, y, (w, b, a, c) = network(rng, 6)
-        strength, temperature, balance = 1.0, 0.3, 0.5
-        settings = (f"{mask[0]}1{mask[2]}", strength, temperature, "transport", balance)
+        settings = Settings(f"{mask[0]}1{mask[2]}", "transport", temperature=0.3, balance=0.5)
 
         def loss(p, x=x, y=y, w=w, a=a, c=c, settings=settings):
-            return total_loss(x, y, Parameters(w, -w * p, a, c), *settings)
+            return total_loss(x, y, Parameters(w, -w * p, a, c), settings)
 
         def value_and_slope(p, loss=loss):
             p = torch.tensor(p)
@@ -242,7 +241,7 @@ def check_minimum(radius, mask: str, seeds=range(3)) -> None:
         at = torch.tensor(found.x)
         assert np.abs(found.jac).max() < 1e-6
         own = (attraction.matched_samples(x, at) - at).abs()
-        limit = radius(x, y, Parameters(w, -w * at, a, c), mask, strength, temperature, balance)
+        limit = radius(x, y, Parameters(w, -w * at, a, c), settings.but(mask=mask))
         assert (own <= limit + 1e-4).all()
 
 
@@ -254,7 +253,7 @@ def test_proposition_minimum(mask):
 @pytest.mark.parametrize("mask", PUSHES)
 @pytest.mark.parametrize(
     "variant",
-    [scaled(0.02), lambda x, y, p, m, s, t, k: attraction.radius(x, y, p, "000", s, t, k, fit=False)],
+    [scaled(0.02), lambda x, y, p, settings: attraction.repulsive_radius(p.w, settings.but(mask="000"))],
     ids=["a fiftieth", "as if nothing pushed"],
 )
 def test_proposition_minimum_fails_for_a_false_variant(variant, mask):
@@ -267,8 +266,38 @@ def test_the_balance_for_a_distance_brings_the_radius_there():
     start = initial_parameters(5, 1)
     weight = float(start.w.abs().max())
     kappa = attraction.balance_for(0.05, weight)
-    found = attraction.radius(x, y, start, "100", 1.0, 1e-4, kappa, fit=False)
+    settings = Settings("100", balance=kappa)
+    found = attraction.repulsive_radius(start.w, settings)
     assert float(found.max()) == pytest.approx(0.05) and (found <= 0.05 * (1 + 1e-12)).all()
+    whole = attraction.radius(x, y, start, settings)
+    torch.testing.assert_close(whole - found, attraction.fit_radius(x, y, start, settings))
+    assert (whole > found).all()
+
+
+@pytest.mark.parametrize("mask", PUSHES)
+def test_the_repulsions_part_of_the_radius_does_not_depend_on_lambda_and_grows_with_rho(mask):
+    w = initial_parameters(5, 1).w
+    settings = Settings(mask, strength=3.0, temperature=0.01, balance=2.0)
+    found = attraction.repulsive_radius(w, settings)
+    over = attraction.overlap_ceiling(w) if mask[0] == "1" else 0
+    apart = attraction.separation_ceiling(5, 0.01) if mask[2] == "1" else 0
+    torch.testing.assert_close(found, (over + apart + 0 * w) * 5 / (2 * 2.0))
+    assert torch.equal(attraction.repulsive_radius(w, settings.but(strength=7.0)), found)
+    torch.testing.assert_close(attraction.repulsive_radius(w, settings, 0.5), found / 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "repulsion", "says"),
+    [
+        ({"balance": 0}, 1.0, "balance: 0.0 was given"),
+        ({"strength": 0}, 1.0, "strength: 0.0 was given"),
+        ({}, -1.0, "repulsion: -1.0 was given"),
+    ],
+)
+def test_a_radius_without_a_pull_is_refused(change, repulsion, says):
+    x, y = sample_task(5, 1)
+    with pytest.raises(ValueError, match=says):
+        attraction.radius(x, y, initial_parameters(5, 1), Settings("101", **change), repulsion)
 
 
 def test_matched_samples_are_those_of_equal_rank_and_ties_go_by_number():
@@ -285,12 +314,15 @@ def test_grid_error_is_the_mean_square_over_the_grid():
     assert attraction.grid_error(batch, points=11).tolist() == pytest.approx([float(expected)] * 2)
 
 
-@pytest.mark.parametrize("attractor", ATTRACTORS)
+@pytest.mark.parametrize("attractor", Attractor)
 def test_the_attractor_by_its_name_is_its_loss(attractor):
+    """In the total loss of a network without a fit to make: a = c = y = 0."""
     x, at = random_case(np.random.default_rng(3), 5)
     expected = {
-        "coverage": partial(coverage_loss, temperature=0.1),
-        "chamfer": partial(chamfer_loss, temperature=0.1),
-        "transport": transport_loss,
-    }[attractor](x, at)
-    assert attraction_loss(attractor, x, at, 0.1) == expected
+        "coverage": lambda: coverage_loss(x, at, 0.1),
+        "chamfer": lambda: chamfer_loss(x, at, 0.1),
+        "transport": lambda: transport_loss(x, at),
+    }[attractor]()
+    one, nothing = torch.ones_like(at), torch.zeros_like(at)
+    network = Parameters(one, -at, nothing, nothing[0])
+    assert total_loss(x, nothing, network, Settings("010", attractor, temperature=0.1)) == expected

@@ -16,8 +16,9 @@ import torch
 from benchmarks import floor, loop, ours
 from benchmarks.timing import extrapolated
 from benchmarks.work import Work, jobs_of, start_of
-from companion.core.losses import MASKS, Switches, total_loss
+from companion.core.losses import total_loss
 from companion.core.network import Parameters
+from companion.core.settings import MASKS, Settings, Switches
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,7 +72,7 @@ def test_floor_counts_the_formulas_exponentials(mask):
     )
     assert math.isclose(
         loss_by_number(x.tolist(), y.tolist(), [value.tolist() for value in parameters], MASKS[mask], temperature, exp),
-        float(total_loss(x, y, Parameters(*parameters), mask, 1.0, temperature)),
+        float(total_loss(x, y, Parameters(*parameters), Settings(mask, temperature=temperature))),
         rel_tol=1e-12,
     )
     assert floor.exponentials_a_step(mask, size) == calls[mask]

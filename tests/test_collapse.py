@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from companion.show.figures import summary
 from companion.studies import collapse
+from companion.sweeps.runs import summary
 
 RNG = np.random.default_rng
 

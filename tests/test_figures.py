@@ -12,15 +12,17 @@ from conftest import rows
 from scipy.stats import trim_mean
 
 from companion.core.metrics import reconstruction_error
-from companion.core.settings import MASKS
-from companion.judging.chance import AT_CHANCE
-from companion.show import charts as sketches
+from companion.core.settings import MASK_LABELS, MASKS
+from companion.judging.chance import AT_CHANCE, chance_level, chance_summary
+from companion.show import charts as pictures
 from companion.show import figures
+from companion.sweeps import runs as stored_runs
+from companion.sweeps.runs import WINDOW, median_run, originals_and_reconstructions, reconstruction_points, summary
 
 
 @pytest.fixture(scope="module")
 def chance(replication) -> pd.DataFrame:
-    return figures.chance_summary(replication)
+    return chance_summary(replication)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def encodings(spec: object, channel: str) -> list[dict]:
 def test_summary_is_the_mean_its_error_the_median_and_an_interval():
     values = np.array([1.0, 2, 3, 4, 5, 6, 7, 8, 9, 100])
     runs = pd.DataFrame({"mask": "000", "size": 3, "E": values})
-    row = figures.summary(runs, "E").iloc[0]
+    row = summary(runs, "E").iloc[0]
     assert row["n"] == 10 and row["mean"] == 14.5 and row["median"] == 5.5
     assert row["sem"] == pytest.approx(values.std(ddof=1) / np.sqrt(10))
     assert row["trimmed"] == pytest.approx(trim_mean(values, 0.1)) == pytest.approx(5.5)
@@ -58,57 +60,57 @@ def test_summary_is_the_mean_its_error_the_median_and_an_interval():
 
 def test_a_single_run_has_no_interval(replication):
     one = replication[replication["seed"] == 1000]
-    data = figures.summary(one, "reconstruction_error")
+    data = summary(one, "reconstruction_error")
     assert data[["sem", "low", "high"]].isna().all(axis=None)
-    assert "NaN" not in figures.error_by_size(one, figures.chance_summary(one)).to_json()
+    assert "NaN" not in figures.error_by_size(one, chance_summary(one)).to_json()
 
 
 def test_chance_summary_repeats_the_median_of_the_draws(chance):
-    draws = figures.chance_level(20, range(1000, 1010))
+    draws = chance_level(20, range(1000, 1010))
     row = chance.set_index("size").loc[20]
     assert row["median"] == np.median(draws) and row["mean"] == pytest.approx(draws.mean())
 
 
 def test_the_chance_level_of_runs_is_that_of_their_target():
     runs = pd.DataFrame({"size": 5, "seed": [1, 2], "target": "step"})
-    assert figures.chance_summary(runs)["median"][0] == np.median(figures.chance_level(5, [1, 2], target="step"))
-    assert figures.chance_summary(runs)["median"][0] != figures.chance_summary(runs.drop(columns="target"))["median"][0]
+    assert chance_summary(runs)["median"][0] == np.median(chance_level(5, [1, 2], target="step"))
+    assert chance_summary(runs)["median"][0] != chance_summary(runs.drop(columns="target"))["median"][0]
     with pytest.raises(ValueError, match="targets sine, step were given; allowed are runs of one target"):
-        figures.chance_summary(runs.assign(target=["sine", "step"]))
+        chance_summary(runs.assign(target=["sine", "step"]))
 
 
 @pytest.mark.parametrize("metric", AT_CHANCE)
 def test_a_chance_level_has_its_own_interval(replication, metric):
     small = replication[replication["size"] <= 10]
-    levels = figures.chance_summary(small, metric)
+    levels = chance_summary(small, metric)
     assert list(levels["size"]) == [3, 5, 10]
     assert (levels["low"] <= levels["median"]).all() and (levels["median"] <= levels["high"]).all()
-    draws = figures.chance_level(10, range(1000, 1010), metric=metric)
+    draws = chance_level(10, range(1000, 1010), metric=metric)
     assert levels["median"].iloc[-1] == np.median(draws)
-    one = figures.chance_summary(small[small["seed"] == 1000], metric)
+    one = chance_summary(small[small["seed"] == 1000], metric)
     assert one[["low", "high"]].isna().all(axis=None) and one["median"].notna().all()
 
 
 def test_a_chance_level_s_interval_counts_seeds_and_not_draws(replication, monkeypatch):
     """Draws that repeat within a seed are one datum: the interval is that of the seeds' values."""
     values = np.random.default_rng(2).normal(size=10)
-    monkeypatch.setattr(figures, "chance_level", lambda *_, **__: np.repeat(values[:, None], 20, axis=1))
-    row = figures.chance_summary(replication).iloc[0]
-    low, high = figures._median_interval(values)
+    monkeypatch.setattr(stored_runs, "chance_level", lambda *_, **__: np.repeat(values[:, None], 20, axis=1))
+    row = chance_summary(replication).iloc[0]
+    low, high = stored_runs._median_interval(values)
     assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.2) and high - low > 0.5
 
 
 def test_the_median_run_has_as_many_runs_below_as_above(replication):
     errors = replication.query("mask == '110' and size == 20")["reconstruction_error"]
-    chosen = figures.median_run(replication, "110", 20)["reconstruction_error"]
+    chosen = median_run(replication, "110", 20)["reconstruction_error"]
     assert (errors < chosen).sum() == 4 and (errors > chosen).sum() == 5
     with pytest.raises(ValueError, match="none of mask '110' and size 7"):
-        figures.median_run(replication, "110", 7)
+        median_run(replication, "110", 7)
 
 
 def test_reconstruction_points_give_back_the_run_s_error(replication):
     run = replication.iloc[-1]
-    points = figures.reconstruction_points(run)
+    points = reconstruction_points(run)
     assert points["distance"].mean() == pytest.approx(run["reconstruction_error"], rel=1e-9)
     assert points["expelled"].mean() == run["expelled_fraction"]
     assert sorted(points["x"]) == sorted(run["x"])
@@ -118,7 +120,7 @@ def test_reconstruction_points_give_back_the_run_s_error(replication):
 
 def test_runs_of_one_size_give_back_their_errors(replication):
     group = replication.query("mask == '111' and size == 20")
-    arrays = figures.originals_and_reconstructions(group)
+    arrays = originals_and_reconstructions(group)
     assert {array.shape for array in arrays} == {(10, 20)}
     np.testing.assert_allclose(reconstruction_error(*arrays), group["reconstruction_error"], rtol=1e-9)
 
@@ -127,7 +129,7 @@ def test_numbers_by_size_keep_the_masks_cues_and_draw_the_rest_in_grey():
     frame = pd.DataFrame(
         {"curve": ["010 Cov", "010 Cov", "chance"], "size": [3, 5, 3], "value": [1.0, 2, 3], "low": [0.5, 1, np.nan]}
     ).assign(high=[2, 4, np.nan])
-    chart = sketches.by_size({"first": frame, "second": frame}, log=["second"])
+    chart = pictures.by_size({"first": frame, "second": frame}, log=["second"])
     assert "NaN" not in chart.to_json()
     assert [row["value"] for row in rows(chart)][:3] == [1, 2, 3]
     color = encodings(chart.to_dict(), "color")[0]["scale"]
@@ -144,7 +146,7 @@ def test_figures_by_mask_show_the_summary(charts, replication, number):
         for row in rows(charts[number])
         if isinstance(row.get("mask"), str) and row.get("label") != "chance"
     }
-    expected = figures.summary(replication, metric)
+    expected = summary(replication, metric)
     assert len(drawn) == len(expected) == 48
     for row in expected.itertuples():
         shown = drawn[row.mask, row.size]
@@ -163,7 +165,7 @@ def test_every_picture_of_the_error_shows_chance(charts, chance, number):
 
 
 def test_temperature_figure_shows_separation_against_std(charts, temperature):
-    expected = figures.summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
+    expected = summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
     medians = {float(f"{value:.6g}") for value in expected.query("mask == '001'")["median"]}
     assert medians <= {row.get("median") for row in rows(charts[4])}
     std = {float(f"{value:.6g}") for value in expected.query("mask == '000'")["median"]}
@@ -197,8 +199,8 @@ def test_an_onset_outside_the_temperatures_of_a_sweep_is_not_marked(temperature,
 def test_positions_figure_draws_every_prototype_of_three_runs(charts):
     drawn = [row for row in rows(charts[3]) if "prototype" in row]
     assert len(drawn) == 300
-    beyond = [row for row in drawn if not figures.WINDOW[0] <= row["prototype"] <= figures.WINDOW[1]]
-    assert beyond and all(row["drawn"] in figures.WINDOW and row["side"] != "inside" for row in beyond)
+    beyond = [row for row in drawn if not WINDOW[0] <= row["prototype"] <= WINDOW[1]]
+    assert beyond and all(row["drawn"] in WINDOW and row["side"] != "inside" for row in beyond)
 
 
 def test_masks_differ_in_colour_and_in_a_second_cue(charts):
@@ -207,7 +209,7 @@ def test_masks_differ_in_colour_and_in_a_second_cue(charts):
         for channel, cues in (("color", figures.COLORS), ("shape", figures.SHAPES)):
             scales = [e["scale"] for e in encodings(charts[number].to_dict(), channel) if "scale" in e]
             assert scales and all(scale["range"] == list(cues) for scale in scales)
-            assert all(scale["domain"] == list(figures.MASK_LABELS.values()) for scale in scales)
+            assert all(scale["domain"] == list(MASK_LABELS.values()) for scale in scales)
 
 
 def contrast(color: str) -> float:
@@ -251,7 +253,7 @@ def test_what_the_alternative_texts_say_is_so(replication, chance):
         assert (errors.loc[5:].min(axis=1) > level.loc[5:, statistic]).all()
         assert level[statistic].is_monotonic_decreasing
 
-    shares = [figures.median_run(replication, mask, 100)["expelled_fraction"] for mask in ("000", "010", "100")]
+    shares = [median_run(replication, mask, 100)["expelled_fraction"] for mask in ("000", "010", "100")]
     assert 1 / 2 < shares[1] < shares[0] < 2 / 3 and shares[2] > 0.9  # figure 3
 
     ratios = replication.pivot_table(index="size", columns="mask", values="specialization_ratio", aggfunc="mean")
@@ -261,8 +263,8 @@ def test_what_the_alternative_texts_say_is_so(replication, chance):
     assert darker.loc[10:].all()
 
     for mask in ("000", "010", "111"):  # figure 7
-        run = figures.median_run(replication, mask, 5)
-        points = figures.reconstruction_points(run)
+        run = median_run(replication, mask, 5)
+        points = reconstruction_points(run)
         assert (points["distance"] < 0.01).sum() == 1
         assert run["reconstruction_error"] > level["median"][5]
     far = points[points["distance"] > 1]

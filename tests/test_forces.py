@@ -13,6 +13,7 @@ import torch
 from companion.core.data import TARGETS
 from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
+from companion.core.settings import Settings
 from companion.core.train import BETAS, EPSILON, LEARNING_RATE, train
 from companion.studies import forces
 
@@ -111,7 +112,7 @@ def test_proposition_way_to_w_and_b_fails_for_a_false_variant(false):
 def test_a_field_is_the_force_on_the_moved_neuron():
     x, y, p, temperature = instances(3)[2]
     places = torch.linspace(-0.5, 1.5, 9, dtype=torch.float64)
-    field = forces.force_field(x, y, p, 4, places, 3.0, temperature)
+    field = forces.force_field(x, y, p, (4, places), Settings(strength=3.0, temperature=temperature))
     for number, place in enumerate(places):
         b = p.b.clone()
         b[4] = -p.w[4] * place
@@ -386,7 +387,8 @@ def test_what_the_chapter_s_alternative_texts_say_is_so():
     grid = torch.linspace(-0.5, 1.5, 401, dtype=torch.float64)
     left, right = grid < 0.1, grid > 0.9
     for temperature, strength in ((1e-4, 1.0), (1e-2, 1.0), (1e-2, 10.0)):
-        field = forces.force_field(x, y, network, 4, grid, strength, temperature)
+        settings = Settings("111", strength=strength, temperature=temperature)
+        field = forces.force_field(x, y, network, (4, grid), settings)
         assert (field["overlap"][left] < 0).all() and (field["overlap"][right] > 0).all()
         around = (grid > 0.82) & (grid < 0.98)
         assert (field["coverage"][around] * (0.9 - grid[around]) >= 0).all()
@@ -412,7 +414,7 @@ def test_what_the_chapter_s_alternative_texts_say_is_so():
 
 def test_the_first_step_is_as_the_chapter_draws_it():
     *data, start = starting_batch(100, range(1000, 1040))
-    after = train(*data, start, "111", steps=1).parameters
+    after = train(*data, start, Settings("111", steps=1)).parameters
     moved = forces.displacement(start.w, start.b, after.w - start.w, after.b - start.b).abs()
     for low, high in ((0.05, 0.2), (0.2, 1.0), (1.0, 10.0)):
         chosen = (start.w.abs() > low) & (start.w.abs() < high)

@@ -13,8 +13,6 @@ from scipy.optimize import linear_sum_assignment
 
 from companion.core.data import sample_task
 from companion.core.losses import (
-    ATTRACTORS,
-    MASKS,
     chamfer_loss,
     coverage_loss,
     fit_loss,
@@ -24,6 +22,7 @@ from companion.core.losses import (
     transport_loss,
 )
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.settings import MASKS, Attractor, Settings
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text(encoding="utf-8"))
 REFERENCED = ("fit", "coverage", "separation", "overlap")
@@ -229,14 +228,15 @@ def test_one_neuron_has_no_pair():
     assert coverage_loss(x, prototypes(w, b), 0.1).item() == pytest.approx(0.04)
 
 
-@pytest.mark.parametrize("attractor", ATTRACTORS)
+@pytest.mark.parametrize("attractor", Attractor)
 @pytest.mark.parametrize("mask", MASKS)
 def test_total_is_unchanged_by_permuting_neurons_and_samples(mask, attractor):
     x, y = sample_task(6, 3)
     w, b, a, c = initial_parameters(6, 3)
     order, shuffle = torch.randperm(6, generator=torch.Generator().manual_seed(2)), torch.tensor([5, 3, 0, 1, 4, 2])
-    base = total_loss(x, y, Parameters(w, b, a, c), mask, 0.7, 0.05, attractor)
-    moved = total_loss(x[shuffle], y[shuffle], Parameters(w[order], b[order], a[order], c), mask, 0.7, 0.05, attractor)
+    settings = Settings(mask, attractor, strength=0.7, temperature=0.05)
+    base = total_loss(x, y, Parameters(w, b, a, c), settings)
+    moved = total_loss(x[shuffle], y[shuffle], Parameters(w[order], b[order], a[order], c), settings)
     torch.testing.assert_close(moved, base, rtol=1e-13, atol=0)
 
 
@@ -244,8 +244,9 @@ def test_total_is_unchanged_by_permuting_neurons_and_samples(mask, attractor):
 def test_total_is_unchanged_by_shifting_inputs_with_biases(mask):
     x, y = sample_task(6, 3)
     w, b, a, c = initial_parameters(6, 3)
-    base = total_loss(x, y, Parameters(w, b, a, c), mask, 0.7, 0.05)
-    shifted = total_loss(x + 0.25, y, Parameters(w, b - 0.25 * w, a, c), mask, 0.7, 0.05)
+    settings = Settings(mask, strength=0.7, temperature=0.05)
+    base = total_loss(x, y, Parameters(w, b, a, c), settings)
+    shifted = total_loss(x + 0.25, y, Parameters(w, b - 0.25 * w, a, c), settings)
     torch.testing.assert_close(shifted, base, rtol=1e-12, atol=0)
 
 
@@ -256,7 +257,7 @@ def test_total_is_the_fit_plus_the_terms_that_the_mask_names():
         expected = case["losses"]["fit"] + 2.5 * sum(
             case["losses"][name] for name, on in switches._asdict().items() if on
         )
-        found = total_loss(x, y, parameters, mask, 2.5, case["tau"])
+        found = total_loss(x, y, parameters, Settings(mask, strength=2.5, temperature=case["tau"]))
         assert found.item() == pytest.approx(expected, rel=1e-12)
     assert list(MASKS) == [f"{bits:03b}" for bits in range(8)]
     assert MASKS["100"].overlap and MASKS["010"].coverage and MASKS["001"].separation
@@ -266,20 +267,26 @@ def test_balance_and_repulsion_weigh_their_terms():
     x, y = sample_task(6, 3)
     start = initial_parameters(6, 3)
     parts = {name: float(term(name, x, y, start, 0.05)) for name in TERMS}
-    for attractor in ATTRACTORS:
+    for attractor in Attractor:
+        settings = Settings("111", attractor, strength=2.5, temperature=0.05, balance=3.0)
         for mask, on in MASKS.items():
             pull, push = on.coverage * parts[attractor], on.overlap * parts["overlap"]
             expected = parts["fit"] + 2.5 * (3 * pull + 0.2 * (push + on.separation * parts["separation"]))
-            found = total_loss(x, y, start, mask, 2.5, 0.05, attractor, 3.0, 0.2)
+            found = total_loss(x, y, start, settings.but(mask=mask), 0.2)
             assert float(found) == pytest.approx(expected, rel=1e-12)
-        nothing = total_loss(x, y, start, "111", 2.5, 0.05, attractor, 0.0, 0.0)
+        nothing = total_loss(x, y, start, settings.but(balance=0.0), 0.0)
         assert float(nothing) == pytest.approx(parts["fit"], rel=1e-12)
 
 
 def test_single_precision_stays_single():
     x, y = (value.float() for value in sample_task(5, 0))
     parameters = Parameters(*(value.float() for value in initial_parameters(5, 0)))
-    assert total_loss(x, y, parameters, "111", 1.0, 1e-2).dtype == torch.float32
+    assert total_loss(x, y, parameters, Settings("111", temperature=1e-2)).dtype == torch.float32
+
+
+def of_one(x: torch.Tensor, repulsion: float = 1.0, **settings) -> torch.Tensor:
+    """The total loss of a network whose parameters are the data."""
+    return total_loss(x, x, Parameters(x, x, x, x[0]), Settings(**({"mask": "111"} | settings)), repulsion)
 
 
 @pytest.mark.parametrize(
@@ -295,16 +302,26 @@ def test_single_precision_stays_single():
         (lambda x: fit_loss(x, x / 0), "y: 3 of 3"),
         (lambda x: overlap_loss(x), "samples, neurons"),
         (
-            lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "012", 1.0, 0.1),
+            lambda x: of_one(x, mask="012"),
             "mask: '012' was given; allowed are '000'",
         ),
-        (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", -1.0, 0.1), "strength: -1.0"),
+        (lambda x: of_one(x, strength=-1.0), "strength: -1.0"),
+        (lambda x: of_one(x, temperature=0.0), "temperature: 0.0"),
+        (lambda x: of_one(x * float("nan")), "x: 3 of 3 values are NaN"),
         (
-            lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, "gravity"),
+            lambda x: total_loss(x, x[:2], Parameters(x, x, x, x[0]), Settings()),
+            r"x \(3,\), y \(2,\).* allowed for line are x \(..., samples\)",
+        ),
+        (
+            lambda x: total_loss(x[:2], x[:2], Parameters(x, x, x, x[0]), Settings("010", "transport")),
+            "neurons = samples for transport",
+        ),
+        (
+            lambda x: of_one(x, attractor="gravity"),
             "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer', 'transport'",
         ),
-        (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, balance=-1), "balance: -1"),
-        (lambda x: total_loss(x, x, Parameters(x, x, x, x[0]), "111", 1.0, 0.1, repulsion=-1), "repulsion: -1"),
+        (lambda x: of_one(x, balance=-1), "balance: -1"),
+        (lambda x: of_one(x, repulsion=-1), "repulsion: -1"),
         (lambda x: chamfer_loss(x, x, 0.0), "temperature: 0.0 was given"),
         (lambda x: chamfer_loss(x * float("nan"), x, 0.1), "x: 3 of 3 values are NaN"),
         (lambda x: transport_loss(x, x[:2]), r"x \(3,\), prototypes \(2,\)"),

@@ -14,8 +14,11 @@ from conftest import ROOT
 from companion.core.data import TARGETS, sample_task
 from companion.core.losses import chamfer_loss, coverage_loss, overlap_loss, separation_loss, total_loss, transport_loss
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.settings import Settings
 from companion.studies import memory
 from companion.studies.stationarity import (
+    METHODS,
+    Search,
     condition_rank,
     distinct_neurons,
     gradients,
@@ -65,7 +68,7 @@ def test_the_gradient_norm_is_that_of_the_book_s_losses_with_decay(strength):
     x, y = sample_task(4, 2)
     found = train_to_stationarity(x, y, initial_parameters(4, 2), 1e-2, strength)
     parameters = Parameters(*(value.clone().requires_grad_() for value in found.parameters))
-    loss = total_loss(x, y, parameters, "010", strength, DECAY, attractor="transport")
+    loss = total_loss(x, y, parameters, Settings("010", "transport", strength=strength, temperature=DECAY))
     (loss + 1e-2 / 2 * sum((value**2).sum() for value in parameters)).backward()
     norm = float(torch.cat([value.grad.reshape(-1) for value in parameters]).norm())
     assert norm == pytest.approx(found.gradient_norm, rel=1e-3, abs=1e-12)
@@ -87,7 +90,7 @@ def test_a_sample_twice_leaves_the_trace_of_one():
     single = multipliers(found.parameters, x[twice], y[twice], DECAY)
     merged = np.array([single[0], single[1] + single[2]])
     assert np.linalg.norm(stationarity_residual(found.parameters, x, merged)) < 1e-6
-    candidates = reconstruct(found.parameters, 2, starts=10)
+    candidates = reconstruct(found.parameters, 2, Search(10))
     np.testing.assert_allclose(np.sort(candidates.x), np.sort(x), atol=CLOSE)
 
 
@@ -108,7 +111,7 @@ def test_reconstruction_finds_the_samples_of_a_known_solution(samples, neurons, 
     x, y, parameters = task(samples, neurons, seed)
     right = multipliers(parameters, x, y, DECAY)
     assert condition_rank(parameters, x, right) == 2 * samples
-    found = reconstruct(parameters, samples, starts=10)
+    found = reconstruct(parameters, samples, Search(10))
     order, place = np.argsort(found.x), np.argsort(x.numpy())
     np.testing.assert_allclose(found.x[order], x.numpy()[place], atol=CLOSE)
     np.testing.assert_allclose(found.multipliers[order], right[place], rtol=1e-4)
@@ -116,14 +119,14 @@ def test_reconstruction_finds_the_samples_of_a_known_solution(samples, neurons, 
 
 def test_reconstruction_by_gradients_finds_them_too():
     x, _, parameters = task(2, 4, 3)
-    found = reconstruct(parameters, 2, starts=10, method="gradient")
+    found = reconstruct(parameters, 2, Search(10, method="gradient"))
     np.testing.assert_allclose(np.sort(found.x), np.sort(x), atol=CLOSE)
 
 
 def test_a_network_beside_the_stationary_point_gives_other_samples():
     x, _, parameters = task(2, 2, 3)
     moved = parameters._replace(a=parameters.a * 1.01)
-    assert np.abs(np.sort(reconstruct(moved, 2, starts=10).x) - np.sort(x)).max() > 1e-4
+    assert np.abs(np.sort(reconstruct(moved, 2, Search(10)).x) - np.sort(x)).max() > 1e-4
 
 
 def test_knowing_the_target_and_the_decay_determines_more():
@@ -132,7 +135,7 @@ def test_knowing_the_target_and_the_decay_determines_more():
     assert condition_rank(found, x, multipliers(found, x, y, DECAY)) < 6
     target = lambda at: TARGETS["sine"](torch.tensor(at)).numpy()  # noqa: E731
     errors = [
-        np.abs(np.sort(reconstruct(found, 3, 10, **known).x) - np.sort(x)).max()
+        np.abs(np.sort(reconstruct(found, 3, Search(10, **known)).x) - np.sort(x)).max()
         for known in ({}, {"decay": DECAY, "target": target}, {"decay": 2 * DECAY, "target": target})
     ]
     assert errors[1] < 1e-8 < 1e-3 < min(errors[0], errors[2])
@@ -143,16 +146,22 @@ def test_the_random_starts_are_not_the_training_data():
     dead = Parameters(*(torch.zeros(4, dtype=torch.float64) for _ in range(3)), torch.tensor(0.0, dtype=torch.float64))
     for size, seed in ((4, 0), (4, 7)):
         x, _ = sample_task(size, seed)
-        assert np.abs(np.sort(reconstruct(dead, size, 1, seed).x) - np.sort(x)).max() > 0.01
+        assert np.abs(np.sort(reconstruct(dead, size, Search(1, seed)).x) - np.sort(x)).max() > 0.01
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda p: reconstruct(p, 2, method="guess"), "method: 'guess' was given"),
+        (lambda p: reconstruct(p, 2, Search(method="guess")), "method: 'guess' was given"),
         (lambda p: reconstruct(p, 1), "size: 1 was given"),
-        (lambda p: reconstruct(p, 2, starts=0), "starts: 0 was given"),
-        (lambda p: reconstruct(p, 2, decay=1.0), "target: one without decay"),
+        (lambda p: reconstruct(p, 2, Search(starts=0)), "starts: 0 was given"),
+        (lambda p: reconstruct(p, 2, Search(decay=1.0)), "target: one without decay"),
+        (lambda p: reconstruct(p, 2, Search(target=np.sin)), "target: one without decay was given"),
+        (
+            lambda p: reconstruct(p, 2, Search(method="gradient", decay=1.0, target=np.sin)),
+            "target: .* or with 'gradient'",
+        ),
+        (lambda p: reconstruct(p, 2, Search(seed=-1)), "seed: -1 was given"),
         (lambda p: train_to_stationarity([0.1], [0.2], p, 0.0), "decay: 0.0 was given"),
         (lambda p: train_to_stationarity([0.1], [0.2, 0.3], p, 1.0), r"x \(1,\), y \(2,\)"),
         (lambda p: train_to_stationarity([0.1], [0.2], p, 1.0, strength=1.0), "1 samples, 2 neurons"),
@@ -330,12 +339,50 @@ def test_the_dictionary_names_every_column_of_the_comparison(stored):
 
 def test_measures_recomputed_from_the_stored_candidates_agree(stored):
     for row in stored.iloc[::7].itertuples():
-        x, y = sample_task(row.size, row.seed)
-        again = memory.judge(x, y, None, row.candidates, row.size, row.seed)
+        again = memory.nearness(memory.Case(row.size, row.seed, None, row.decay), row.candidates)
         for name in ("position_error", "recovered", "recovered_exactly", "membership"):
             assert again[name] == pytest.approx(getattr(row, name), abs=1e-12)
         if row.network == "none":
             assert again["reconstruction_error"] == pytest.approx(row.reconstruction_error, abs=1e-12)
+
+
+def test_readers_search_as_their_names_say(monkeypatch):
+    asked = []
+    monkeypatch.setattr(memory, "reconstruct", lambda parameters, samples, search: asked.append((samples, search)))
+    case = memory.Case(3, 4000, initial_parameters(3, 4000), 1e-3)
+    for reader in memory.READERS:
+        memory.candidates_of(reader, case, starts=7)
+    assert {samples for samples, _ in asked} == {3}
+    plain, by_gradient, with_target, by_scale = (search for _, search in asked)
+    assert plain == Search(7, 4000) and by_gradient == Search(7, 4000, METHODS[1])
+    assert by_scale == Search(7, 4000, scale=True)
+    assert with_target._replace(target=None) == Search(7, 4000, decay=1e-3)
+    np.testing.assert_allclose(with_target.target(np.array([0.25, 0.75])), [1, 0], atol=1e-15)
+
+
+def test_readers_of_no_network_need_none_and_the_others_are_refused_without_one():
+    case = memory.Case(4, 7, None, DECAY)
+    np.testing.assert_allclose(memory.candidates_of("evenly spread", case).x, [0.125, 0.375, 0.625, 0.875])
+    drawn = memory.candidates_of("chance", case)
+    assert drawn.x.shape == (4,) and drawn.multipliers.size == 0 and np.isnan(drawn.residual)
+    for reader in ("prototypes", *memory.READERS):
+        with pytest.raises(ValueError, match=f"none of a network was given to '{reader}'"):
+            memory.candidates_of(reader, case)
+
+
+def test_a_neuron_that_died_is_read_as_the_middle():
+    w, b, a, c = initial_parameters(3, 1)
+    w[1] = b[1] = 0.0
+    found = memory.candidates_of("prototypes", memory.Case(3, 1, Parameters(w, b, a, c), DECAY)).x
+    np.testing.assert_array_equal(found, [float(-b[0] / w[0]), 0.5, float(-b[2] / w[2])])
+
+
+def test_every_task_names_a_network_and_a_reader():
+    for network, reader in memory.TASKS:
+        assert network in memory.NETWORKS or network == "none"
+        assert (reader in ("chance", "evenly spread")) == (network == "none")
+        assert reader in ("prototypes", "chance", "evenly spread", *memory.READERS)
+    assert {task for pair in memory.PAIRS for task in pair} <= set(memory.TASKS)
 
 
 def test_a_run_again_gives_the_stored_row(main):

@@ -15,12 +15,14 @@ import torch
 from conftest import CHAPTERS, ROOT, open_page, rows, wait
 
 from companion.core.data import sample_task
-from companion.core.losses import MASKS, coverage_loss, fit_loss, overlap_loss, separation_loss
+from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
 from companion.core.metrics import expelled_fraction
 from companion.core.network import activations, initial_parameters, predict, prototypes
-from companion.show import charts as sketches
-from companion.show.figures import MASK_LABELS, WINDOW
+from companion.core.settings import MASK_LABELS, MASKS, Settings
+from companion.core.train import train
+from companion.show import charts
 from companion.studies import motion
+from companion.sweeps.runs import WINDOW
 
 PAGE, FIELD = "chapters/20-motion.html", "chapters/16-forces.html"
 SEED, STEPS = 1000, 2000
@@ -79,13 +81,11 @@ def test_a_path_of_up_to_twenty_ends_where_the_replication_s_run_ends(moves, rep
 
 def check_early(moves: pd.DataFrame) -> None:
     """Paths at N = 5 and 20 follow the plain trainer's through the first hundred steps."""
-    from companion.core.train import train
-
     early = [step for step in motion.kept_steps(STEPS) if step <= 100]
     for size in (5, 20):
         (x, y), initial = sample_task(size, SEED), initial_parameters(size, SEED)
         for mask in ("000", "010", "100", "111"):
-            again = train(x, y, initial, mask, 1.0, 1e-4, 100, early).trajectory
+            again = train(x, y, initial, Settings(mask, steps=100), early).trajectory
             np.testing.assert_allclose(path(moves, mask, size)[: len(early)], again, rtol=1e-6, atol=1e-8)
 
 
@@ -170,7 +170,7 @@ def test_the_page_holds_every_position_to_a_thousandth_of_the_window(moves):
 
 def test_the_picture_shows_the_stored_paths_of_every_mask(moves):
     x, _ = sample_task(20, SEED)
-    chart = sketches.motion(x, moves[moves["size"] == 20])
+    chart = charts.motion(x, moves[moves["size"] == 20])
     drawn = [row for row in rows(chart) if "neuron" in row]
     panels = [json.dumps(panel["title"]) for panel in chart.to_dict()["concat"]]
     assert all(label in text for label, text in zip(MASK_LABELS.values(), panels, strict=True))
@@ -189,7 +189,7 @@ def test_the_picture_shows_the_stored_paths_of_every_mask(moves):
 
 def test_fewer_steps_are_drawn_where_asked_for(moves):
     x, _ = sample_task(5, SEED)
-    drawn = {row["step"] for row in rows(sketches.motion(x, moves[moves["size"] == 5], every=4)) if "neuron" in row}
+    drawn = {row["step"] for row in rows(charts.motion(x, moves[moves["size"] == 5], every=4)) if "neuron" in row}
     kept = motion.kept_steps(STEPS)
     assert drawn == {0, *kept[::-4]}
 

@@ -11,19 +11,20 @@ import pytest
 import torch
 from conftest import ROOT, open_page, requests, wait
 
-from companion.core import train
 from companion.core.data import TARGETS, sample_task
 from companion.core.losses import (
-    ATTRACTORS,
-    MASKS,
-    attraction_loss,
+    chamfer_loss,
+    coverage_loss,
     fit_loss,
     overlap_loss,
     separation_loss,
+    transport_loss,
 )
 from companion.core.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
-from companion.engine import line as fast
+from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.train import train
+from companion.engine import driver
 
 SCRIPTS = ROOT / "assets" / "playground"
 NETWORK, RANDOM = ((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("network", "random"))
@@ -90,8 +91,11 @@ def by_the_companion(case: dict, name: str) -> tuple[float, dict]:
     loss = {
         "fit": lambda: fit_loss(predict(x, *p), y),
         "overlap": lambda: overlap_loss(activations(x, p.w, p.b)),
+        "coverage": lambda: coverage_loss(x, prototypes(p.w, p.b), case["tau"]),
+        "chamfer": lambda: chamfer_loss(x, prototypes(p.w, p.b), case["tau"]),
+        "transport": lambda: transport_loss(x, prototypes(p.w, p.b)),
         "separation": lambda: separation_loss(prototypes(p.w, p.b), case["tau"]),
-    }.get(name, lambda: attraction_loss(name, x, prototypes(p.w, p.b), case["tau"]))()
+    }[name]()
     slopes = torch.autograd.grad(loss, p, allow_unused=True, materialize_grads=True)
     return loss.item(), {symbol: slope.tolist() for symbol, slope in zip("wbac", slopes, strict=True)}
 
@@ -144,8 +148,9 @@ def check_training(network: Evaluate) -> None:
                 close(end[name], value, 1e-6)
 
 
-RUNS = [(mask, "coverage", 1.0) for mask in MASKS] + [
-    (mask, attractor, balance) for mask in ("010", "111") for attractor in ATTRACTORS[1:] for balance in (1.0, 7.5)
+OTHERS = (Attractor.CHAMFER, Attractor.TRANSPORT)
+RUNS = [(mask, Attractor.COVERAGE, 1.0) for mask in MASKS] + [
+    (mask, attractor, balance) for mask in ("010", "111") for attractor in OTHERS for balance in (1.0, 7.5)
 ]
 """Mask, attractor and balance of the trainings that are compared."""
 
@@ -156,9 +161,9 @@ def trained(size: int, strength: float, temperature: float) -> tuple[dict, list[
     (x, y), start = sample_task(size, 1000), initial_parameters(size, 1000)
     given = {"x": x.tolist(), "y": y.tolist(), "settings": [strength, temperature], "runs": RUNS}
     given["p"] = {name: value.tolist() for name, value in start._asdict().items()}
-    settings = {"strength": strength, "temperature": temperature, "steps": 200}
+    settings = Settings(strength=strength, temperature=temperature, steps=200)
     runs = [
-        train.train(x, y, start, mask, **settings, attractor=attractor, balance=balance).parameters
+        train(x, y, start, settings.but(mask=mask, attractor=attractor, balance=balance)).parameters
         for mask, attractor, balance in RUNS
     ]
     return given, [parameters._asdict() for parameters in runs]
@@ -369,7 +374,7 @@ def test_play_pauses_where_the_book_s_runs_end_and_goes_on(browser, address):
     finish(browser)
     assert number(browser, "step") == 2000 and look(browser, "[name=play]") == "Play"
     x, y = sample_task(5, 1000)
-    end = train.train(x, y, initial_parameters(5, 1000), "000").parameters
+    end = train(x, y, initial_parameters(5, 1000), Settings("000")).parameters
     positions = prototypes(end.w, end.b)
     assert number(browser, "error") == pytest.approx(
         reconstruction_error(x, y, positions, predict(positions, *end)), rel=5e-3
@@ -403,8 +408,8 @@ def preset_end(preset: str) -> tuple[float, float, float]:
     """Expelled fraction at the start and at the end, and E at the end, of a preset's run by the companion."""
     (x, y), start = sample_task(30, 1000), initial_parameters(30, 1000)
     asked = DEFAULTS | PRESETS[preset]
-    settings = {"temperature": float(asked["tau"]), "attractor": asked["attractor"], "balance": float(asked["kappa"])}
-    end = fast.train(x, y, start, asked["mask"], **settings).parameters
+    numbers = {"temperature": float(asked["tau"]), "balance": float(asked["kappa"])}
+    end = driver.train(x, y, start, Settings(asked["mask"], asked["attractor"], **numbers)).parameters
     before, after = prototypes(start.w, start.b), prototypes(end.w, end.b)
     error = reconstruction_error(x, y, after, predict(after, *end))
     return expelled_fraction(x, before), expelled_fraction(x, after), error

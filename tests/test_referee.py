@@ -133,7 +133,8 @@ def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path,
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"neurons": ["flat"]}, "neurons"), ({"densities": ["normal"]}, "densities"), ({"dimensions": [0]}, "dimensions"),
-     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"seeds": [0, 0]}, "seeds"), ({"seeds": []}, "seeds"),
+     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"seeds": [0, 0]}, "seeds"),
+     ({"seeds": []}, "seeds"),
      ({"neurons": []}, "neurons"), ({"dimensions": []}, "no training set")],
 )  # fmt: skip
 def test_a_design_refuses_what_is_not_allowed(changed, words):

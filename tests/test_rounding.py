@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from companion.core.losses import MASKS
+from companion.core.measures import METRICS
 from companion.core.network import initial_parameters, starting_batch
-from companion.engine import line as fast
+from companion.core.settings import MASKS, Settings
+from companion.engine import driver
 from companion.studies.rounding import one_ulp_up, trained_again
-from companion.sweeps.sweep import METRICS
 
 KEY = ["mask", "size", "seed"]
 
@@ -53,6 +53,7 @@ def test_what_the_alternative_text_of_the_chapter_says_is_so():
     drawn = pd.concat([group.head(3) for _, group in runs[runs["mask"] == most].groupby("elsewhere")])
     assert drawn["elsewhere"].to_list() == [False] * 3 + [True] * 3
     x, y, start = starting_batch(100, drawn["seed"].tolist())
-    paths = [fast.train(x, y, way, most, record=[0, 2000]).trajectory for way in (start, one_ulp_up(start))]
+    ways = (start, one_ulp_up(start))
+    paths = [driver.train(x, y, way, Settings(most), [0, 2000]).trajectory for way in ways]
     before, after = (paths[1] - paths[0]).abs().amax(-1)
     assert (before < 1e-14).all() and (after[:3] < 0.01).all() and (after[3:] > 1).all()

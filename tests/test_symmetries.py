@@ -10,10 +10,11 @@ import torch
 from test_chapters import ACTIVE, FREE, by_size, shown_table
 
 from companion.core.data import TARGETS, sample_task
-from companion.core.losses import MASKS, total_loss
+from companion.core.losses import total_loss
 from companion.core.metrics import match
-from companion.core.network import Parameters, initial_parameters, predict, prototypes
-from companion.engine import line as fast
+from companion.core.network import Parameters, initial_parameters, predict, prototypes, starting_batch
+from companion.core.settings import MASKS, Settings
+from companion.engine import driver
 from companion.studies import symmetries
 from companion.studies.symmetries import (
     QUANTITIES,
@@ -100,7 +101,7 @@ FALSE = {
     "αx, b too": ("x → αx", lambda s: with_parameters(scale_inputs(s), b=s.parameters.b / 0.6)),
     "α in place of α² in τ": (
         "x → αx, τ → α²τ",
-        lambda s: scale_inputs(s)._replace(temperature=0.6 * s.temperature),
+        lambda s: scale_inputs(s)._replace(settings=s.settings.but(temperature=0.6 * s.settings.temperature)),
     ),
     "αy, c as it was": (
         "x → αx, y → αy, τ → α²τ",
@@ -159,7 +160,7 @@ def test_when_the_total_loss_follows_a_scale(mask):
 
     def follows(strength):
         before, after = (
-            total_loss(given.x, given.y, given.parameters, mask, value, given.temperature)
+            total_loss(given.x, given.y, given.parameters, given.settings.but(mask=mask, strength=value))
             for given, value in ((state, 1.0), (moved, strength))
         )
         return torch.allclose(after, 0.36 * before, rtol=1e-9, atol=0)
@@ -179,7 +180,7 @@ def check_turn(target) -> None:
 def test_proposition_turn():
     check_turn(TARGETS["sine"])
     x, y = sample_task(20, 1000)
-    moved = half_turn(State(x, y, initial_parameters(20, 1000), 1e-4))
+    moved = half_turn(State(x, y, initial_parameters(20, 1000), Settings()))
     torch.testing.assert_close(TARGETS["sine"](moved.x), moved.y)
     at = sympy.symbols("x", real=True)
     sine = (1 + sympy.sin(2 * sympy.pi * at)) / 2
@@ -204,12 +205,9 @@ def test_proposition_turn_fails_for_a_false_variant(target):
 # --- training ---
 
 
-def start(size: int = 4, temperature: float = 0.01) -> State:
+def start(mask: str, steps: int) -> State:
     """Three runs of the book's task; a wide temperature, so that every loss has a gradient."""
-    seeds = (1000, 1001, 1002)
-    x, y = (torch.stack(values) for values in zip(*(sample_task(size, seed) for seed in seeds), strict=True))
-    parameters = zip(*(initial_parameters(size, seed) for seed in seeds), strict=True)
-    return State(x, y, Parameters(*map(torch.stack, parameters)), temperature)
+    return State(*starting_batch(4, (1000, 1001, 1002)), Settings(mask, temperature=0.01, steps=steps))
 
 
 def largest(gap: Parameters) -> float:
@@ -218,7 +216,7 @@ def largest(gap: Parameters) -> float:
 
 def check_commutes(transformation, steps: int = 15, tolerance: float = 1e-12) -> None:
     for mask in MASKS:
-        assert largest(training_gap(start(), transformation, mask, steps)) <= tolerance, mask
+        assert largest(training_gap(start(mask, steps), transformation)) <= tolerance, mask
 
 
 @pytest.mark.parametrize("name", SIGNED)
@@ -245,15 +243,16 @@ def steep() -> State:
     state = random_states(runs=5, size=3)
     leaves = Parameters(*(value.clone().requires_grad_() for value in state.parameters))
     leaves = leaves._replace(w=(state.parameters.w / 4).requires_grad_())
-    loss = total_loss(state.x, state.y, leaves, "000", 1.0, state.temperature).sum()
+    loss = total_loss(state.x, state.y, leaves, state.settings).sum()
     gradients = torch.autograd.grad(loss, leaves)
     assert min(float(gradient.abs().min()) for gradient in gradients[:2]) > 1e-4
     return state._replace(parameters=Parameters(*(value.detach() for value in leaves)))
 
 
 def check_first_step(gaps, state: State) -> None:
+    state = state._replace(settings=state.settings.but(steps=1))
     for name, (parameter, size) in gaps().items():
-        found = getattr(training_gap(state, TRANSFORMATIONS[name], "000", 1), parameter).abs()
+        found = getattr(training_gap(state, TRANSFORMATIONS[name]), parameter).abs()
         torch.testing.assert_close(found, torch.full_like(found, size), rtol=1e-3, atol=0)
 
 
@@ -279,13 +278,10 @@ def test_proposition_shears_fails_for_a_false_variant(wrong, steep):
 
 def test_either_engine_may_train():
     x, y = sample_task(5, 1003)
-    state = State(x, y, initial_parameters(5, 1003), 1e-4)
-    slow, quick = (training_gap(state, TRANSFORMATIONS["x → x + s"], "111", 20, **how) for how in ({}, FAST))
+    state = State(x, y, initial_parameters(5, 1003), Settings("111", steps=20))
+    slow, quick = (training_gap(state, TRANSFORMATIONS["x → x + s"], *engine) for engine in ((), (driver.train,)))
     for first, second in zip(slow, quick, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-9)
-
-
-FAST = {"engine": fast.train}
 
 
 # --- left and right ---
@@ -345,7 +341,9 @@ def test_centred_runs_start_from_the_same_weights_on_data_about_0():
     assert all(map(torch.equal, state.parameters, initial_parameters(10, 1000)))
     # The target about its middle is odd: the half turn about 0 maps the task into itself.
     torch.testing.assert_close(state.y, 0.5 * torch.sin(2 * torch.pi * (state.x + 0.5)))
-    run = centred_run("100", 10, 1000, fast.train, steps=0)
+    settings = Settings("100", steps=0)
+    assert centred_start(10, 1000, settings).settings == settings
+    run = centred_run(settings, 10, 1000, driver.train)
     positions = prototypes(*initial_parameters(10, 1000)[:2])
     assert run["left"] == run["left_start"] == (positions < state.x.min()).double().mean()
     assert run["right"] == run["right_start"] == (positions > state.x.max()).double().mean()

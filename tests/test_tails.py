@@ -9,9 +9,9 @@ import torch
 from conftest import ROOT
 
 from companion.core.network import initial_parameters, prototypes
-from companion.show import charts as sketches
-from companion.show.figures import reconstruction_points
+from companion.show import charts
 from companion.studies.tails import neurons, spread_of_studies, tail_exponent, weight_path, worst_share
+from companion.sweeps.runs import reconstruction_points
 
 RUN = ["mask", "size", "seed"]
 
@@ -80,7 +80,7 @@ def test_the_spread_of_studies():
 
 def test_curve_panels_share_curves_and_mark_powers():
     frame = pd.DataFrame({"x": [0, 1, 2], "value": [0.5, np.nan, -300.0], "curve": "one"})
-    spec = sketches.curve_panels({"plain": (None, frame), "stretched": (1.0, frame)}, "step").to_dict()
+    spec = charts.curve_panels({"plain": (None, frame), "stretched": (1.0, frame)}, "step").to_dict()
     plain, stretched = (panel["layer"][1]["encoding"]["y"] for panel in spec["concat"])
     assert "values" not in plain["axis"] and stretched["axis"]["values"] == [0.0, -1.0, -10.0, -100.0]
     assert stretched["scale"] == {"type": "symlog", "constant": 1.0}

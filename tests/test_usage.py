@@ -8,10 +8,12 @@ import pytest
 import torch
 from conftest import ROOT
 
-from companion.core.metrics import expelled_fraction, nearest_ratio, specialization_ratio
+from companion.core.metrics import expelled_fraction, specialization_ratio
 from companion.core.network import activations, prototypes
 from companion.judging.claims import ACTIVE, FREE
 from companion.show import figures
+from companion.studies.usage import nearest_ratio
+from companion.sweeps.runs import summary
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_the_figure_shows_both_means(runs):
     chart = figures.usage_by_size(runs).to_dict()
     shown = [row["mean"] for dataset in chart["datasets"].values() for row in dataset]
     for metric in ("specialization_ratio", "nearest_ratio"):
-        expected = {float(f"{value:.6g}") for value in figures.summary(runs, metric)["mean"]}
+        expected = {float(f"{value:.6g}") for value in summary(runs, metric)["mean"]}
         assert expected <= set(shown)
     assert len(chart["concat"]) == 2
 

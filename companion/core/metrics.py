@@ -37,10 +37,10 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
     Raises:
         ValueError: if the shapes differ, are not of one run, or a value is not finite.
     """
-    (run,), leading = runs_of(x, y, prototypes, values)
+    rows, leading = runs_of(x, y, prototypes, values)
     if leading:
         raise ValueError(f"shapes: y {np.shape(y)} was given; allowed is one run, (samples,)")
-    return match_run(*run)
+    return match_run(*next(rows))
 
 
 def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
@@ -73,7 +73,7 @@ def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, valu
 
 
 def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
-    """Return the mean distance along the input from samples to prototypes under its own best matching: sorted to sorted.
+    """Return the mean distance along the input of samples and prototypes, both sorted: its own best matching.
 
     Book: chapter "Weights that remember", section "The comparison".
 

@@ -1,7 +1,7 @@
 """How a claim is judged: statements about two groups of runs, cases made of statements, and what the cases give.
 
-Every statement is tested seed by seed (`companion.judging.paired`), every case comes out as supported, contradicted or open,
-and their counts make the verdict. The claims themselves are in `companion.judging.claims`.
+Every statement is tested seed by seed (`companion.judging.paired`), every case comes out as supported, contradicted or
+open, and their counts make the verdict. The claims themselves are in `companion.judging.claims`.
 """
 
 from __future__ import annotations

@@ -236,10 +236,8 @@ def usage_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
     names = {"specialization_ratio": "largest response", "nearest_ratio": "nearest prototype"}
     data = {metric: summary(runs, metric) for metric in names}
     high = max(frame["mean"].max() + frame["sem"].max() for frame in data.values())
-    panels = [
-        _size_panel(frame, "mean", name, "share of neurons used", "linear", (0, high), metric)
-        for (metric, name), frame in zip(names.items(), data.values(), strict=True)
-    ]
+    height = _height("mean", "share of neurons used", "linear", (0, high))
+    panels = [_size_panel(data[metric], "mean", height, metric).properties(title=names[metric]) for metric in names]
     return configure(alt.concat(*panels, columns=2))
 
 
@@ -252,22 +250,25 @@ def _by_size(
     ends += [] if chance is None else [chance["mean"], chance["median"]]
     low, high = min(end.min() for end in ends), max(end.max() for end in ends)
     domain = (0, high) if scale == "linear" else (low * 0.8, high * 1.25)
-    panels = [
-        _size_panel(data, statistic, name, title, scale, domain, statistic, chance)
-        for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval"))
-    ]
+    panels = []
+    for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval")):
+        height = _height(statistic, title, scale, domain)
+        panels.append(_size_panel(data, statistic, height, statistic, chance).properties(title=name))
     return configure(alt.concat(*panels, columns=2))
 
 
+def _height(statistic: str, title: str, scale: str, domain: tuple[float, float]) -> alt.Y:
+    """How high a panel's points and lines stand."""
+    return alt.Y(
+        f"{statistic}:Q",
+        title=title,
+        scale=alt.Scale(type=scale, domain=[float(f"{end:.3g}") for end in domain], nice=scale == "linear"),
+        axis=alt.Axis(format="~g"),
+    )
+
+
 def _size_panel(
-    data: pd.DataFrame,
-    statistic: str,
-    name: str,
-    title: str,
-    scale: str,
-    domain: tuple[float, float],
-    toggle: str,
-    chance: pd.DataFrame | None = None,
+    data: pd.DataFrame, statistic: str, y: alt.Y, toggle: str, chance: pd.DataFrame | None = None
 ) -> alt.LayerChart:
     """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out."""
     masks = list(data["mask"].unique())
@@ -289,15 +290,9 @@ def _size_panel(
     )
     pick = alt.selection_point(fields=["label"], bind="legend", name=f"pick_{toggle}")
     frame = rounded(data.assign(label=data["mask"].map(MASK_LABELS), **_bars(data, statistic)))
-    y = alt.Y(
-        f"{statistic}:Q",
-        title=title,
-        scale=alt.Scale(type=scale, domain=[float(f"{end:.3g}") for end in domain], nice=scale == "linear"),
-        axis=alt.Axis(format="~g"),
-    )
     base = alt.Chart(frame).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
     layers = [
-        base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q", strokeDash=alt.value([1, 0])),
+        base.mark_rule().encode(y=alt.Y("low:Q", title=y["title"]), y2="high:Q", strokeDash=alt.value([1, 0])),
         base.mark_line(strokeWidth=1.5).encode(y=y),
         base.mark_point(filled=True, size=55).encode(
             y=y,
@@ -313,7 +308,7 @@ def _size_panel(
                 text="chance", align="right", dx=-4, dy=14, color=CHANCE, fontSize=11
             ),
         ]
-    return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300, title=name)
+    return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300)
 
 
 def _heatmaps(

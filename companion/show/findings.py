@@ -1,7 +1,7 @@
 """What the stored runs show, in computed lines: the front page, the README and the replication chapter share them.
 
-`python -m companion.show.findings` writes them from data/ into `_findings.md` and into README.md, with its picture, and the
-ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
+`python -m companion.show.findings` writes them from data/ into `_findings.md` and into README.md, with its picture,
+the ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
 `data/claims.json`.
 """
 

@@ -68,8 +68,8 @@ def drawn_verdicts(study: Study, claim: str, index: np.ndarray) -> pd.DataFrame:
         index: of `draw_seeds`, shape (draws, seeds).
 
     Returns:
-        One row a drawn study: "by rule" and "by mean", each one of `companion.judging.verdicts.VERDICTS`, and "any case",
-        whether any case is supported or contradicted.
+        One row a drawn study: "by rule" and "by mean", each one of `companion.judging.verdicts.VERDICTS`, and
+        "any case", whether any case is supported or contradicted.
 
     Raises:
         ValueError: if the study lacks what the claim is about.
@@ -200,7 +200,7 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
 
 
 class Task(NamedTuple):
-    """A claim to be judged in many studies of `seeds` seeds: drawn from a full one or, if `null`, without difference."""
+    """A claim to be judged in many studies of `seeds` seeds: drawn from a full one, or without difference (`null`)."""
 
     claim: str
     seeds: int

@@ -55,7 +55,8 @@ def trained_again(
         moved: whether w starts one ulp up.
 
     Returns:
-        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of `companion.core.measures.measure`.
+        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of
+        `companion.core.measures.measure`.
 
     Raises:
         ValueError: as `companion.engine.driver.train`.

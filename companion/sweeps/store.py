@@ -56,7 +56,7 @@ COLUMNS = pa.schema(
 """Columns of a run, in their order; `data/README.md` explains them. In d dimensions x, w and prototypes are flat lists,
 point after point, and so is b of radial neurons."""
 ON_THE_LINE = COLUMNS.names[: COLUMNS.names.index("neuron")]
-"""Those that a sweep returns unless it is asked for others: the rest says nothing on the line, or follows from these."""
+"""Those that a sweep returns unless it is asked for others: the rest is known on the line, or follows from these."""
 
 DECIDING = ("companion", "torch", "numpy", "numba")
 """Packages whose version may change the bits of a result; the versions of all others may differ within a store."""
@@ -202,8 +202,8 @@ class Store:
         for path in files:
             if path.is_file() and OF_EARLIER_COMPANIONS.fullmatch(path.name):
                 raise ValueError(
-                    f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) reads "
-                    "none of those; give another folder, and the same call trains the runs again, to the same bits"
+                    f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) "
+                    "reads none of those; give another folder, and the same call trains the runs again, to the same bits"
                 )
             if not path.is_file() or not (PART.fullmatch(path.name) or path.name.startswith(TEMPORARY)):
                 raise ValueError(

@@ -8,8 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from companion.core.data import TARGETS, sample_task
-from companion.core.network import activations, initial_parameters, predict, prototypes
+from companion.core.data import TARGETS, sample_cloud, sample_task
+from companion.core.network import (
+    GEOMETRIES,
+    Parameters,
+    activations,
+    initial_parameters,
+    initial_parameters_in,
+    predict,
+    prototypes,
+    radial_activations,
+    require_batch,
+    ridge_activations,
+    ridge_prototypes,
+    starting_batch,
+)
+from companion.core.settings import Neuron, Settings
 
 
 def test_tasks_depend_on_size_and_seed_alone():
@@ -89,3 +103,57 @@ def test_targets_have_the_values_of_their_formulas():
     assert {name: target(x).tolist() for name, target in TARGETS.items()} == {
         name: pytest.approx(values, abs=1e-15) for name, values in expected.items()
     }
+
+
+@pytest.mark.parametrize("neuron", Neuron)
+def test_a_geometry_does_what_the_checked_functions_do(neuron):
+    space = {} if neuron == "line" else {"dimension": 3, "target": "diagonal"}
+    x, _, (w, b, _, _) = starting_batch(5, (1, 2), Settings(neuron=neuron, **space))
+    geometry = GEOMETRIES[neuron]
+    respond = {"line": activations, "radial": radial_activations, "ridge": ridge_activations}[neuron]
+    peaks = ridge_prototypes(w, b, x.mean(-2)) if neuron == "ridge" else prototypes(w, b)
+    assert torch.equal(geometry.respond(x, w, b), respond(x, w, b))
+    assert torch.equal(geometry.peak(w, b, x), peaks)
+    points = (value if neuron != "line" else value.unsqueeze(-1) for value in (x, peaks))
+    torch.testing.assert_close(geometry.squared_distances(x, peaks), torch.cdist(*points) ** 2)
+    # Which a training uses: it checks once, not at every step.
+    assert geometry.respond(x * math.nan, w, b).isnan().all()
+    with pytest.raises(ValueError, match="x: 30 of 30|x: 10 of 10"):
+        respond(x * math.nan, w, b)
+
+
+@pytest.mark.parametrize("neuron", Neuron)
+def test_a_batch_holds_each_seed_s_own_start(neuron):
+    settings = Settings(target="chirp") if neuron == "line" else Settings(neuron=neuron, **CLOUD)
+    x, y, start = starting_batch(5, iter((7, 3)), settings)
+    assert x.shape[:2] == y.shape == start.a.shape == (2, 5) and start.c.shape == (2,)
+    for row, seed in enumerate((7, 3)):
+        if neuron == "line":
+            task, own = sample_task(5, seed, "chirp"), initial_parameters(5, seed)
+        else:
+            task, own = sample_cloud(5, seed, 2, "bell"), initial_parameters_in(2, 5, seed, neuron)
+        assert all(map(torch.equal, (x[row], y[row]), task))
+        assert all(torch.equal(value[row], expected) for value, expected in zip(start, own, strict=True))
+
+
+CLOUD = {"dimension": 2, "target": "diagonal", "density": "bell"}
+
+
+@pytest.mark.parametrize("neuron", Neuron)
+@pytest.mark.parametrize("name", ["x", "y", "w", "b", "a", "c"])
+def test_a_batch_of_other_shapes_or_values_is_refused(name, neuron):
+    settings = Settings() if neuron == "line" else Settings(neuron=neuron, **CLOUD)
+    x, y, start = starting_batch(5, (7, 3), settings)
+    given = {"x": x, "y": y, **start._asdict()}
+
+    def ask(**change) -> None:
+        all_of_it = given | change
+        require_batch(all_of_it["x"], all_of_it["y"], Parameters(*(all_of_it[one] for one in "wbac")), settings)
+
+    ask()
+    with pytest.raises(ValueError, match=f"shapes: .*{name} .* were given; allowed for {neuron} are"):
+        ask(**{name: given[name][..., :-1] if name != "c" else given[name][:1]})
+    with pytest.raises(ValueError, match=rf"^{name}: 1 of "):
+        spoiled = given[name].clone()
+        spoiled.view(-1)[0] = math.nan
+        ask(**{name: spoiled})

@@ -8,8 +8,8 @@ import pytest
 import torch
 from conftest import rows
 
-from companion.show import charts as sketches
-from companion.show.figures import MASK_LABELS
+from companion.core.settings import MASK_LABELS
+from companion.show import charts
 
 
 @pytest.mark.parametrize("ratios", [True, False])
@@ -23,7 +23,7 @@ def test_a_forest_shows_every_case_with_its_interval_and_the_line_of_no_differen
             "outcome": ["supported", "contradicted"],
         }
     )
-    drawn = rows(sketches.forest(cases, "ratio", ratios))
+    drawn = rows(charts.forest(cases, "ratio", ratios))
     assert [row for row in drawn if "effect" in row] == cases.to_dict("records")
     assert {"none": 1.0 if ratios else 0.0} in drawn
 
@@ -31,7 +31,7 @@ def test_a_forest_shows_every_case_with_its_interval_and_the_line_of_no_differen
 def test_panels_by_size_show_values_and_intervals():
     frame = pd.DataFrame({"curve": [MASK_LABELS["010"], "chance"], "size": [3, 3], "value": [0.3, 0.5]})
     frame = frame.assign(low=[0.2, np.nan], high=[0.4, np.nan])
-    drawn = {row["curve"]: row for row in rows(sketches.by_size({"E": frame})) if "value" in row}
+    drawn = {row["curve"]: row for row in rows(charts.by_size({"E": frame})) if "value" in row}
     assert {name: row["value"] for name, row in drawn.items()} == {MASK_LABELS["010"]: 0.3, "chance": 0.5}
     assert (drawn[MASK_LABELS["010"]]["low"], drawn[MASK_LABELS["010"]]["high"]) == (0.2, 0.4)
 
@@ -39,7 +39,7 @@ def test_panels_by_size_show_values_and_intervals():
 def test_panels_against_a_number_show_values_and_intervals():
     frame = pd.DataFrame({"curve": ["N = 3", "N = 5"], "x": [0.1, 1.0], "value": [1.0, 2.0]})
     frame = frame.assign(low=[0.8, np.nan], high=[1.3, np.nan])
-    chart = sketches.against({"ratio": ("τN²", frame)}, log=["ratio"])
+    chart = charts.against({"ratio": ("τN²", frame)}, log=["ratio"])
     drawn = {row["curve"]: row for row in rows(chart)}
     assert {name: (row["x"], row["value"]) for name, row in drawn.items()} == {"N = 3": (0.1, 1), "N = 5": (1, 2)}
     assert (drawn["N = 3"]["low"], drawn["N = 3"]["high"]) == (0.8, 1.3)
@@ -51,7 +51,7 @@ def test_stacked_bars_begin_where_the_part_before_ends():
     parts = pd.DataFrame({"name": "C1", "part": ["no", "yes"], "share": [0.25, 0.75], "beside": "yes"})
     drawn = {
         row["part"]: row
-        for row in rows(sketches.stacked({"by rule": parts}, {"yes": "✓", "no": "✗"}, "share"))
+        for row in rows(charts.stacked({"by rule": parts}, {"yes": "✓", "no": "✗"}, "share"))
         if "share" in row and row["middle"] < 1
     }
     assert (drawn["yes"]["start"], drawn["yes"]["end"]) == (0, 0.75)  # in the signs' order, not the rows'
@@ -60,16 +60,16 @@ def test_stacked_bars_begin_where_the_part_before_ends():
 
 def test_grids_and_curve_panels_show_their_numbers():
     cells = pd.DataFrame({"row": ["a", "a"], "column": ["b", "c"], "value": [0.1, 0.9]})
-    assert rows(sketches.grids({"N = 5": cells}, "share", (0, 1))) == cells.to_dict("records")
+    assert rows(charts.grids({"N = 5": cells}, "share", (0, 1))) == cells.to_dict("records")
     path = pd.DataFrame({"x": [0, 1], "value": [0.5, -0.5], "curve": "000 Std"})
-    drawn = rows(sketches.curve_panels({"w": (0.01, path)}, "step"))
+    drawn = rows(charts.curve_panels({"w": (0.01, path)}, "step"))
     assert [row for row in drawn if "curve" in row] == path.to_dict("records")
 
 
 def test_force_fields_show_every_force_the_samples_and_the_other_prototypes():
     at, samples = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.25, 0.75])
     field = {"overlap": torch.tensor([-1.0, 0.0, 1.0]), "sum": torch.tensor([-2.0, 0.5, 2.0])}
-    drawn = rows(sketches.force_fields(at, {"hot": field}, samples, samples[:1]))
+    drawn = rows(charts.force_fields(at, {"hot": field}, samples, samples[:1]))
     found = {name: [row["value"] for row in drawn if row.get("force") == name] for name in field}
     assert found == {name: values.tolist() for name, values in field.items()}
     assert {row["x"] for row in drawn if "force" not in row} == {0.25, 0.75}

@@ -1,7 +1,8 @@
-"""The fast engine is the plain one to rounding, and the same bits however its runs are spread."""
+"""The compiled engine on the line is the plain one to rounding, and the same bits however its runs are spread."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import platform
 import subprocess
@@ -14,20 +15,14 @@ import pytest
 import torch
 from conftest import ROOT, check_by_differences
 
-from companion.core import train
 from companion.core.data import sample_task
-from companion.core.losses import ATTRACTORS, MASKS, total_loss
-from companion.core.network import Parameters, initial_parameters
-from companion.engine import line as fast
+from companion.core.losses import total_loss
+from companion.core.network import Parameters, initial_parameters, starting_batch
+from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.train import train
+from companion.engine import driver, lanes, line, space, steps
 
 SIZES = (3, 20, 100)
-
-
-def tasks(size: int, seeds) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
-    """Data and initial parameters of several seeds, as one batch."""
-    x, y = (torch.stack(column) for column in zip(*(sample_task(size, seed) for seed in seeds), strict=True))
-    start = zip(*(initial_parameters(size, seed) for seed in seeds), strict=True)
-    return x, y, Parameters(*map(torch.stack, start))
 
 
 def largest_difference(left: Parameters, right: Parameters) -> torch.Tensor:
@@ -43,7 +38,7 @@ def largest_difference(left: Parameters, right: Parameters) -> torch.Tensor:
 def test_the_exponential_is_exact_to_the_last_place_over_its_whole_range():
     numbers = np.random.default_rng(0)
     y = np.concatenate([numbers.uniform(0, high, 2000) for high in (1e-12, 1, 40, 1022)] + [np.arange(0, 1022, 0.5)])
-    computed = fast.power_of_half(y)
+    computed = lanes.power_of_half(y)
     with mpmath.workdps(40):
         exact = [mpmath.power(2, -mpmath.mpf(value)) for value in y.tolist()]
         units = [
@@ -54,7 +49,7 @@ def test_the_exponential_is_exact_to_the_last_place_over_its_whole_range():
 
 def test_subnormal_results_are_exact_to_the_last_place():
     y = np.concatenate([np.random.default_rng(1).uniform(1022, 1076, 2000), np.arange(1022, 1077, 0.25)])
-    computed = fast.power_of_half(y)
+    computed = lanes.power_of_half(y)
     with mpmath.workdps(40):
         smallest = mpmath.mpf(2) ** -1074
         off = [
@@ -69,15 +64,15 @@ def test_subnormal_results_are_exact_to_the_last_place():
     [(0, 1), (1, 0.5), (1074, 5e-324), (1075.1, 0), (2000, 0), (1e300, 0), (np.inf, 0), (np.nan, np.nan)],
 )
 def test_the_exponential_at_its_ends(y, power):
-    np.testing.assert_array_equal(fast.power_of_half([y]), [power])
+    np.testing.assert_array_equal(lanes.power_of_half([y]), [power])
 
 
 # --- gradients ---
 
 
-def autograd(x, y, parameters, *settings) -> Parameters:
+def autograd(x, y, parameters, settings: Settings, repulsion: float = 1.0) -> Parameters:
     leaves = Parameters(*(value.clone().requires_grad_() for value in parameters))
-    total_loss(x, y, leaves, *settings).backward()
+    total_loss(x, y, leaves, settings, repulsion).backward()
     return Parameters(*(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves))
 
 
@@ -93,10 +88,8 @@ def assert_same_gradient(computed: Parameters, expected: Parameters) -> None:
 @pytest.mark.parametrize("mask", MASKS)
 def test_gradients_are_autograd_s(mask, size, temperature):
     x, y = sample_task(size, 7)
-    start = initial_parameters(size, 7)
-    assert_same_gradient(
-        fast.gradient(x, y, start, mask, 0.7, temperature), autograd(x, y, start, mask, 0.7, temperature)
-    )
+    given = initial_parameters(size, 7), Settings(mask, strength=0.7, temperature=temperature)
+    assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
 
 
 @pytest.mark.parametrize("temperature", [1e-5, 1e-2, 10.0])
@@ -105,8 +98,9 @@ def test_gradients_are_autograd_s(mask, size, temperature):
 @pytest.mark.parametrize("attractor", ["chamfer", "transport"])
 def test_gradients_with_other_attractors_are_autograd_s(attractor, mask, size, temperature):
     x, y = sample_task(size, 7)
-    settings = (initial_parameters(size, 7), mask, 0.7, temperature, attractor, 1.3, 0.6)
-    assert_same_gradient(fast.gradient(x, y, *settings), autograd(x, y, *settings))
+    settings = Settings(mask, attractor, strength=0.7, temperature=temperature, balance=1.3)
+    given = initial_parameters(size, 7), settings, 0.6
+    assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
 
 
 def test_equal_prototypes_are_matched_as_in_the_plain_engine_whatever_their_order_was_before():
@@ -114,16 +108,17 @@ def test_equal_prototypes_are_matched_as_in_the_plain_engine_whatever_their_orde
     x, y = sample_task(4, 3)
     w = torch.tensor([2.0, 2.0, 2.0, 2.0], dtype=torch.float64)
     start = Parameters(w, torch.tensor([-1.0, -0.5, -1.5, -1.0]).double(), w, torch.tensor(0.0).double())
-    run = fast._new_run(*(value.numpy() for value in (x, y, *start)))
-    settings = (*fast.terms("010", "transport"), 1.0, 1.0, 1e-4, fast.CONSTANTS)
-    fast._gradient(run, *settings)
+    settings = Settings("010", "transport")
+    terms = steps.terms_of(settings)
+    run = line.new_run(x.numpy(), y.numpy(), [value.numpy() for value in start], terms)
+    line._gradient(run, terms, 1.0, lanes.CONSTANTS)
     assert run.order.tolist() == [1, 0, 3, 2]
     run.parameters[8 : 8 + 4] = -1.0
-    fast._gradient(run, *settings)
+    line._gradient(run, terms, 1.0, lanes.CONSTANTS)
     assert run.order.tolist() == [0, 1, 2, 3]
     together = start._replace(b=torch.full_like(w, -1.0))
-    expected = autograd(x, y, together, "010", 1.0, 1e-4, "transport")
-    assert_same_gradient(fast._split(run, run.gradient), expected)
+    computed = Parameters(*map(torch.as_tensor, line.rows(run, run.gradient)))
+    assert_same_gradient(computed, autograd(x, y, together, settings))
 
 
 @pytest.mark.parametrize("temperature", [1e-4, 1e-2, 10.0])
@@ -134,17 +129,19 @@ def test_each_structural_term_s_gradient_is_autograd_s(mask, size, temperature):
     x, _ = sample_task(size, 11)
     w, b, a, c = initial_parameters(size, 11)
     alone = Parameters(w, b, torch.zeros_like(a), torch.zeros_like(c))
-    computed = fast.gradient(x, torch.zeros_like(x), alone, mask, 1.0, temperature)
+    given = x, torch.zeros_like(x), alone, Settings(mask, temperature=temperature)
+    computed = driver.gradient(*given)
     assert not computed.a.any() and not computed.c.any() and computed.w.any()
-    assert_same_gradient(computed, autograd(x, torch.zeros_like(x), alone, mask, 1.0, temperature))
+    assert_same_gradient(computed, autograd(*given))
 
 
 @pytest.mark.parametrize("mask", MASKS)
 def test_gradients_along_a_training_are_autograd_s(mask):
     x, y = sample_task(30, 5)
-    for steps in (50, 1000):
-        trained = train.train(x, y, initial_parameters(30, 5), mask, steps=steps).parameters
-        assert_same_gradient(fast.gradient(x, y, trained, mask), autograd(x, y, trained, mask, 1.0, 1e-4))
+    for count in (50, 1000):
+        settings = Settings(mask, steps=count)
+        trained = train(x, y, initial_parameters(30, 5), settings).parameters
+        assert_same_gradient(driver.gradient(x, y, trained, settings), autograd(x, y, trained, settings))
 
 
 @pytest.mark.parametrize(
@@ -162,8 +159,8 @@ def test_gradients_where_prototypes_coincide_or_are_far_away(mask, attractor):
         w, b, torch.linspace(-1, 1, 10, dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
     )
     for temperature in (1e-4, 1.0):
-        settings = (parameters, mask, 1.0, temperature, attractor)
-        for one, other in zip(fast.gradient(x, y, *settings), autograd(x, y, *settings), strict=True):
+        given = x, y, parameters, Settings(mask, attractor, temperature=temperature)
+        for one, other in zip(driver.gradient(*given), autograd(*given), strict=True):
             # Autograd's logsumexp rounds at d²/τ: far away its weights of Chamfer's mirror have fewer digits.
             torch.testing.assert_close(one, other, rtol=1e-9 if attractor == "chamfer" else 1e-11, atol=1e-13)
 
@@ -175,38 +172,45 @@ def test_gradients_where_prototypes_coincide_or_are_far_away(mask, attractor):
 def test_gradients_are_the_loss_s_differences(mask, attractor):
     x, y = sample_task(6, 2)
     start = initial_parameters(6, 2)
-    settings = (mask, 1.0, 1e-2, attractor, 1.5, 0.5)
-    computed = fast.gradient(x, y, start, *settings)
-    check_by_differences(computed, lambda moved: total_loss(x, y, moved, *settings), start)
+    settings = Settings(mask, attractor, temperature=1e-2, balance=1.5)
+    computed = driver.gradient(x, y, start, settings, 0.5)
+    check_by_differences(computed, lambda moved: total_loss(x, y, moved, settings, 0.5), start)
 
 
 # --- training ---
+
+ENGINES = (train, driver.train)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("mask", MASKS)
 def test_200_steps_agree_with_the_plain_engine(mask, size):
-    x, y, start = tasks(size, (1000, 1001, 1002))
-    plain = train.train(x, y, start, mask, steps=200).parameters
-    assert (largest_difference(fast.train(x, y, start, mask, steps=200).parameters, plain) <= 1e-9).all()
+    given = *starting_batch(size, (1000, 1001, 1002)), Settings(mask, steps=200)
+    plain, quick = (engine(*given).parameters for engine in ENGINES)
+    assert (largest_difference(quick, plain) <= 1e-9).all()
 
 
 @pytest.mark.parametrize("anneal", [False, True])
 @pytest.mark.parametrize("mask", ["010", "111"])
-@pytest.mark.parametrize("attractor", ATTRACTORS)
+@pytest.mark.parametrize("attractor", Attractor)
 def test_200_steps_with_any_attractor_agree_with_the_plain_engine(attractor, mask, anneal):
-    x, y, start = tasks(20, (1, 2))
-    settings = {"steps": 200, "attractor": attractor, "balance": 2.0, "anneal": anneal}
-    plain, quick = (engine.train(x, y, start, mask, **settings).parameters for engine in (train, fast))
+    settings = Settings(mask, attractor, balance=2.0, anneal=anneal, steps=200)
+    plain, quick = (engine(*starting_batch(20, (1, 2)), settings).parameters for engine in ENGINES)
     assert (largest_difference(quick, plain) <= 1e-9).all()
 
 
+def test_another_step_size_agrees_with_the_plain_engine_too():
+    given = starting_batch(5, (1, 2))
+    plain, quick = (engine(*given, Settings("111", step_size=0.1, steps=50)).parameters for engine in ENGINES)
+    assert (largest_difference(quick, plain) <= 1e-9).all()
+    assert (largest_difference(quick, driver.train(*given, Settings("111", steps=50)).parameters) > 0.1).all()
+
+
 def test_annealing_does_not_depend_on_the_steps_recorded():
-    x, y, start = tasks(5, (1, 2))
-    settings = {"steps": 60, "attractor": "transport", "anneal": True}
-    whole, parts = (fast.train(x, y, start, "111", record=record, **settings) for record in ((), (7, 30)))
+    given, settings = starting_batch(5, (1, 2)), Settings("111", "transport", anneal=True, steps=60)
+    whole, parts = (driver.train(*given, settings, record) for record in ((), (7, 30)))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters, parts.parameters, strict=True))
-    constant = fast.train(x, y, start, "111", **(settings | {"anneal": False})).parameters
+    constant = driver.train(*given, settings.but(anneal=False)).parameters
     assert not torch.equal(whole.parameters.w, constant.w)
 
 
@@ -214,27 +218,26 @@ def test_annealing_does_not_depend_on_the_steps_recorded():
 def test_200_steps_differ_no_more_than_the_plain_engine_from_itself(mask):
     """Rounding travels: on every seed, also where it is amplified, a permutation of the neurons moves the plain engine
     as far as the fast engine is from it, up to a factor."""
-    x, y, start = tasks(100, range(1000, 1010))
-    plain = train.train(x, y, start, mask, steps=200).parameters
+    x, y, start = starting_batch(100, range(1000, 1010))
+    settings = Settings(mask, steps=200)
+    plain = train(x, y, start, settings).parameters
     itself = torch.zeros(10, dtype=torch.float64)
     for draw in range(3):
         order = torch.randperm(100, generator=torch.Generator().manual_seed(draw))
-        mixed = train.train(x, y, Parameters(*(v[:, order] for v in start[:3]), start.c), mask, steps=200).parameters
+        mixed = train(x, y, Parameters(*(v[:, order] for v in start[:3]), start.c), settings).parameters
         back = Parameters(*(v[:, order.argsort()] for v in mixed[:3]), mixed.c)
         itself = torch.maximum(itself, largest_difference(back, plain))
-    assert (
-        largest_difference(fast.train(x, y, start, mask, steps=200).parameters, plain) <= 1e-11 + 100 * itself
-    ).all()
+    quick = driver.train(x, y, start, settings).parameters
+    assert (largest_difference(quick, plain) <= 1e-11 + 100 * itself).all()
 
 
 @pytest.mark.parametrize("mask", ["000", "111"])
 def test_the_record_is_the_plain_engine_s(mask):
-    x, y, start = tasks(5, (1, 2, 3))
-    plain = train.train(x, y, start, mask, steps=60, record=[0, 1, 50, 60])
-    quick = fast.train(x, y, start, mask, steps=60, record=[0, 1, 50, 60])
+    given = *starting_batch(5, (1, 2, 3)), Settings(mask, steps=60)
+    plain, quick = (engine(*given, [0, 1, 50, 60]) for engine in ENGINES)
     assert quick.trajectory.shape == (4, 3, 5)
     torch.testing.assert_close(quick.trajectory, plain.trajectory, rtol=1e-10, atol=1e-12)
-    unrecorded = fast.train(x, y, start, mask, steps=60)
+    unrecorded = driver.train(*given)
     assert unrecorded.trajectory is None
     assert all(torch.equal(a, b) for a, b in zip(quick.parameters, unrecorded.parameters, strict=True))
 
@@ -243,27 +246,26 @@ def test_one_run_needs_no_leading_dimension_and_arguments_stay_as_they_were():
     x, y = sample_task(4, 1)
     start = initial_parameters(4, 1)
     before = [value.clone() for value in (x, y, *start)]
-    trained = fast.train(x, y, start, "111", steps=5, record=[5])
-    assert (
-        trained.parameters.w.shape == (4,) and trained.parameters.c.shape == () and trained.trajectory.shape == (1, 4)
-    )
+    trained = driver.train(x, y, start, Settings("111", steps=5), [5])
+    assert trained.parameters.w.shape == (4,) and trained.parameters.c.shape == ()
+    assert trained.trajectory.shape == (1, 4)
     assert all(torch.equal(a, b) for a, b in zip(before, (x, y, *start), strict=True))
-    untrained = fast.train(x, y, start, "111", steps=0).parameters
+    untrained = driver.train(x, y, start, Settings("111", steps=0)).parameters
     assert all(torch.equal(a, b) for a, b in zip(untrained, start, strict=True))
 
 
 def test_a_single_neuron_has_no_pair():
     x, y = sample_task(6, 1)
     start = Parameters(*(value[:1] if value.dim() else value for value in initial_parameters(6, 1)))
-    plain = train.train(x, y, start, "111", steps=30).parameters
-    for one, other in zip(fast.train(x, y, start, "111", steps=30).parameters, plain, strict=True):
+    plain, quick = (engine(x, y, start, Settings("111", steps=30)).parameters for engine in ENGINES)
+    for one, other in zip(quick, plain, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 def test_a_weight_of_zero_breaks_its_own_run_as_in_the_plain_engine():
-    x, y, start = tasks(5, (1, 2))
+    x, y, start = starting_batch(5, (1, 2))
     start.w[0, 2] = 0.0
-    quick, plain = (engine.train(x, y, start, "011", steps=3).parameters for engine in (fast, train))
+    quick, plain = (engine(x, y, start, Settings("011", steps=3)).parameters for engine in (driver.train, train))
     assert quick.w[0, 2].isnan() and plain.w[0, 2].isnan()
     torch.testing.assert_close(quick.w[1], plain.w[1])
 
@@ -272,15 +274,17 @@ def test_training_lowers_the_loss():
     x, y = sample_task(20, 4)
     start = initial_parameters(20, 4)
     for mask in MASKS:
-        trained = fast.train(x, y, start, mask, steps=500).parameters
-        assert total_loss(x, y, trained, mask, 1.0, 1e-4) < 0.5 * total_loss(x, y, start, mask, 1.0, 1e-4)
+        settings = Settings(mask, steps=500)
+        trained = driver.train(x, y, start, settings).parameters
+        assert total_loss(x, y, trained, settings) < 0.5 * total_loss(x, y, start, settings)
 
 
 # --- the same bits ---
 
 
 def weights(seed: int) -> bytes:
-    trained = fast.train(*sample_task(20, seed), initial_parameters(20, seed), "111", steps=300).parameters
+    start = initial_parameters(20, seed)
+    trained = driver.train(*sample_task(20, seed), start, Settings("111", steps=300)).parameters
     return b"".join(value.numpy().tobytes() for value in trained)
 
 
@@ -292,7 +296,7 @@ def test_threads_give_the_same_bits():
 
 
 def test_batches_give_the_same_bits():
-    together = fast.train(*tasks(20, range(16)), "111", steps=300).parameters
+    together = driver.train(*starting_batch(20, range(16)), Settings("111", steps=300)).parameters
     for seed in (0, 15):
         assert b"".join(value[seed].numpy().tobytes() for value in together) == weights(seed)
 
@@ -300,10 +304,47 @@ def test_batches_give_the_same_bits():
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86-64-v3 is the name of an x86 processor")
 def test_narrow_vectors_give_the_same_bits():
     """A processor with 256-bit vectors only: the order of every sum is in the source, not in the compiler's hands."""
-    script = "import sys; sys.path.insert(0, 'tests'); import test_fast; print(test_fast.weights(3).hex())"
+    script = "import sys; sys.path.insert(0, 'tests'); import test_engine; print(test_engine.weights(3).hex())"
     narrow = os.environ | {"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=narrow, capture_output=True, text=True)
     assert done.stdout.strip() == weights(3).hex(), done.stderr
+
+
+# --- both sets of kernels ---
+
+
+ENTRIES = {"line": (line, "advance"), "space": (space, "advance"), "lanes": (lanes, "_halvings_of")}
+"""What Python calls, and numba therefore keeps on disk."""
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_stored_code_is_renewed_when_any_file_of_the_engine_changes(name):
+    """numba looks only at the file of the function that it stores; what that one calls is in others."""
+    module, entry = ENTRIES[name]
+    function = getattr(module, entry)
+    source = inspect.getclosurevars(function.py_func).nonlocals["source"]
+    files = sorted((ROOT / "companion" / "engine").glob("*.py"))
+    assert {file.stem for file in files} >= {"lanes", "steps", "line", "space", "driver"}
+    assert all(file.read_text(encoding="utf-8") in source for file in files)
+    codegen = function.targetctx.codegen()
+    keys = [module._kept_on_disk(text)._cache._index_key((), codegen) for text in ("a", "b", "a", source)]
+    assert keys[0] == keys[2] and len(set(keys)) == 3
+    assert function._cache._index_key((), codegen) == keys[3]
+
+
+def test_nothing_else_of_the_engine_is_kept_on_disk():
+    modules = (lanes, steps, line, space, driver)
+    found = [
+        (module, name)
+        for module in modules
+        for name, value in vars(module).items()
+        if type(getattr(value, "_cache", None)).__name__ == "FunctionCache"
+    ]
+    assert sorted(found, key=str) == sorted(ENTRIES.values(), key=str)
+
+
+def test_one_step_of_adam_serves_both():
+    assert line.adam_step is space.adam_step is steps.adam_step
 
 
 # --- what is refused ---
@@ -323,15 +364,27 @@ def test_narrow_vectors_give_the_same_bits():
         ({"x": torch.zeros(3)}, "shapes: "),
         ({"x": torch.tensor([0.1, torch.nan, 0.2, 0.3], dtype=torch.float64)}, "x: 1 of 4"),
         ({"x": torch.zeros(4)}, "x: torch.float32 on cpu was given; allowed is torch.float64 on cpu"),
+        ({"step_size": 0}, "step_size: 0"),
     ],
 )
 def test_bad_input_is_named(change, says):
     x, y = sample_task(4, 1)
-    good = {"x": x, "y": y, "initial": initial_parameters(4, 1), "mask": "111", "steps": 5}
+    good = {"x": x, "y": y, "initial": initial_parameters(4, 1)}
+    own = {name: value for name, value in change.items() if name not in ("x", "record")}
     with pytest.raises(ValueError, match=says):
-        fast.train(**(good | change))
+        driver.train(**(good | {k: v for k, v in change.items() if k not in own}), settings=Settings.of(OWN | own))
+
+
+OWN = {"mask": "111", "steps": 5}
+
+
+def test_a_gradient_is_of_one_run():
+    with pytest.raises(ValueError, match="allowed is one run"):
+        driver.gradient(*starting_batch(4, (1, 2)), Settings("111"))
+    with pytest.raises(ValueError, match="repulsion: -1"):
+        driver.gradient(*sample_task(4, 1), initial_parameters(4, 1), Settings("111"), -1)
 
 
 def test_a_run_s_memory_grows_no_faster_than_its_size():
-    small, large = fast.run_memory(500), fast.run_memory(50_000)
-    assert fast.run_memory(100) < 2**18 and large / small < 110
+    small, large = driver.run_memory(500), driver.run_memory(50_000)
+    assert driver.run_memory(100) < 2**18 and large / small < 110
