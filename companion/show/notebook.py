@@ -18,6 +18,8 @@ import pandas as pd
 import vl_convert
 from IPython.display import Markdown, display
 
+from companion.sweeps.runs import settings_in
+
 BOX_ROWS, BOX_WIDTH = 30, 72
 """Rows of a folded table that fit on a page, if a row has one line: up to so many characters, beyond which pandoc wraps
 its cells."""
@@ -73,13 +75,14 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     """
     seeds = sorted(runs["seed"].unique())
     of_seeds = f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    temperatures = [f"{value:g}" for value in sorted(runs["temperature"].unique())]
-    strengths = [f"{value:g}" for value in sorted(runs["strength"].unique())]
+    settings = settings_in(runs)
+    temperatures = [f"{value:g}" for value in sorted({one.temperature for one in settings})]
+    strengths = [f"{value:g}" for value in sorted({one.strength for one in settings})]
     versions = runs.attrs["versions"]
     display(
         Markdown(
             f"*{len(runs)} runs; {of_seeds}; λ = {', '.join(strengths)}; "
-            f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
+            f"τ = {', '.join(temperatures)}; {settings[0].steps} steps; "
             f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
             f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
             f"Made by*\n\n```bash\n{command}\n```"
