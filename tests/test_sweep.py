@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ from papermill.parameterize import parameterize_notebook
 from companion.core.data import TARGETS, sample_task
 from companion.core.measures import measure
 from companion.core.network import Parameters, initial_parameters
-from companion.core.settings import MASKS, Settings
+from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import train
-from companion.sweeps.runs import read_list, write_runs
-from companion.sweeps.sweep import ENGINES, run_sweep
+from companion.sweeps.runs import read_list, settings_in, write_runs
+from companion.sweeps.sweep import ENGINES, OPTIONS, run_sweep
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
 NUMBERS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
@@ -156,7 +157,7 @@ def test_a_run_that_is_not_finite_keeps_its_row():
 
 def test_one_run_without_its_dimension_is_not_measured():
     x, y = sample_task(3, 1)
-    with pytest.raises(ValueError, match=r"shapes: x \(3,\) was given; allowed is \(runs, samples\)"):
+    with pytest.raises(ValueError, match=r"shapes: y \(3,\) was given; allowed is \(runs, samples\)"):
         measure(x, y, initial_parameters(3, 1))
 
 
@@ -297,28 +298,34 @@ def notebook(folder: Path, monkeypatch: pytest.MonkeyPatch, **parameters: object
 
 
 @pytest.mark.parametrize(
-    ("lists", "expected"),
+    "lists",
     [
-        ({"temperature": [1e-4, 1e-2]}, {"temperature-0.0001", "temperature-0.01"}),
-        (
-            {"strength": [1, 0.5], "temperature": [1e-4, 1e-2]},
-            {f"strength-{s}-temperature-{t}" for s in (1.0, 0.5) for t in (0.0001, 0.01)},
-        ),
-        (
-            {"attractor": ["chamfer", "transport"], "balance": [1, 10]},
-            {f"attractor-{a}-balance-{b}" for a in ("chamfer", "transport") for b in (1.0, 10.0)},
-        ),
-        ({"strength": 0.5, "attractor": "transport", "anneal": True, "target": "line"}, {"kept"}),
+        {"temperature": [1e-4, 1e-2]},
+        {"strength": [1, 0.5], "temperature": [1e-4, 1e-2]},
+        {"attractor": ["chamfer", "transport"], "balance": [1, 10]},
+        {"strength": 0.5, "attractor": "transport", "anneal": True, "target": "line"},
     ],
+    ids=" ".join,
 )
-def test_the_notebook_keeps_each_combination_of_settings_in_a_folder_of_its_own(tmp_path, monkeypatch, lists, expected):
+def test_the_notebook_keeps_every_combination_of_settings_in_one_store(tmp_path, monkeypatch, lists):
     small = {"masks": ["001"], "sizes": [3], "seeds": [1], "steps": 5}
     notebook(tmp_path, monkeypatch, **small, **lists, store="kept")
-    assert {path.parent.name for path in (tmp_path / "kept").rglob("*.parquet")} == expected
+    given = {name: values if isinstance(values, list) else [values] for name, values in lists.items()}
+    expected = [Settings("001", steps=5, **dict(zip(given, row, strict=True))) for row in product(*given.values())]
     runs = pd.read_parquet(tmp_path / "replication.parquet")
-    settings = ["strength", "temperature", "attractor", "balance"]
-    assert len(runs) == len(runs[settings].drop_duplicates()) == len(expected)
-    assert runs["anneal"].all() == ("anneal" in lists) and set(runs["target"]) == {lists.get("target", "sine")}
+    assert settings_in(runs) == expected and len(runs) == len(expected)
+    kept = {path.name.split("-")[1] for path in (tmp_path / "kept").glob("*.parquet")}
+    assert kept == {settings.key for settings in expected}
+
+
+def test_the_notebook_s_parameters_are_settings_and_nominal():
+    cells = load_notebook_node(str(ROOT / "chapters/sweep.ipynb")).cells
+    names: dict[str, object] = {}
+    exec(next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), names)
+    given = {name: value for name, value in names.items() if name in NAMES}
+    assert Settings.of(given) == Settings() and {"strength", "temperature", "attractor", "steps"} <= set(given)
+    options = set(names) - set(given) - {"__builtins__", "masks", "sizes", "seeds", "workers", "scheduler", "out"}
+    assert options <= set(OPTIONS)
 
 
 @pytest.mark.parametrize(
