@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from companion.core.checks import require_choice, require_integer
 from companion.core.data import TARGETS, random_stream, sample_task
@@ -55,7 +56,7 @@ def _split(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndar
     return distance.mean(), np.abs(y - values[neuron]).mean(), (distance * outside).mean()
 
 
-AT_CHANCE: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], np.ndarray]] = {
+AT_CHANCE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], np.ndarray | float]] = {
     "reconstruction_error": reconstruction_error,
     "position_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).position,
     "value_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).value,
@@ -97,7 +98,7 @@ def _chance(size: int, seed: int, draws: int, target: str, metric: str) -> np.nd
     """One seed's chance level, kept: every picture of E asks for it."""
     x, y = sample_task(size, seed, target)
     drawn = x.new_tensor(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size)))
-    return AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn))
+    return np.asarray(AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn)))
 
 
 def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:

@@ -31,7 +31,7 @@ def settings_in(runs: pd.DataFrame) -> list[Settings]:
     """
     columns = [name for name in runs if name in OF_SETTINGS]
     rows = runs[columns].drop_duplicates().to_dict("records")
-    return [Settings.of({SETTING.get(name, name): value for name, value in row.items()}) for row in rows]
+    return [Settings.of({SETTING.get(str(name), str(name)): value for name, value in row.items()}) for row in rows]
 
 
 def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
