@@ -28,8 +28,8 @@ from companion.sweeps.sweep import ENGINES, run_sweep
 from companion.sweeps.workers import open_executor
 
 SWEEP = {"masks": ["000", "011", "111"], "sizes": [3, 5], "seeds": list(range(12)), "steps": 3, "engine": "torch"}
-STEPS = 40
-"""Of the script's sweeps: a batch takes some hundredths of a second."""
+SCRIPT = {"masks": ["000", "111"], "sizes": [30, 3], "steps": 40, "engine": "torch"}
+"""The script's sweeps; the steps are so many that a batch takes some hundredths of a second."""
 
 
 def batches_of(count: int) -> None:
@@ -121,8 +121,7 @@ def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
     ENGINES["torch"] = ENGINES["torch"]._replace(batch=batch_of_the_script)
     report_finished(lambda runs: print(json.dumps(runs), flush=True))
     with open_executor(int(workers) or None) as executor:
-        design = {"masks": ["000", "111"], "sizes": [30, 3], "seeds": range(int(seeds)), "steps": STEPS}
-        run_sweep(**design, engine="torch", store=folder, executor=executor)
+        run_sweep(**SCRIPT, seeds=range(int(seeds)), store=folder, executor=executor)
 
 
 if __name__ == "__main__":

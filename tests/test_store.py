@@ -31,16 +31,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import REPORT, ROOT, posix
-from stoppable import STEPS, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
+from stoppable import SCRIPT, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
-from companion.core.measures import measure
-from companion.core.settings import Settings
+from companion.core.measures import METRICS, measure
+from companion.core.network import Parameters
+from companion.core.settings import NAMES, Settings
+from companion.studies import space
+from companion.studies.space import design, run_cells, training_sets
 from companion.sweeps import store as store_module
 from companion.sweeps import sweep, workers
-from companion.sweeps.store import ON_THE_LINE, Group, Store
+from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store
 from companion.sweeps.sweep import (
     BATCH_RUNS,
     ENGINES,
+    OF_SETTINGS,
+    SETTING,
     Batch,
     How,
     Rows,
@@ -108,8 +113,10 @@ def runs_in(folder: Path) -> list[tuple]:
     for path in parts(folder):
         table = pq.read_table(path, use_threads=False)
         assert all(table[name].null_count == 0 for name in table.column_names)
-        for name in "xywba":
-            assert pc.list_value_length(table[name]).to_pylist() == table["size"].to_pylist()
+        for name in ("x", "y", "w", "b", "a", "prototypes", "values"):
+            points = name in ("x", "w", "prototypes") or (name == "b" and table["neuron"][0].as_py() == "radial")
+            numbers = pc.multiply(table["size"], table["dimension"]) if points else table["size"]
+            assert pc.list_value_length(table[name]).to_pylist() == numbers.to_pylist()
         keys += zip(*(table[name].to_pylist() for name in KEYS), strict=True)
     return keys
 
@@ -141,20 +148,24 @@ def test_with_and_without_a_store_the_table_is_the_same(tmp_path, filled):
 def test_every_part_carries_settings_versions_and_a_schema_number(folder):
     assert len(parts(folder)) == 8
     for path in parts(folder):
-        assert re.fullmatch(r"(000|111)-[0-9a-f]{12}-N[35]-(4-1|3-2)-[0-9a-f]{16}\.parquet", path.name)
+        mask, key = re.fullmatch(r"(000|111)-([0-9a-f]{12})-N[35]-(4-1|3-2)-[0-9a-f]{16}\.parquet", path.name).groups()[
+            :2
+        ]
         header = json.loads(pq.read_schema(path).metadata[b"latent-to-data"])
-        assert header["schema"] == 3
-        settings = Settings(path.name[:3], steps=5)
-        assert header["settings"] == settings.text and path.name[4:16] == settings.key
+        assert header.keys() == {"schema", "how", "settings", "versions"} and header["schema"] == 3
         assert header["how"] == {"engine": "torch", "device": "cpu", "dtype": "float64"}
+        settings = Settings(mask=mask, steps=5)
+        assert header["settings"] == settings.text and Settings.parse(header["settings"]) == settings
+        assert key == settings.key
         assert header["versions"]["torch"] == torch.__version__ and "numba" in header["versions"]
         table = pd.read_parquet(path)
-        same = {"mask": settings.mask, "strength": 1.0, "temperature": 1e-4, "attractor": "coverage", "balance": 1.0}
-        same |= {"anneal": False, "steps": 5, "learning_rate": 0.01, "target": "sine", "engine": "torch"}
-        for name, value in (
-            same | {"dtype": "float64", "neuron": "line", "dimension": 1, "density": "uniform"}
-        ).items():
-            assert (table[name] == value).all()
+        for name in OF_SETTINGS:
+            assert (table[name] == getattr(settings, SETTING.get(name, name))).all()
+        assert (table["engine"] == "torch").all() and (table["dtype"] == "float64").all()
+    assert {
+        "mask", "strength", "temperature", "attractor", "balance", "anneal", "steps", "learning_rate", "target",
+        "neuron", "dimension", "density",
+    } == OF_SETTINGS  # fmt: skip
 
 
 def test_a_finished_sweep_trains_nothing(folder, trained):
@@ -165,15 +176,14 @@ def test_a_finished_sweep_trains_nothing(folder, trained):
 
 def test_what_is_missing_is_trained_and_nothing_else(folder, trained):
     expected = run_sweep(**SMALL)
-    lost = [path for path in parts(folder) if re.match("000-.*-N5-4-1-|111-.*-N3-3-2-", path.name)]
+    lost = [path for path in parts(folder) if re.match("000-.*-N5-4-1|111-.*-N3-3-2", path.name)]
+    assert len(lost) == 2
     for path in lost:
         path.unlink()
     trained.clear()
     same(run_sweep(**SMALL, store=folder), expected)
-    assert {(group.settings.mask, group.size, group.seeds) for group, _ in trained} == {
-        ("000", 5, (4, 1)),
-        ("111", 3, (3, 2)),
-    }
+    of = Settings(steps=5)
+    assert {batch.group for batch in trained} == {Group(of, 5, (4, 1)), Group(of.but(mask="111"), 3, (3, 2))}
     assert all(path.exists() for path in lost), "the same runs make the same file"
 
 
@@ -181,7 +191,7 @@ def test_a_store_grows_and_gives_what_was_asked_for(folder, trained):
     more = {"masks": ["111", "010"], "sizes": [5], "seeds": [9, 2, 4]}
     table = run_sweep(**(SMALL | more), store=folder)
     assert [*table[KEYS].itertuples(index=False, name=None)] == [(m, 5, s) for m in ("111", "010") for s in (9, 2, 4)]
-    assert {(group.settings.mask, group.seeds) for group, _ in trained} == {
+    assert {(b.group.settings.mask, b.group.seeds) for b in trained} == {
         ("111", (9,)),
         ("010", (9, 2)),
         ("010", (4,)),
@@ -203,53 +213,233 @@ def test_columns_are_those_asked_for_in_their_order(folder):
     whole = run_sweep(**SMALL)
     same(run_sweep(**SMALL, columns=names), whole[names])
     same(run_sweep(**SMALL, columns=names, store=folder), whole[names])
+    every = run_sweep(**SMALL, columns=COLUMNS.names)
+    assert every.columns.tolist() == COLUMNS.names
+    same(every[ON_THE_LINE], whole)
+    same(run_sweep(**SMALL, columns=COLUMNS.names, store=folder), every)
     for wrong, says in ((["z"], "columns: 'z' was given"), ("seed", "allowed is a list"), (["c", "c"], "none twice")):
         with pytest.raises(ValueError, match=says):
             run_sweep(**SMALL, columns=wrong)
 
 
 def test_a_table_that_lacks_a_run_is_not_given_out():
-    settings = Settings(steps=0)
-    rows = Rows([Group(settings, 3, (1, 2, 3))], ["seed"])
-    rows.put(settings, 3, run_batch(_start(3, (1, 3))))
+    rows = Rows([Group(Settings(), 3, (1, 2, 3))], ["seed"])
+    rows.put(Settings(), 3, run_batch(_start(3, (1, 3))))
     with pytest.raises(RuntimeError, match="1 of its 3 runs are missing"):
         rows.frame()
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ([], "groups: none was given; allowed is at least one"),
+        ([(Settings(), 3, (1,)), (Settings(strength=1), 3, (2,))], "groups: one was given twice"),
+        ([(Settings(), 1, (1,))], "size: 1 was given; allowed are whole numbers of at least 2"),
+        ([(Settings(), 3, (1, 1))], "seeds: .* none twice"),
+        ([(Settings(), 3, (-1,))], "seeds: -1 was given"),
+        ([(Settings(), 3, ())], "seeds: .* at least one"),
+    ],
+    ids=["none", "a group twice", "size", "a seed twice", "seed", "no seed"],
+)
+def test_groups_that_cannot_be_are_named(groups, says):
+    with pytest.raises(ValueError, match=says):
+        run_groups([Group(*group) for group in groups])
 
 
 @pytest.mark.parametrize("size", [3, 20, 100])
 def test_measures_do_not_depend_on_the_company(size):
     """Not even in the last bit, or a sweep cut into other batches would give another table."""
     seeds = tuple(range(12))
-    x, y, w, b, a, c = (_tensor(run_batch(_start(size, seeds)), name) for name in "xywbac")
-    together = measure(x, y, sweep.Parameters(w, b, a, c))
+    runs = run_batch(_start(size, seeds))
+    x, y, w, b, a, c = (_tensor(runs, name) for name in "xywbac")
+    together = measure(x, y, Parameters(w, b, a, c))
     for first, last in [(0, 3), (3, 10), *((run, run + 1) for run in range(12))]:
-        some = measure(*(v[first:last] for v in (x, y)), sweep.Parameters(*(v[first:last] for v in (w, b, a, c))))
+        some = measure(*(v[first:last] for v in (x, y)), Parameters(*(v[first:last] for v in (w, b, a, c))))
+        assert some.keys() == set(METRICS)
         for name, values in some.items():
             np.testing.assert_array_equal(values, together[name][first:last])
 
 
-def _start(size: int, seeds: tuple[int, ...]) -> Batch:
-    return Batch(Group(Settings(steps=0), size, seeds), How("torch", "cpu", "float64"))
+def _start(size: int, seeds: tuple[int, ...], steps: int = 0) -> Batch:
+    return Batch(Group(Settings(steps=steps), size, seeds), How("torch", "cpu", "float64"))
 
 
 def _tensor(runs: pa.Table, name: str) -> torch.Tensor:
     return torch.tensor(np.array(runs[name].to_pylist()))
 
 
+# Runs of other settings, and of other dimensions
+
+CHANGES = {
+    "strength": 2.0,
+    "temperature": 1e-3,
+    "attractor": "chamfer",
+    "balance": 0.5,
+    "anneal": True,
+    "target": "line",
+    "steps": 6,
+    "step_size": 0.02,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_runs_of_other_settings_stand_beside_and_each_is_found_again(folder, trained, name):
+    change = {name: CHANGES[name]}
+    before, here = contents(folder), run_sweep(**SMALL, store=folder)
+    assert trained == []
+    other = run_sweep(**(SMALL | change), store=folder)
+    assert sum(len(batch.group.seeds) for batch in trained) == 16
+    assert {batch.group.settings.but(mask="000") for batch in trained} == {Settings(steps=5).but(**change)}
+    assert before.items() <= contents(folder).items(), "what was there stays as it was"
+    trained.clear()
+    same(run_sweep(**SMALL, store=folder), here)
+    same(run_sweep(**(SMALL | change), store=folder), other)
+    assert trained == []
+    same(run_sweep(**(SMALL | change)), other)
+
+
+def test_every_setting_with_a_choice_is_among_these():
+    elsewhere = {"mask", "neuron", "dimension", "density"}  # of SMALL's keys; of a sweep in d dimensions, below
+    one_level = {name for name in NAMES if len(getattr(type(getattr(Settings(), name)), "__members__", "ab")) == 1}
+    assert set(NAMES) == CHANGES.keys() | elsewhere | one_level
+
+
+def cells_of(seeds: list[int], neuron: str = "radial", **more) -> list[space.Cell]:
+    """The eleven cells of four points in a density of two dimensions."""
+    return design([neuron], training_sets([2], ["bell"], [4]), seeds, Settings(steps=3, **more))
+
+
+def refused_in_space(folder: Path, says: str, seeds: list[int]) -> str:
+    """The same as `refused`, of a sweep in d dimensions."""
+    before = contents(folder)
+    with pytest.raises(ValueError, match=says) as caught, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "run_batch", lambda batch: pytest.fail("trained"))
+        run_cells(cells_of(seeds), engine="torch", store=folder)
+    assert contents(folder) == before
+    return str(caught.value)
+
+
+@pytest.fixture
+def in_space(small_batches, tmp_path) -> Path:
+    """A store of a sweep in d dimensions, of seeds 1, 2 and 4."""
+    run_cells(cells_of([1, 2, 4]), engine="torch", store=tmp_path / "space")
+    return tmp_path / "space"
+
+
+def test_after_seeds_1_2_4_a_call_for_1_3_4_returns_those(in_space, trained):
+    """Cells were known by their first and last seed and how many there are: 1, 2 and 4 came back."""
+    table = run_cells(cells_of([1, 3, 4]), engine="torch", store=in_space)
+    assert table["seed"].tolist() == 11 * [1, 3, 4]
+    assert {batch.group.seeds for batch in trained} == {(3,)} and len(trained) == 11
+    same(table, run_cells(cells_of([1, 3, 4]), engine="torch"))
+    assert Counter(Counter(runs_in(in_space)).values()).keys() <= {1, 2, 3}  # masks stand for several attractors, heats
+    with_both = run_cells(cells_of([4, 2, 3, 1]), engine="torch", store=in_space)
+    assert with_both["seed"].tolist() == 11 * [4, 2, 3, 1]
+
+
+def test_an_edited_part_of_a_sweep_in_space_is_refused(in_space):
+    path = parts(in_space)[0]
+    whole = pq.read_table(path)
+    place = whole.column_names.index("reconstruction_error")
+    better = pc.multiply(whole["reconstruction_error"], 0.5)
+    pq.write_table(whole.set_column(place, whole.schema.field(place), better), path)
+    assert str(path) in refused_in_space(in_space, "is damaged .* move it out of the folder", [1, 2, 4])
+
+
+@pytest.mark.parametrize("length", [0, 1, 1000, -1])
+def test_a_truncated_part_of_a_sweep_in_space_is_refused_in_words(in_space, length):
+    path = parts(in_space)[-1]
+    path.write_bytes(path.read_bytes()[:length])
+    assert str(path) in refused_in_space(in_space, "is damaged", [1, 2, 4])
+
+
+def test_a_second_sweep_in_space_on_one_store_is_refused_and_the_first_goes_on(in_space):
+    group = cells_of([8])[0].group
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_store as t; "
+        "t.run_cells(t.cells_of([1, 3, 4]), engine='torch', store=sys.argv[1])"
+    )
+    with _opened(in_space) as kept:
+        refused_in_space(in_space, f"store: {str(in_space)!r} was given, and another sweep is using it", [1, 3, 4])
+        done = subprocess.run([sys.executable, "-c", code, in_space], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode and done.stderr.splitlines()[-1].startswith("ValueError: store: ")
+        assert "another sweep is using it" in done.stderr.splitlines()[-1]
+        kept.add(group, run_batch(Batch(group, How("torch", "cpu", "float64"))))
+    assert len(run_cells(cells_of([8, 4]), engine="torch", store=in_space)) == 22
+
+
+def test_two_sweeps_in_space_at_once_leave_whole_files(tmp_path):
+    """One of them is refused, or both end well; every part is whole either way."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); import test_store as t; "
+        "t.run_cells(t.cells_of([1, 2, 3]), engine='torch', store=sys.argv[1])"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "runs"]
+    both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [(process.communicate()[1], process.returncode) for process in both]
+    assert any(code == 0 for _, code in ends)
+    assert all(code == 0 or "another sweep is using it" in said.splitlines()[-1] for said, code in ends)
+    assert len(runs_in(tmp_path / "runs")) == 33 and not list((tmp_path / "runs").glob(".tmp-*"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "000-N3-4-1-0123456789abcdef.parquet",
+        "111-N100-1000-1199-fedcba9876543210.parquet",
+        "radial_1_uniform_000_coverage_1_N10_3000-3029-30_1_2000_fast.parquet",
+        "ridge_2_diabetes-2_001_coverage_100000_N100_3000-3029-30_1_2000_torch.parquet",
+        "radial_2_bell_110_transport_1_N4_1-2-2_0.5_3_fast.parquet",
+    ],
+)
+def test_a_store_of_an_earlier_companion_is_refused_with_the_way_to_make_its_runs_again(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever it holds")
+    version = sweep.library_versions()["companion"]
+    says = (
+        f"store: {str(tmp_path / name)!r} was kept by a companion before 0.2, and this one ({version}) reads none of "
+        "those; give another folder, and the same call trains the runs again, to the same bits"
+    )
+    assert refused(tmp_path, re.escape(says)) == refused_in_space(tmp_path, re.escape(says), [1]) == says
+
+
+def test_earlier_parts_among_later_ones_are_refused_too(folder):
+    path = folder / "000-N3-4-1-0123456789abcdef.parquet"
+    path.write_bytes(b"whatever it holds")
+    assert repr(str(path)) in refused(folder, "was kept by a companion before 0.2")
+
+
+def test_other_strengths_of_a_sweep_in_space_stand_beside(in_space, trained):
+    here = run_cells(cells_of([1, 2, 4]), engine="torch", store=in_space)
+    assert trained == []
+    strong = run_cells(cells_of([1, 2, 4], strength=2.0), engine="torch", store=in_space)
+    ridge = run_cells(cells_of([1, 2, 4], "ridge"), engine="torch", store=in_space)
+    assert sum(len(batch.group.seeds) for batch in trained) == 66
+    trained.clear()
+    same(run_cells(cells_of([1, 2, 4]), engine="torch", store=in_space), here)
+    same(run_cells(cells_of([1, 2, 4], strength=2.0), engine="torch", store=in_space), strong)
+    same(run_cells(cells_of([1, 2, 4], "ridge"), engine="torch", store=in_space), ridge)
+    assert trained == [] and set(strong["strength"]) == {2.0} and set(ridge["neuron"]) == {"ridge"}
+
+
+def test_a_store_holds_the_line_and_more_dimensions_at_once(folder, trained):
+    line = run_sweep(**SMALL, store=folder)
+    cells = [*cells_of([1, 2]), *design(["ridge"], training_sets([1, 3], ["uniform"], [3]), [1, 2], Settings(steps=3))]
+    cloud = run_cells(cells, engine="torch", store=folder)
+    assert len(trained) == len(cells) == 33
+    trained.clear()
+    same(run_sweep(**SMALL, store=folder), line)
+    same(run_cells(cells, engine="torch", store=folder), cloud)
+    groups = [Group(Settings(steps=5), 3, (4, 2)), *(cell.group for cell in cells)]
+    both = run_groups(groups, engine="torch", store=folder, columns=COLUMNS.names)
+    assert trained == [] and both["neuron"].tolist() == 2 * ["line"] + 22 * ["radial"] + 44 * ["ridge"]
+    assert both["dimension"].tolist() == 2 * [1] + 22 * [2] + 22 * [1] + 22 * [3]
+    assert [len(values) for values in both["b"]] == 2 * [3] + 22 * [8] + 44 * [3]
+    # On the line the uniform cell of either neuron is the line's own network, and another run all the same.
+    assert len(runs_in(folder)) == 16 + 66
+    same(run_groups(groups, engine="torch", columns=COLUMNS.names), both)
+
+
 # What is refused, by name, and left as it was
-
-
-def test_runs_of_other_settings_stand_beside_one_another(folder, trained):
-    before, expected = contents(folder), run_sweep(**SMALL)
-    changes = {"strength": 2.0, "temperature": 1e-3, "attractor": "chamfer", "balance": 0.5, "anneal": True}
-    for name, value in (changes | {"target": "line", "steps": 6}).items():
-        trained.clear()
-        first = run_sweep(**(SMALL | {name: value}), store=folder)
-        assert len(trained) == 8 and (first[name] == value).all()
-        same(run_sweep(**(SMALL | {name: value}), store=folder), first)
-        assert len(trained) == 8, "trained again"
-    same(run_sweep(**SMALL, store=folder), expected)
-    assert before.items() <= contents(folder).items() and len(parts(folder)) == 8 * 8
 
 
 def test_another_float_type_is_refused(folder):
@@ -257,55 +447,10 @@ def test_another_float_type_is_refused(folder):
     assert str(parts(folder)[0]) in message
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["000-N3-4-1-0123456789abcdef.parquet", "radial_1_uniform_000_coverage_1_N10_3000-3029-30_1_2000_fast.parquet"],
-)
-def test_a_store_of_an_earlier_companion_is_refused_with_the_way_to_make_its_runs_again(folder, name):
-    (folder / name).write_bytes(b"kept before 0.2")
-    message = refused(folder, "was kept by a companion before 0.2, .* give another folder, and the same call trains")
-    assert str(folder / name) in message
-
-
-# Runs in d dimensions, in the same store
-
-CUBE = Settings(neuron="radial", dimension=2, target="diagonal", steps=5)
-
-
-def of_cube(*seeds: int, **options) -> pd.DataFrame:
-    columns = ["dimension", *KEYS, "reconstruction_error", "w", "prototypes"]
-    return run_groups([Group(CUBE, 4, seeds)], engine="torch", columns=columns, **options)
-
-
-def test_seeds_of_a_cube_are_known_one_by_one(folder, trained):
-    of_cube(1, 2, 4, store=folder)
-    trained.clear()
-    same(of_cube(1, 3, 4, store=folder), of_cube(1, 3, 4))
-    assert trained[0].group.seeds == (3,) and len(runs_in_of(folder, CUBE)) == 4
-    assert run_sweep(**SMALL, store=folder)["seed"].tolist()[:4] == SMALL["seeds"]
-
-
-def runs_in_of(folder: Path, settings: Settings) -> list[int]:
-    paths = [path for path in parts(folder) if f"-{settings.key}-" in path.name]
-    return [seed for path in paths for seed in pq.read_table(path)["seed"].to_pylist()]
-
-
-def test_an_edited_or_truncated_part_of_a_cube_is_refused_by_name(folder):
-    of_cube(1, 2, store=folder)
-    path = next(path for path in parts(folder) if f"-{CUBE.key}-" in path.name)
-    whole = path.read_bytes()
-    edited = pq.read_table(path)
-    errors = edited.column_names.index("reconstruction_error")
-    edited = edited.set_column(errors, edited.schema.field(errors), pa.array([123.0, 123.0]))
-    for damage_it in (lambda: pq.write_table(edited, path), lambda: path.write_bytes(whole[: len(whole) // 2])):
-        damage_it()
-        with pytest.raises(ValueError, match=f"store: {str(path)!r} is damaged"):
-            of_cube(1, 2, store=folder)
-
-
-def test_a_second_sweep_of_a_cube_is_refused_while_the_first_goes_on(folder):
-    with Store(folder, **_description(folder)), pytest.raises(ValueError, match="another sweep is using it"):
-        of_cube(1, store=folder)
+def test_another_device_is_refused(folder):
+    header = _header(folder)
+    path = plant(folder, header | {"how": header["how"] | {"device": "cuda"}})
+    assert str(path) in refused(folder, "made with device 'cuda', and 'cpu' was given; give the former, or another")
 
 
 def test_another_engine_is_refused(folder, monkeypatch):
@@ -358,15 +503,20 @@ def test_moving_a_damaged_part_away_is_all_it_takes(folder, trained):
 
 
 def test_damage_after_opening_is_found_too(folder):
-    with Store(folder, **_description(folder)) as kept:
+    with _opened(folder) as kept:
         damage(parts(folder)[0], 0.5)
+        groups = [Group(Settings(mask=mask, steps=5), size, (4, 1, 3, 2)) for mask in ("000", "111") for size in (3, 5)]
         with pytest.raises(ValueError, match="is damaged"):
-            list(kept.read([Group(Settings(mask, steps=5), size, (1,)) for mask in SMALL["masks"] for size in (3, 5)]))
+            list(kept.read(groups))
 
 
-def _description(folder: Path) -> dict:
-    header = json.loads(pq.read_schema(parts(folder)[0]).metadata[b"latent-to-data"])
-    return {"how": header["how"], "versions": header["versions"]}
+def _header(folder: Path) -> dict:
+    return json.loads(pq.read_schema(parts(folder)[0]).metadata[b"latent-to-data"])
+
+
+def _opened(folder: Path) -> Store:
+    header = _header(folder)
+    return Store(folder, header["how"], header["versions"])
 
 
 def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Path:
@@ -377,16 +527,28 @@ def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Tab
     pq.write_table(change(pq.read_table(template).replace_schema_metadata(metadata)), sink)
     digest = store_module._digest(sink.getvalue())
     template.unlink()
-    path = template.with_name(re.sub(r"[0-9a-f]{16}(?=\.parquet)", digest, template.name))
+    path = template.with_name(re.sub(r"[0-9a-f]{16}\.parquet", f"{digest}.parquet", template.name))
     path.write_bytes(sink.getvalue())
     return path
 
 
-def test_a_later_schema_is_refused(folder):
-    path = plant(folder, {"schema": 4, "settings": "{}", **_description(folder)})
+@pytest.mark.parametrize("schema", [2, 4])
+def test_another_schema_is_refused(folder, schema):
+    path = plant(folder, _header(folder) | {"schema": schema})
     assert str(path) in refused(
-        folder, "has schema 4, and this companion .* reads schema 3; use the companion that made"
+        folder, f"has schema {schema}, and this companion .* reads schema 3; use the companion that made"
     )
+
+
+@pytest.mark.parametrize("settings", ['{"colour": "blue"}', '{"mask": "012"}', "{", {"mask": "000"}, None], ids=str)
+def test_settings_that_are_none_are_refused_naming_the_part(folder, settings):
+    path = plant(folder, _header(folder) | {"settings": settings})
+    assert str(path) in refused(folder, "was made with settings that are none here")
+
+
+def test_a_part_whose_header_says_other_settings_than_its_name_is_refused(folder):
+    path = plant(folder, _header(folder) | {"settings": Settings(steps=6).text})
+    assert str(path) in refused(folder, f"was renamed; give it back its name, 000-{Settings(steps=6).key}-N3-3-2-")
 
 
 def test_a_parquet_file_of_others_is_refused(folder):
@@ -395,7 +557,7 @@ def test_a_parquet_file_of_others_is_refused(folder):
 
 
 def test_other_columns_are_refused(folder):
-    path = plant(folder, {"schema": 3, "settings": "{}", **_description(folder)}, lambda table: table.drop_columns("w"))
+    path = plant(folder, _header(folder), lambda table: table.drop_columns("w"))
     assert str(path) in refused(folder, "has other columns")
 
 
@@ -406,7 +568,16 @@ def test_a_file_that_is_no_parquet_under_a_part_s_name_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "000-N3-4-1.parquet", ".DS_Store", "deeper/", "000-N3-4-1-0123456789abcdef.parquet/"]
+    "name",
+    [
+        "notes.txt",
+        "000-N3-4-1.parquet",
+        "000-0123456789ab-N3-4-1.parquet",
+        ".DS_Store",
+        "deeper/",
+        "000-N3-4-1-0123456789abcdef.parquet/",
+        "000-0123456789ab-N3-4-1-0123456789abcdef.parquet/",
+    ],
 )
 def test_a_foreign_file_is_refused(folder, name):
     path = folder / name
@@ -423,9 +594,15 @@ def test_a_folder_of_something_else_stays_as_it_was(tmp_path):
     refused(tmp_path, "was not made by a sweep")  # no lock file stays either: `refused` compares all names
 
 
-def test_a_renamed_part_is_refused(folder):
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("-N3-", "-N5-"), ("000-", "001-"), ("-3-2-", "-3-1-"), (Settings(steps=5).key, Settings().key)],
+    ids=["size", "mask", "seed", "settings"],
+)
+def test_a_renamed_part_is_refused(folder, part, other):
     path = parts(folder)[0]
-    moved = path.rename(path.with_name(path.name.replace("-N3-", "-N5-")))
+    moved = path.rename(path.with_name(path.name.replace(part, other)))
+    assert moved != path
     message = refused(folder, "was renamed; give it back its name")
     assert str(moved) in message and message.endswith(path.name)
 
@@ -434,21 +611,33 @@ def test_a_run_that_stands_twice_is_refused_naming_both_parts(folder):
     other = folder.parent / "other"
     run_sweep(**(SMALL | {"masks": ["111"], "sizes": [5], "seeds": [3, 7]}), store=other)
     copy = Path(shutil.copy(parts(other)[0], folder))
-    original = next(path for path in parts(folder) if re.match("111-.*-N5-3-2-", path.name))
-    message = refused(folder, '{"mask": "111", "steps": 5}, size 5, seed 3 stands twice, in .* move all but one')
+    original = next(path for path in parts(folder) if re.match("111-.*-N5-3-2", path.name))
+    says = re.escape(f"{Settings(mask='111', steps=5).text}, size 5, seed 3 stands twice, in ")
+    message = refused(folder, f"{says}.* move all but one")
     assert str(copy) in message and str(original) in message
 
 
 def test_a_kept_run_cannot_be_added_again(folder):
-    group = Group(Settings(steps=5), 5, (8, 2))
-    runs = run_batch(Batch(group, How("torch", "cpu", "float64")))
-    before = contents(folder)
-    with Store(folder, **_description(folder)) as kept:
-        with pytest.raises(ValueError, match='{"steps": 5}, size 5, some are kept already in .*000-.*-N5-3-2'):
-            kept.add(group, runs)
-        for other in (runs.slice(1), pa.concat_tables([runs, runs]), run_batch(_start(3, (8, 2)))):
-            with pytest.raises(ValueError, match="runs: sizes and seeds are not those of"):
-                kept.add(group, other)
+    batch = _start(5, (8, 2), steps=5)
+    before, runs = contents(folder), run_batch(batch)
+    with _opened(folder) as kept:
+        says = re.escape(f"{Settings(steps=5).text}, size 5, some are kept already in ")
+        with pytest.raises(ValueError, match=f"seeds: of {says}'.*/000-{Settings(steps=5).key}-N5-3-2"):
+            kept.add(batch.group, runs)
+    assert contents(folder) == before
+
+
+def test_runs_of_another_group_cannot_be_added(folder):
+    group = Group(Settings(steps=5), 5, (8, 9))
+    before, runs = contents(folder), run_batch(_start(5, (8, 9), steps=5))
+    mixed = pa.concat_tables([runs, run_batch(_start(3, (8,), steps=5))])
+    with _opened(folder) as kept:
+        with pytest.raises(ValueError, match=r"sizes: \[5, 3\] were given; allowed are the group's, \[5\]"):
+            kept.add(group, mixed)
+        with pytest.raises(ValueError, match=r"seeds: \[8, 9\] were given; allowed are the group's, \[8, 10\]"):
+            kept.add(group._replace(seeds=(8, 10)), runs)
+        with pytest.raises(ValueError, match=r"masks: \['000'\] were given; allowed are the group's, \['001'\]"):
+            kept.add(group._replace(settings=Settings(mask="001", steps=5)), runs)
     assert contents(folder) == before
 
 
@@ -468,12 +657,12 @@ def test_a_place_that_can_be_no_store_is_named(tmp_path, given, says):
 
 def test_a_second_sweep_on_one_store_is_refused_and_the_first_goes_on(folder):
     code = "import sys; sys.path.insert(0, 'tests'); import test_store as t; t.run_sweep(**t.SMALL, store=sys.argv[1])"
-    with Store(folder, **_description(folder)) as kept:
+    batch = _start(3, (8,), steps=5)
+    with _opened(folder) as kept:
         refused(folder, f"store: {str(folder)!r} was given, and another sweep is using it; wait until that one ends")
         done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode and done.stderr.splitlines()[-1].startswith("ValueError: store: ")
         assert "another sweep is using it" in done.stderr.splitlines()[-1]
-        batch = Batch(Group(Settings(steps=5), 3, (8,)), How("torch", "cpu", "float64"))
         kept.add(batch.group, run_batch(batch))
     assert len(run_sweep(**(SMALL | {"seeds": [8, 4]}), store=folder)) == 8
 
@@ -562,8 +751,9 @@ def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_cou
     kind = lambda handle: "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"  # noqa: E731
     monkeypatch.setattr(os, "fsync", lambda handle: calls.append(f"fsync {kind(handle)}") or fsync(handle))
     monkeypatch.setattr(Path, "replace", lambda path, to: calls.append("rename") or replace(path, to))
-    with Store(folder, **_description(folder)) as kept:
-        kept.add(_start(3, (8,)).group, run_batch(_start(3, (8,))))
+    batch = _start(3, (8,))
+    with _opened(folder) as kept:
+        kept.add(batch.group, run_batch(batch))
     assert calls == ["fsync file", "rename", "fsync folder"]
 
 
@@ -633,7 +823,7 @@ def test_ctrl_c_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path, monk
     assert re.fullmatch(rf"\d+ of 160 runs are finished and kept in '{folder}'; the same call goes on from there", note)
     assert len(reported) >= 5 and reported <= kept and len(kept) < 160 and not any(folder.glob(".tmp-*"))
     monkeypatch.setitem(ENGINES, "torch", ENGINES["torch"]._replace(batch=batch_of_the_script))
-    settings = {"masks": ["000", "111"], "sizes": [30, 3], "seeds": range(40), "steps": STEPS, "engine": "torch"}
+    settings = SCRIPT | {"seeds": range(40)}
     same(run_sweep(**settings, store=folder), run_sweep(**settings))
 
 
@@ -658,7 +848,7 @@ class Failing(ThreadPoolExecutor):
 @pytest.mark.parametrize(
     "error",
     [OSError(errno.ENOSPC, "No space left"), BrokenProcessPool("gone"), KeyboardInterrupt()],
-    ids=["disk", "pool", "Ctrl-C"],
+    ids=["full disk", "dead pool", "ctrl-c"],
 )
 def test_whatever_stops_a_sweep_comes_through_with_what_is_kept(tmp_path, error, trained):
     with Failing(error) as executor, pytest.raises(type(error)) as caught:
@@ -747,7 +937,12 @@ def test_no_more_batches_are_in_flight_than_workers_need(monkeypatch):
 
 def test_the_longest_batches_come_first(trained):
     run_sweep(masks=["000", "001"], sizes=[3, 9, 5], seeds=[1, 2, 3], steps=0, engine="torch")
-    work = [len(group.seeds) * group.size**2 for group, _ in trained]
+    work = [len(batch.group.seeds) * batch.group.size**2 for batch in trained]
+    assert work == sorted(work, reverse=True) and len(set(work)) == 6
+    trained.clear()
+    sets = training_sets([1, 6, 3], ["uniform"], [3, 4])
+    run_groups([cell.group for cell in design(["radial"], sets, [1, 2], Settings(steps=0))], engine="torch")
+    work = [batch.group.size**2 * batch.group.settings.dimension for batch in trained]
     assert work == sorted(work, reverse=True) and len(set(work)) == 6
 
 

@@ -313,6 +313,7 @@ def run_cells(cells: Sequence[Cell], **options: Any) -> pd.DataFrame:
         table[name] = np.concatenate([found[place] for found in beside])
     first = np.zeros(len(table), bool)
     first[np.cumsum([0, *counts[:-1]])] = True
+    table["c"] = list(table["c"].to_numpy()[:, None])
     shown = table["density"].isin(list(TABLES)) | ((table["dimension"] == 2) & (table["size"] == 30))
     for name in KEPT:
         table[name] = table[name].astype(object).where(first & shown, None)

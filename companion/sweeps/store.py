@@ -159,12 +159,17 @@ class Store:
             runs: `COLUMNS`, a row a seed of the group.
 
         Raises:
-            ValueError: if a run is kept already, or the runs are not the group's.
+            ValueError: if a run is kept already, or runs are not those of the group.
             OSError: if they cannot be written; nothing of them is kept then.
         """
         seeds = np.asarray(group.seeds)
-        if set(runs["size"].to_pylist()) != {group.size} or runs["seed"].to_pylist() != seeds.tolist():
-            raise ValueError(f"runs: sizes and seeds are not those of {group}; allowed are a group's own")
+        for name, given, allowed in (
+            ("masks", runs["mask"].unique(), [group.settings.mask]),
+            ("sizes", runs["size"].unique(), [group.size]),
+            ("seeds", runs["seed"], list(group.seeds)),
+        ):
+            if given.to_pylist() != allowed:
+                raise ValueError(f"{name}: {given.to_pylist()} were given; allowed are the group's, {allowed}")
         for part in self._of(group.settings, group.size):
             if np.isin(seeds, part.seeds).any():
                 raise ValueError(
@@ -258,7 +263,11 @@ class Store:
             )
         if not file.schema_arrow.equals(COLUMNS):
             raise ValueError(f"store: {str(path)!r} has other columns than a sweep's; move it out of the folder")
-        return Settings.parse(settings), file.read(list(columns), use_threads=False)
+        try:
+            found = Settings.parse(settings)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"store: {str(path)!r} was made with settings that are none here; {error}") from None
+        return found, file.read(list(columns), use_threads=False)
 
     def _refuse_runs_kept_twice(self) -> None:
         """Refuse a store in which a run stands twice, naming the parts."""

@@ -169,6 +169,12 @@ def run_groups(
     Raises:
         As `run_sweep`.
     """
+    if not groups:
+        raise ValueError("groups: none was given; allowed is at least one")
+    groups = [
+        Group(settings, require_integer("size", size, least=2), tuple(list_of("seeds", seeds, require_seed)))
+        for settings, size, seeds in groups
+    ]
     device, dtype = _require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
     how = How(_require_engine(engine, device, dtype), device, dtype)
     names = list_of(
