@@ -43,9 +43,9 @@ NOT_ASKED = "not asked"
 """In place of a verdict, where a claim cannot be asked."""
 STATEMENT = "What holds at d = 1, uniform, survives d ≥ 2 and other densities"
 CELL = (
-    "C6 and C8 speak of expelled fractions; sizes at which the mean share of fresh points outside the hull is above 0.95 "
-    "are left out of them, and with no size left they are not asked. C8 takes the nominal temperature as the cold one "
-    "and 10⁵ times it as the hot one. With one size C4, C7 and C9 are not asked."
+    "C6 and C8 speak of expelled fractions; sizes at which the mean share of fresh points outside the hull is "
+    "above 0.95 are left out of them, and with no size left they are not asked. C8 takes the nominal "
+    "temperature as the cold one and 10⁵ times it as the hot one. With one size C4, C7 and C9 are not asked."
 )
 """The rule of `judge_cell` in words."""
 SURVIVAL = (

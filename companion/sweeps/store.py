@@ -208,7 +208,8 @@ class Store:
             if path.is_file() and OF_EARLIER_COMPANIONS.fullmatch(path.name):
                 raise ValueError(
                     f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) "
-                    "reads none of those; give another folder, and the same call trains the runs again, bit for bit"
+                    "reads none of those; give another folder, and the same call trains the runs again, to the same "
+                    "bits"
                 )
             if not path.is_file() or not (PART.fullmatch(path.name) or path.name.startswith(TEMPORARY)):
                 raise ValueError(
