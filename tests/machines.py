@@ -22,19 +22,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-ARITHMETIC = [
-    f"tests/test_{name}.py"
-    for name in ("carriers", "fast", "fast_space", "ledger", "losses", "memory", "metrics", "model", "space", "train")
-]
+
+
+def files(*names: str, only: str = "") -> list[str]:
+    return [*(f"tests/test_{name}.py" for name in names), "-k", only]
+
+
+ARITHMETIC = files("carriers", "crowding", "losses", "memory", "metrics", "model", "space", "train")
+COMPILED = files("fast", "fast_space")
 PICTURES = ["--nbval", "--nbval-current-env", "chapters/02-coverage.ipynb", "chapters/06-expulsion.ipynb"]
-TEXT = [f"tests/test_{name}.py" for name in ("chapters", "findings", "ledger", "notebook", "referee", "usage")]
-FILES = [
-    "tests/test_sweep.py",
-    "tests/test_store.py",
-    "-k",
-    "papermill or notebook or refused or removed or written or full_disk",
-]
-HISTORY = ["tests/test_ledger.py", "tests/test_beyond.py", "-k", "fixed_them or before_their_runs"]
+TEXT = files(
+    *("chapters", "findings", "ledger", "notebook", "referee", "sweep"),
+    only="not reader_s_own_runs and (not test_sweep or papermill_runs or papermill_ends or notebook)",
+)
+PATHS = "papermill or notebook or refused or removed or written or full_disk"
+HISTORY = files("ledger", "beyond", only="fixed_them or before_their_runs")
 FONT_FOLDERS = ["/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts"]
 
 
@@ -56,14 +58,14 @@ def pytest(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *arguments]
 
 
-def processor(folder: Path, feature: str = "", **environment: str) -> Run:
+def processor(folder: Path, tests: list[str] = ARITHMETIC, feature: str = "", **environment: str) -> Run:
     """A processor's kernels in OpenBLAS, PyTorch, NumPy or numba: an environment variable picks them."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         raise Missing(f"these kernels are for x86-64, this processor is {platform.machine()}")
     features = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     if feature not in features:
         raise Missing(f"this processor has no {feature}")
-    return Run(pytest(*ARITHMETIC), environment)
+    return Run(pytest(*tests), environment)
 
 
 def system_fonts() -> list[Path]:
@@ -82,19 +84,19 @@ def fonts(folder: Path, family: str = "") -> Run:
 
 def named_font(folder: Path, family: str) -> Run:
     """A machine with a font of that name, whose letters are those of a font that is installed here."""
-    if not (found := [path for path in system_fonts() if path.name == "DejaVuSerif-Bold.ttf"] or system_fonts()):
+    if not (found := [path for path in system_fonts() if path.name == "DejaVuSerif.ttf"] or system_fonts()):
         raise Missing("there is no TrueType font here to rename")
     data = bytearray(found[0].read_bytes())
-    for k in range(struct.unpack(">H", data[4:6])[0]):
-        tag, _, start, _ = struct.unpack(">4sLLL", data[12 + 16 * k : 28 + 16 * k])
-        if tag == b"name":
-            _, count, strings = struct.unpack(">3H", data[start : start + 6])
-            for record in range(start + 6, start + 6 + 12 * count, 12):
-                platform_id, _, _, kind, length, offset = struct.unpack(">6H", data[record : record + 12])
-                name = family.encode("utf-16-be" if platform_id in (0, 3) else "latin-1")
-                if kind in (1, 16) and len(name) <= length:
-                    struct.pack_into(">H", data, record + 8, len(name))
-                    data[start + strings + offset : start + strings + offset + len(name)] = name
+    tables = [struct.unpack_from(">4sLLL", data, 12 + 16 * k) for k in range(struct.unpack_from(">H", data, 4)[0])]
+    start = next(offset for tag, _, offset, _ in tables if tag == b"name")
+    _, count, strings = struct.unpack_from(">3H", data, start)
+    wide, narrow = family.encode("utf-16-be"), family.encode("latin-1")
+    data[start + strings : start + strings + len(wide + narrow)] = wide + narrow  # in place of a copyright
+    for record in range(start + 6, start + 6 + 12 * count, 12):
+        system, _, _, kind = struct.unpack_from(">4H", data, record)
+        if kind in (1, 16):  # names of a family
+            place = (len(narrow), len(wide)) if system == 1 else (len(wide), 0)
+            struct.pack_into(">2H", data, record + 8, *place)
     (folder / "renamed.ttf").write_bytes(data)
     return Run(pytest(*PICTURES), only_fonts_in(folder))
 
@@ -112,7 +114,7 @@ def latin_1(folder: Path) -> Run:
     )
     if not made or not (folder / name).is_dir():
         raise Missing("there is no localedef, or none of its sources (Debian: apt-get install locales)")
-    return Run(pytest(*TEXT, *FILES), {"LOCPATH": str(folder), "LC_ALL": name})
+    return Run(pytest(*TEXT), {"LOCPATH": str(folder), "LC_ALL": name})
 
 
 def locale_c(folder: Path) -> Run:
@@ -120,8 +122,8 @@ def locale_c(folder: Path) -> Run:
 
 
 def elsewhere_and_private(folder: Path) -> Run:
-    """Half-hour time zone east of the date line, files that only their owner may read."""
-    return Run(pytest(*FILES), {"TZ": "Pacific/Chatham"}, umask=0o077)
+    """A time zone 12 hours and 45 minutes ahead, and files that only their owner may read."""
+    return Run(pytest(*files("sweep", "store", only=PATHS)), {"TZ": "Pacific/Chatham"}, umask=0o077)
 
 
 def copy_of_the_tree(folder: Path) -> Path:
@@ -142,7 +144,7 @@ def copy_of_the_tree(folder: Path) -> Path:
 
 def path_with_blanks(folder: Path) -> Run:
     tree = copy_of_the_tree(folder)
-    tests = [*FILES[:2], "tests/test_pdf.py", "tests/test_usage.py", *FILES[2:-1], f"{FILES[-1]} or pdf or usage"]
+    tests = files("sweep", "store", "pdf", only=f"{PATHS} or test_pdf")
     return Run(pytest(*tests), {"PYTHONPATH": str(tree)}, tree)
 
 
@@ -172,7 +174,7 @@ MACHINES: dict[str, Callable[[Path], Run]] = {
     "OpenBLAS for Prescott": partial(processor, OPENBLAS_CORETYPE="Prescott"),
     "PyTorch without vectors": partial(processor, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE"),
     "NumPy without AVX": partial(processor, feature="avx2", NPY_DISABLE_CPU_FEATURES="X86_V3"),
-    "numba for any processor": partial(processor, NUMBA_CPU_NAME="generic"),
+    "numba for any processor": partial(processor, tests=COMPILED, NUMBA_CPU_NAME="generic"),
     "no fonts": fonts,
     "DejaVu fonts": partial(fonts, family="DejaVu"),
     "Liberation fonts": partial(fonts, family="Liberation"),

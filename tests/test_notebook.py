@@ -99,10 +99,10 @@ def line(values: list[float], title: str = "E") -> alt.Chart:
 
 
 def test_a_chart_s_digest_is_of_what_it_draws_and_not_of_a_rounding():
-    values = [0.1, -1 / 3, 7e-9]
-    same, rounding = line(values), line([value * (1 + 1e-12) for value in values])
+    values = [0.1, -1 / 3, 7e-9, 0.0]
+    same, rounding = line(values), line([value * (1 + 1e-12) + 1e-17 for value in values])
     assert same.to_json() != rounding.to_json() and notebook.digest(same) == notebook.digest(rounding)
-    others = [line([0.1, -1 / 3, 7.001e-9]), line(values[:2]), line(values, "e"), line(values).mark_point()]
+    others = [line([0.1, -1 / 3, 7.001e-9, 0.0]), line(values[:3]), line(values, "e"), line(values).mark_point()]
     assert len({notebook.digest(chart) for chart in (same, *others)}) == 5
 
 

@@ -44,21 +44,19 @@ def show_chart(chart: alt.TopLevelMixin) -> None:
 def digest(chart: alt.TopLevelMixin) -> str:
     """Return 16 hexadecimal digits that differ where charts say different things.
 
-    They are of the specification and its data, numbers at six significant digits: the same on any machine, while
-    the widths of a picture's letters, and so its legends, are those of the fonts that a machine has.
+    They are of the specification and its data, numbers at six significant digits, and zero below 1e-12 of a column's
+    largest: the same on any machine, while a picture's letters, and so its legends, are as wide as a machine's fonts.
     """
     specification = chart.to_dict()
     datasets = specification.pop("datasets", {})
-
-    def plain(part: Any) -> Any:
-        if isinstance(part, dict):
-            # A dataset's name is a digest of all its digits: its rows stand for it.
-            return {key: plain(datasets.get(value, value) if key == "name" else value) for key, value in part.items()}
-        if isinstance(part, list):
-            return [plain(value) for value in part]
-        return f"{part + 0.0:.6g}" if isinstance(part, float) else part
-
-    return hashlib.sha256(json.dumps(plain(specification), sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps(specification, sort_keys=True)
+    for name, rows in datasets.items():  # a dataset's name is a digest of all its digits: its rows stand for it
+        table = pd.DataFrame(rows)
+        numbers = table.select_dtypes("number")
+        table[numbers.columns] = numbers.mask(numbers.abs() < 1e-12 * numbers.abs().max(), 0.0)
+        text = text.replace(f'"{name}"', json.dumps(table.to_dict("list"), sort_keys=True))
+    plain = json.loads(text, parse_float=lambda number: f"{float(number) + 0.0:.6g}")
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
 def show_text(text: str) -> None:
