@@ -30,7 +30,7 @@ def files(*names: str, only: str = "") -> list[str]:
 
 ARITHMETIC = files("carriers", "crowding", "losses", "memory", "metrics", "model", "space", "train")
 COMPILED = files("fast", "fast_space")
-PICTURES = ["--nbval", "--nbval-current-env", "chapters/02-coverage.ipynb", "chapters/06-expulsion.ipynb"]
+PICTURES = ["--nbval", "--nbval-current-env", "chapters/19-symmetries.ipynb"]
 TEXT = files(
     *("chapters", "findings", "ledger", "notebook", "referee", "sweep"),
     only="not reader_s_own_runs and (not test_sweep or papermill_runs or papermill_ends or notebook)",
