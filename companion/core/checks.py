@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def requires(check: Callable[Given, object]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
-    """Let a function begin with a check of its arguments, so that its own lines are its equation alone."""
+    """Return what lets a function begin with a check of its arguments, so that its own lines are its equation."""
 
     def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
         @functools.wraps(function)

@@ -44,6 +44,7 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
 
 
 def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
+    """Return one run's matching, as `match` does, of arrays that are known to fit."""
     along = x[:, None] - prototypes[None, :] if x.ndim == 1 else cdist(x, prototypes)
     cost = np.hypot(along, y[:, None] - values[None, :])
     sample, neuron = linear_sum_assignment(cost)
@@ -95,7 +96,7 @@ def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
 
 
 def runs_of(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
-    """Iterate over the runs of x, y, prototypes and values, all finite; return their leading dimensions too."""
+    """Return an iterator over runs of x, y, prototypes and values, all finite, and their leading dimensions."""
     names = ("x", "y", "prototypes", "values")
     given = dict(zip(names, (np.asarray(array, dtype=np.float64) for array in arrays), strict=True))
     x, y = given["x"], given["y"]
