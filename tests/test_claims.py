@@ -156,6 +156,7 @@ def small(replication) -> pd.DataFrame:
         (lambda runs: runs.assign(fit_mse=np.where(runs.index == 7, np.nan, runs["fit_mse"])), "no number"),
         (lambda runs: runs[runs["mask"] != "011"], "this claim needs \\['011'\\] as well"),
     ],
+    ids=["a column", "a run", "a run twice", "no number", "a mask"],
 )
 def test_runs_that_a_claim_cannot_be_judged_by_are_refused(small, spoil, message):
     with pytest.raises(ValueError, match=message):

@@ -113,6 +113,7 @@ def test_pair_orders_of_all_seeds_are_the_orders_of_the_means(studies):
         (lambda study: power.null_verdicts(study, "C1", 0), "draws: 0"),
         (lambda study: power.pair_orders(study, 7, np.array([[0, 1]])), "size: 7"),
     ],
+    ids=["too many seeds", "no seed", "no draw", "no null draw", "size"],
 )
 def test_wrong_arguments_are_refused(studies, call, message):
     with pytest.raises(ValueError, match=message):
