@@ -8,7 +8,7 @@ SWEEPS := $(wildcard chapters/*sweep.ipynb)
 CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help book install style check test test-slow test-machines chapters replicate bench lock clean
+.PHONY: help book install style check test test-slow coverage test-machines chapters replicate bench lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,10 +34,13 @@ check: style ## in a minute and a half: style, types, tests that are quick and o
 	$(PYTEST) -m "not slow and not page" tests
 
 test: style ## all but the slow tests: the module, the stored data, the chapters, the built site and the PDF
-	$(PYTEST) -m "not slow" --nbval --nbval-current-env --cov --cov-report=term:skip-covered tests $(CHAPTERS)
+	$(PYTEST) -m "not slow" --nbval --nbval-current-env tests $(CHAPTERS)
 
 test-slow: .venv/everything ## the slow tests: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
 	KILLS=100 $(PYTEST) -m slow tests
+
+coverage: .venv/everything ## which lines of the module its tests run; compiled ones do not count
+	$(PYTEST) -m "not slow and not page" --cov --cov-report=term:skip-covered tests
 
 test-machines: .venv/everything ## what a processor, fonts, a locale or a folder could decide, on machines simulated here
 	$(BIN)/python tests/machines.py
