@@ -1,37 +1,52 @@
 # The book's doors. Each makes the .venv that it needs; Python 3.11 and make are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+# A reader's own settings of pip are for other environments than this one.
+export PIP_USER := 0
 SWEEPS := $(wildcard chapters/*sweep.ipynb)
 CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-kills chapters replicate bench lock clean
+.PHONY: help book install style check test test-slow coverage test-machines chapters replicate bench lock clean
 
 help: ## list what make can do
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-book: $(if $(shell command -v quarto),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
-	@if command -v quarto >/dev/null; then \
-		quarto render --no-execute && echo "quarto $$(quarto --version): _book/index.html, _book/latent-to-data.pdf"; \
+# The extra `quarto` of pyproject.toml puts Quarto into .venv.
+QUARTO := $(firstword $(shell command -v quarto) $(wildcard $(BIN)/quarto))
+
+book: $(if $(QUARTO),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
+	@if [ -n "$(QUARTO)" ]; then \
+		"$(QUARTO)" render --no-execute && echo "quarto $$("$(QUARTO)" --version): _book/index.html, _book/latent-to-data.pdf"; \
 	else $(BIN)/python -m embedded; fi
 
-test: .venv/everything ## test the module, the stored data, the chapters, the built site and the PDF
+install: .venv/everything ## make .venv with all that the chapters, the sweeps and the tests need
+
+# Tests of a file, and cells of a chapter, stay together; PyTorch's second thread brings arrays this small nothing.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+style: .venv/everything ## style and types
 	$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet .
-	@# The chapters run beside the module's tests, each on a core of its own; their report comes last. PyTorch's second
-	@# thread brings arrays this small nothing, and waits long for a core that is busy. A shell makes what is in its
-	@# background deaf to Ctrl-C, so it is ended by hand.
-	@export OMP_NUM_THREADS=1; $(BIN)/python -m pytest --nbval --nbval-current-env $(CHAPTERS) >.venv/chapters.log 2>&1 & chapters=$$!; \
-	trap 'kill $$chapters; exit 130' INT; $(BIN)/python -m pytest tests; tests=$$?; wait $$chapters; chapters=$$?; cat .venv/chapters.log; exit $$((tests + chapters))
+	$(BIN)/pyright --warnings
 
-test-kills: .venv/everything ## SIGKILL a sweep at 100 random moments, in full
-	KILLS=100 $(BIN)/python -m pytest -k sigkill tests/test_store.py
+check: style ## in a minute and a half: style, types, tests that are quick and open no page, chapters that are stale
+	$(PYTEST) -m "not slow and not page" tests
 
-chapters: .venv/everything ## execute every chapter but the sweep with papermill, in place
-	$(BIN)/python -m companion.studies.collapse
-	@for chapter in $(notdir $(CHAPTERS)); do \
-		$(BIN)/papermill --no-progress-bar --cwd chapters chapters/$$chapter chapters/$$chapter || exit 1; done
-	@# When and how long a cell ran is no result: it stays out of the stored notebooks.
-	$(BIN)/nbstripout --keep-output --keep-count --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution" $(CHAPTERS) $(SWEEPS)
+test: style ## all but the slow tests: the module, the stored data, the chapters, the built site and the PDF
+	$(PYTEST) -m "not slow" --nbval --nbval-current-env tests $(CHAPTERS)
+
+test-slow: .venv/everything ## the slow tests: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
+	KILLS=100 $(PYTEST) -m slow tests
+
+coverage: .venv/everything ## which lines of the module its tests run; compiled ones do not count
+	$(PYTEST) -m "not slow and not page" --cov --cov-report=term:skip-covered tests
+
+test-machines: .venv/everything ## what a processor, fonts, a locale or a folder could decide, on machines simulated here
+	$(BIN)/python tests/machines.py
+
+chapters: .venv/everything ## execute the chapters that read something else than when they were last executed, in place
+	$(BIN)/python -m companion.show.chapters
 	$(BIN)/python -m companion.show.findings
 
 replicate: .venv/everything ## everything from nothing: the sweeps, chapters, book
@@ -46,8 +61,8 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb space-ridge.out.ipynb -f data/space-ridge.yaml
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb tables.out.ipynb -f data/tables.yaml
 	$(BIN)/papermill --cwd data chapters/memory-sweep.ipynb memory.out.ipynb -f data/memory.yaml
-	$(BIN)/python -m companion.studies.motion
-	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w').write(bundle())"
+	for study in motion collapse power rounding; do $(BIN)/python -m companion.studies.$$study || exit 1; done
+	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w', encoding='utf-8').write(bundle())"
 	$(MAKE) chapters
 	$(MAKE) book
 
@@ -55,24 +70,29 @@ bench: .venv/bench ## the fast engine against what a user would otherwise write;
 	$(BIN)/python -m benchmarks
 
 lock: ## write the versions in .venv to requirements.lock
-	$(BIN)/pip freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed -n 's/==.*//p' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock
+	$(PIP) freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed -n 's/==.*//p' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock
 
 clean: ## remove .venv and _book
 	rm -rf .venv _book
 
-.venv/bin/python:
+# Made anew where it was left half made, or where the folder was moved: its programs carry their path.
+ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))
+.PHONY: .venv/made-in
+endif
+.venv/made-in:
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; make PYTHON=... names one')"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
+	@echo "$(CURDIR)" > $@
 
-.venv/renderer: requirements.lock | .venv/bin/python
-	$(BIN)/pip install --quiet --constraint requirements.lock pypandoc_binary typst pyyaml
+.venv/renderer: requirements.lock .venv/made-in
+	$(PIP) install --quiet --constraint requirements.lock pypandoc_binary typst pyyaml
 	@touch $@
 
-.venv/everything: requirements.lock pyproject.toml | .venv/bin/python
-	$(BIN)/pip install --quiet --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+.venv/everything: requirements.lock pyproject.toml .venv/made-in
+	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --editable .
 	@touch $@ .venv/renderer
 
 .venv/bench: benchmarks/requirements.txt .venv/everything
-	$(BIN)/pip install --quiet --constraint requirements.lock --requirement benchmarks/requirements.txt
+	$(PIP) install --quiet --constraint requirements.lock --requirement benchmarks/requirements.txt
 	@touch $@

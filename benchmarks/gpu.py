@@ -30,7 +30,7 @@ def main() -> int:
     if not out.exists():
         print(f"benchmarks.gpu: {out} is not here; python -m benchmarks writes it", file=sys.stderr)
         return 1
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text(encoding="utf-8"))
     result["gpu"] = {"name": torch.cuda.get_device_name(), "torch": torch.__version__, "measured_steps": MORE - FEW}
     for copies in (1, 100):
         work = Work()

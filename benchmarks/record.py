@@ -17,7 +17,7 @@ PATH = Path(__file__).parents[1] / "data" / "benchmarks.json"
 def machine() -> dict[str, Any]:
     """Return the processor's name, the cores that this process may use, and the operating system."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),

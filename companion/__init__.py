@@ -1,6 +1,6 @@
 """Companion module of the book *From latent space to training data*.
 
-In layers, each using only those before it: `core` (the book's equations), `engine` (the compiled one), `sweeps`, `judging`,
+In layers, each using only those before it: `core` (the book's equations), `engine` (compiled), `sweeps`, `judging`,
 `show`, and `studies`, one file a chapter. What a reader calls on a network of their own is here by name.
 """
 

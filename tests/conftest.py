@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ import altair as alt
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from companion.core.network import Parameters
 
@@ -23,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 REPLICATION = "chapters/08-replication.html"
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, SIGKILL, Ctrl-C to itself or rlimit")
 REPORT: list[str] = []
 """Lines that `make test` ends with."""
 
@@ -43,12 +46,57 @@ replication, powered, temperature, strength, plain = map(
 
 
 @pytest.fixture(scope="session")
-def book() -> Path:
-    """The book as `make book` builds it, by whichever renderer it finds."""
-    done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    REPORT.append("book: " + done.stdout.strip().splitlines()[-1])
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book as `make book` builds it, by whichever renderer it finds; BOOK names one that is built already."""
+    if built := os.environ.get("BOOK"):
+        REPORT.append(f"book: {built}, as it was")
+        return Path(built).resolve()
+    if sys.platform == "win32":
+        pytest.skip("the Makefile's `make book` is for Linux and macOS")
+    mine = tmp_path_factory.getbasetemp()
+    ours = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine  # tests in several processes build it once
+    with FileLock(ours / "book.lock"):
+        said = ours / "book.txt"
+        if not said.exists():
+            done = subprocess.run(["make", "--no-print-directory", "book"], cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            said.write_text(done.stdout.strip().splitlines()[-1], encoding="utf-8")
+    REPORT.append("book: " + said.read_text(encoding="utf-8"))
     return ROOT / "_book"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever opens the built book is marked `page`."""
+    for item in items:
+        if "book" in getattr(item, "fixturenames", ()):
+            item.add_marker("page")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of several hands its lines over to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["report"] = REPORT
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    REPORT.extend(getattr(node, "workeroutput", {}).get("report", []))
+
+
+def history(*arguments: str) -> str:
+    """What git says of the repository's history; where it is cut off or missing, the test is skipped and says so."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, encoding="utf-8")
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    shallow = git("rev-parse", "--is-shallow-repository") if shutil.which("git") else ""
+    if shallow != "false":
+        message = "a shallow clone, whose history is cut off" if shallow else "no git repository, so no history"
+        REPORT.append(f"history: {message}")
+        pytest.skip(message)
+    return git(*arguments)
 
 
 def rows(chart: alt.TopLevelMixin) -> list[dict]:
@@ -76,7 +124,7 @@ def first_program(names: tuple[str, ...], what: str, packages: str) -> str:
             REPORT.append(f"{what}: {version}")
             return found
     message = f"{what}: none found, so the site was not opened; {packages} brings one"
-    if os.environ.get("CI"):
+    if os.environ.get("CI") and sys.platform == "linux":
         pytest.fail(message)
     REPORT.append(message)
     pytest.skip(message)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -116,6 +115,8 @@ def _kill_itself_before(name: str, calls: int) -> None:
 def main(folder: str, seeds: str, workers: str = "0", limit: str = "") -> None:
     torch.set_num_threads(1)
     if limit:
+        import resource  # Windows has none
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
     ENGINES["torch"] = ENGINES["torch"]._replace(batch=batch_of_the_script)
     report_finished(lambda runs: print(json.dumps(runs), flush=True))

@@ -121,7 +121,7 @@ def test_quick_run_writes_what_it_measured(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(out)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "32 runs of 20 steps" in printed
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text(encoding="utf-8"))
     assert {"date", "machine", "versions", "settings", "contenders", "ratios"} <= set(result)
     assert {"nanoseconds_an_exponential", "fast_by_size", "fast_growth", "profile"} <= set(result)
     assert {"fast", "jax", "loop", "floor", "torch_batched"} <= set(result["contenders"])
@@ -136,16 +136,16 @@ def test_quick_run_writes_what_it_measured(tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_nothing_is_written(tmp_path):
     out = tmp_path / "benchmarks.json"
-    out.write_text("{}")
+    out.write_text("{}", encoding="utf-8")
     command = [sys.executable, "-m", "benchmarks.gpu", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert out.read_text() == "{}"
+    assert out.read_text(encoding="utf-8") == "{}"
 
 
 def test_what_the_chapter_s_pictures_say_is_so():
     """Chapter "How fast, and how it survives": the texts that stand in place of its two pictures."""
-    stored = json.loads((ROOT / "data/benchmarks.json").read_text())
+    stored = json.loads((ROOT / "data/benchmarks.json").read_text(encoding="utf-8"))
     seconds = {name: row["seconds"] for name, row in stored["contenders"].items()}
     fast = seconds["fast"]
     assert seconds["own_floor"] < fast < 3 * seconds["own_floor"]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, history
 
-from companion.core.metrics import chance_level
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.judging import beyond, claims
-from companion.judging.beyond import BESIDE, BEYOND, is_compatible, with_attractor
+from companion.judging.beyond import BESIDE, BEYOND, CHAMFER, TRANSPORT, is_compatible, with_attractor
+from companion.judging.chance import chance_level, chance_summary
 from companion.judging.ledger import beyond_table
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
-from companion.sweeps.runs import chance_summary
 
 SIZES, SEEDS = (3, 5), 40
 E = "reconstruction_error"
-TRANSPORT, CHAMFER = Settings(attractor="transport"), Settings(attractor="chamfer")
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +50,10 @@ def made_up(error: float = 0.1, rmse: float = 0.01, chance: float = 0.3, **chang
 
 
 def test_labels_name_what_differs_and_nothing_else():
-    strong = TRANSPORT.but(balance=10.0, anneal=True)
-    assert strong.but(mask="100").label == "100"
-    assert Settings(mask="110").label == "110 coverage" and TRANSPORT.but(mask="110").label == "110 transport"
-    assert strong.but(mask="111").label == "111 transport κ=10 annealed"
+    both = {"attractor": "transport", "balance": 10.0, "anneal": True}
+    assert Settings("100", **both).label == "100"
+    assert Settings("110").label == "110 coverage" and TRANSPORT.but(mask="110").label == "110 transport"
+    assert Settings("111", **both).label == "111 transport κ=10 annealed"
     assert TRANSPORT.but(mask="011", anneal=True).label == "011 transport annealed"
 
 
@@ -94,7 +90,7 @@ def test_the_attractor_s_masks_stand_in_coverage_s_place():
 
 
 def test_with_coverage_the_claim_is_the_paper_s_own(stored):
-    runs = stored[stored["label"].isin([Settings(mask=mask).label for mask in MASKS])]
+    runs = stored[stored["label"].isin([Settings(mask).label for mask in MASKS])]
     ours = beyond.claim_with(beyond.Study.of(stored, by=("label", "size")), Settings())
     theirs = claims.repulsion_needs_an_attractor(runs)
     np.testing.assert_array_equal(ours.p_for, theirs.p_for)
@@ -109,21 +105,17 @@ def test_chance_is_a_seed_s_mean_over_draws(stored):
 
 def test_the_rules_were_committed_before_their_runs():
     """History: `companion/beyond.py` (its path then) and the parameters came before the experiment's first file."""
-
-    def added(path: str) -> str:
-        command = ["git", "log", "--format=%H", "--diff-filter=A", "--", path]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        return done.stdout.split()[-1] if done.returncode == 0 and done.stdout.strip() else ""
-
-    rules, runs = added("companion/beyond.py"), added("data/attractors.parquet")
+    rules, runs = (
+        history("log", "--format=%H", "--diff-filter=A", "--", path).split()
+        for path in ("companion/beyond.py", "data/attractors.parquet")
+    )
     if not rules or not runs:
-        pytest.skip("no history here")
-    earlier = subprocess.run(["git", "merge-base", "--is-ancestor", rules, runs], cwd=ROOT)
-    assert earlier.returncode == 0 and rules != runs
+        pytest.skip("the history here is not the one in which the book was written")
+    assert rules[-1] != runs[-1] and history("merge-base", rules[-1], runs[-1]) == rules[-1]
 
 
 def test_every_row_of_the_table_leads_to_its_section():
-    lines = [line for line in (ROOT / "_beyond.md").read_text().splitlines() if line.startswith("| **")]
+    lines = [line for line in (ROOT / "_beyond.md").read_text(encoding="utf-8").splitlines() if line.startswith("| **")]
     assert len(lines) == len(BEYOND) + 1, "and the referee's"
     for line, (key, row) in zip(lines, BEYOND.items(), strict=False):
         assert f"**{key}** {row.says} (@sec-{row.section})" in line and row.stated

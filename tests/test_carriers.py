@@ -11,8 +11,9 @@ import torch
 from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
 from companion.core.losses import fit_loss
-from companion.core.metrics import chance_level, expelled_fraction, reconstruction_error
+from companion.core.metrics import expelled_fraction, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes
+from companion.judging.chance import chance_level
 from companion.studies.carriers import (
     carried,
     carrier_count,

@@ -98,7 +98,7 @@ def test_a_grid_that_lacks_a_run_is_refused(temperature):
 
 @pytest.fixture(scope="module")
 def stored() -> dict:
-    return json.loads((ROOT / "data/collapse.json").read_text())
+    return json.loads((ROOT / "data/collapse.json").read_text(encoding="utf-8"))
 
 
 def test_the_stored_collapse_is_what_the_runs_give(temperature, stored):

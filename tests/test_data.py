@@ -15,10 +15,9 @@ from conftest import ROOT
 from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import activations, predict, prototypes
-from companion.core.settings import MASKS, Settings
+from companion.core.settings import MASKS
 from companion.judging.beyond import labelled_runs
 from companion.show.findings import same_order
-from companion.sweeps.runs import settings_in
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
@@ -74,22 +73,9 @@ def test_the_attractors_are_every_combination_at_a_hundred_seeds_once():
     assert not runs["seed"].isin(range(2000)).any(), "seeds that were looked at before"
 
 
-def test_every_row_holds_its_settings(table):
-    """By name, with the levels of today: one record a combination, and the nominal ones where nothing was varied."""
-    found = settings_in(table)
-    columns = ["mask", "strength", "temperature", "steps", "learning_rate"]
-    columns += [name for name in ("attractor", "balance", "anneal") if name in table]
-    assert len(found) == len(set(found)) == len(table[columns].drop_duplicates())
-    varied = {"mask": "000", "strength": 1.0, "temperature": 1e-4, "attractor": "coverage", "balance": 1.0}
-    assert {one.but(**varied, anneal=False) for one in found} == {Settings()}
-    assert {one.mask for one in found} == set(table["mask"])
-    assert {one.temperature for one in found} == set(table["temperature"])
-    assert {one.strength for one in found} == set(table["strength"])
-
-
 @pytest.mark.parametrize("name", ["powered", "temperature", "strength", *ATTRACTORS])
 def test_a_sweep_s_parameter_file_is_what_made_it(name):
-    parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text())
+    parameters = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text(encoding="utf-8"))
     settings = ["mask", "size", "seed", "strength", "temperature", "attractor", "balance", "anneal"]
     table = pd.read_parquet(ROOT / "data" / parameters.pop("out"), columns=settings)
     for parameter, values in parameters.items():
@@ -147,7 +133,7 @@ def test_versions_stand_in_the_files(table):
 
 
 def test_the_dictionary_names_every_column(table):
-    text = (ROOT / "data/README.md").read_text()
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8")
     cells = re.findall(r"^\| (`[a-z_`, ]+`) \| ", text, re.MULTILINE)
     named = [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
     assert named == list(table.columns)
@@ -159,7 +145,7 @@ def test_the_dictionary_names_every_column(table):
 )
 def test_medians_stand_in_the_order_of_the_independent_runs(replication, metric, least, share):
     """Other seeds and other code: the same orders where the gaps are clear (few neurons make ratios tie)."""
-    independent = json.loads((ROOT / "data/independent.json").read_text())["masks"]
+    independent = json.loads((ROOT / "data/independent.json").read_text(encoding="utf-8"))["masks"]
     theirs = pd.DataFrame(
         {mask: {int(n): cell[metric]["median"] for n, cell in row.items()} for mask, row in independent.items()}
     )

@@ -11,19 +11,14 @@ import pytest
 from conftest import rows
 from scipy.stats import trim_mean
 
-from companion.core.metrics import AT_CHANCE, chance_level, reconstruction_error
+from companion.core.metrics import reconstruction_error
 from companion.core.settings import MASK_LABELS, MASKS
+from companion.judging import chance as chances
+from companion.judging.chance import AT_CHANCE, chance_level, chance_summary
 from companion.show import charts as pictures
 from companion.show import figures
 from companion.sweeps import runs as stored_runs
-from companion.sweeps.runs import (
-    WINDOW,
-    chance_summary,
-    median_run,
-    originals_and_reconstructions,
-    reconstruction_points,
-    summary,
-)
+from companion.sweeps.runs import WINDOW, median_run, originals_and_reconstructions, reconstruction_points, summary
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +95,7 @@ def test_a_chance_level_has_its_own_interval(replication, metric):
 def test_a_chance_level_s_interval_counts_seeds_and_not_draws(replication, monkeypatch):
     """Draws that repeat within a seed are one datum: the interval is that of the seeds' values."""
     values = np.random.default_rng(2).normal(size=10)
-    monkeypatch.setattr(stored_runs, "chance_level", lambda *_, **__: np.repeat(values[:, None], 20, axis=1))
+    monkeypatch.setattr(chances, "chance_level", lambda *_, **__: np.repeat(values[:, None], 20, axis=1))
     row = chance_summary(replication).iloc[0]
     low, high = stored_runs._median_interval(values)
     assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.2) and high - low > 0.5

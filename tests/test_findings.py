@@ -9,6 +9,7 @@ from conftest import ROOT
 from companion.core.settings import MASKS
 from companion.judging import beyond
 from companion.judging.beyond import judge_beyond
+from companion.judging.chance import chance_summary
 from companion.judging.referee import stored_row
 from companion.show.findings import (
     beyond_text,
@@ -19,7 +20,6 @@ from companion.show.findings import (
     numbered,
     same_order,
 )
-from companion.sweeps.runs import chance_summary
 
 
 def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def test_findings_are_five_lines_with_numbers(replication, temperature):
 
 @pytest.mark.parametrize("place", ["_findings.md", "README.md", "index.qmd"])
 def test_findings_stand_as_the_data_give_them(place):
-    text = (ROOT / place).read_text()
+    text = (ROOT / place).read_text(encoding="utf-8")
     assert "{{< include _findings.md >}}" in text if place == "index.qmd" else findings_list(ROOT) in text
 
 
@@ -89,9 +89,9 @@ def test_findings_beyond_the_paper_stand_as_the_data_give_them():
     survival = stored_row(ROOT)
     lines = findings_beyond(ROOT, survival)
     assert len(lines) == 3 and all(any(letter.isdigit() for letter in line) for line in lines)
-    assert numbered(lines) in (ROOT / "README.md").read_text()
-    assert (ROOT / "_beyond.md").read_text() == beyond_text(ROOT, judge_beyond(ROOT), survival)
-    assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text()
+    assert numbered(lines) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "_beyond.md").read_text(encoding="utf-8") == beyond_text(ROOT, judge_beyond(ROOT), survival)
+    assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")
 
 
 def test_the_first_finding_beyond_the_paper_is_what_it_says():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, history
 
 from companion.judging import claims, ledger
 from companion.judging.beyond import judge_beyond
@@ -24,7 +23,7 @@ def entries() -> dict[str, ledger.Entry]:
 
 @pytest.fixture(scope="module")
 def stored() -> dict:
-    return json.loads((ROOT / "data/claims.json").read_text())
+    return json.loads((ROOT / "data/claims.json").read_text(encoding="utf-8"))
 
 
 def differences(one: object, other: object, place: str = "") -> list[str]:
@@ -56,22 +55,20 @@ def test_a_changed_run_changes_the_ledger(powered, temperature, stored):
 
 
 def test_the_ledger_stands_as_the_data_give_it(entries):
-    assert (ROOT / "_ledger.md").read_text() == f"{ledger.table(entries)}\n\n{ledger.KEY}\n"
-    assert "{{< include _ledger.md >}}" in (ROOT / "index.qmd").read_text()
-    assert ledger.in_a_sentence(entries) in (ROOT / "README.md").read_text()
+    assert (ROOT / "_ledger.md").read_text(encoding="utf-8") == f"{ledger.table(entries)}\n\n{ledger.KEY}\n"
+    assert "{{< include _ledger.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")
+    assert ledger.in_a_sentence(entries) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     verdicts = judge_beyond(ROOT)
     assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, stored_row(ROOT)))), stored["beyond"]) == []
-    assert (
-        f"\n{ledger.beyond_table(verdicts, stored_row(ROOT))}\n\n{ledger.BEYOND_KEY} "
-        in (ROOT / "_beyond.md").read_text()
-    )
+    text = (ROOT / "_beyond.md").read_text(encoding="utf-8")
+    assert f"\n{ledger.beyond_table(verdicts, stored_row(ROOT))}\n\n{ledger.BEYOND_KEY} " in text
 
 
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
-    cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text())["cells"]
+    cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
     for line, key in zip(ledger.table(entries).splitlines()[2:], CLAIMS, strict=True):
         assert f"| **{key}** {CLAIMS[key].says} (@sec-{key.lower()}) |" in line
@@ -86,19 +83,10 @@ def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
 
 def test_every_number_of_the_rules_was_in_the_commit_that_fixed_them():
     """History: `companion/claims.py` (its path then) came before the runs, with the gaps that it has now."""
-    history = subprocess.run(
-        ["git", "log", "--format=%H", "--diff-filter=A", "--", "data/powered.parquet"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
-    if history.returncode or not history.stdout.strip():
-        pytest.skip("no history here")
-    added = history.stdout.split()[-1]
+    added = history("log", "--format=%H", "--diff-filter=A", "--", "data/powered.parquet").split()
     for module, names in (("claims", ("FACTOR", "SHARE", "FIT", "HALF")), ("verdicts", ("LEVEL",))):
-        path = f"companion/{module}.py"
-        before, now = (
-            subprocess.run(["git", "show", f"{added}~1:{path}"], cwd=ROOT, capture_output=True, text=True).stdout,
-            (ROOT / f"companion/judging/{module}.py").read_text(),
-        )
+        before = history("show", f"{added[-1]}~1:companion/{module}.py") if added else ""
+        now = (ROOT / f"companion/judging/{module}.py").read_text(encoding="utf-8")
         if not before:
             pytest.skip("the history here is not the one in which the book was written")
         for name in names:

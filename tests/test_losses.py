@@ -24,7 +24,7 @@ from companion.core.losses import (
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
 from companion.core.settings import MASKS, Attractor, Settings
 
-CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text())
+CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text(encoding="utf-8"))
 REFERENCED = ("fit", "coverage", "separation", "overlap")
 TERMS = (*REFERENCED, "chamfer", "transport")
 

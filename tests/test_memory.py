@@ -35,6 +35,9 @@ from companion.studies.stationarity import (
 DECAY = 1e-4
 KNOWN = ((2, 2, 3), (2, 4, 3), (2, 4, 4), (3, 4, 0))
 """Samples, neurons and seed of trainings whose conditions determine their samples."""
+CLOSE = 1e-5
+"""How near those are found: training ends at a residual of some 1e-7, whose digits are the processor's, and a solution
+is up to fifteen times as far from the samples."""
 
 
 def flat(parameters: Parameters) -> np.ndarray:
@@ -88,7 +91,7 @@ def test_a_sample_twice_leaves_the_trace_of_one():
     merged = np.array([single[0], single[1] + single[2]])
     assert np.linalg.norm(stationarity_residual(found.parameters, x, merged)) < 1e-6
     candidates = reconstruct(found.parameters, 2, Search(10))
-    np.testing.assert_allclose(np.sort(candidates.x), np.sort(x), atol=1e-6)
+    np.testing.assert_allclose(np.sort(candidates.x), np.sort(x), atol=CLOSE)
 
 
 def test_a_sample_that_is_met_exactly_leaves_no_trace():
@@ -96,7 +99,7 @@ def test_a_sample_that_is_met_exactly_leaves_no_trace():
     more = torch.cat([x, x.new_tensor([0.9])])
     met = torch.cat([y, predict(x.new_tensor([0.9]), *parameters)])
     weights = multipliers(parameters, more, met, DECAY)
-    assert weights[2] == 0
+    assert abs(weights[2]) < 1e-9 * abs(weights[:2]).min()  # its residual is a rounding, and another on each processor
     assert np.linalg.norm(stationarity_residual(parameters, more, weights * 3 / 2)) < 1e-6  # the mean is over three
 
 
@@ -110,14 +113,14 @@ def test_reconstruction_finds_the_samples_of_a_known_solution(samples, neurons, 
     assert condition_rank(parameters, x, right) == 2 * samples
     found = reconstruct(parameters, samples, Search(10))
     order, place = np.argsort(found.x), np.argsort(x.numpy())
-    np.testing.assert_allclose(found.x[order], x.numpy()[place], atol=1e-6)
+    np.testing.assert_allclose(found.x[order], x.numpy()[place], atol=CLOSE)
     np.testing.assert_allclose(found.multipliers[order], right[place], rtol=1e-4)
 
 
 def test_reconstruction_by_gradients_finds_them_too():
     x, _, parameters = task(2, 4, 3)
     found = reconstruct(parameters, 2, Search(10, method="gradient"))
-    np.testing.assert_allclose(np.sort(found.x), np.sort(x), atol=1e-6)
+    np.testing.assert_allclose(np.sort(found.x), np.sort(x), atol=CLOSE)
 
 
 def test_a_network_beside_the_stationary_point_gives_other_samples():
@@ -318,7 +321,7 @@ def main(stored) -> pd.DataFrame:
 
 
 def test_the_stored_comparison_is_complete(stored, main):
-    given = yaml.safe_load((ROOT / "data/memory.yaml").read_text())
+    given = yaml.safe_load((ROOT / "data/memory.yaml").read_text(encoding="utf-8"))
     seeds = range(given["first_seed"], given["first_seed"] + given["seeds"])
     keys = set(main[["size", "seed", "network", "reader"]].itertuples(index=False, name=None))
     assert keys == {(size, seed, *task) for size in given["sizes"] for seed in seeds for task in memory.TASKS}
@@ -330,7 +333,7 @@ def test_the_stored_comparison_is_complete(stored, main):
 
 
 def test_the_dictionary_names_every_column_of_the_comparison(stored):
-    text = (ROOT / "data/README.md").read_text().split("`memory.parquet` holds")[1].split("\n\n")[0]
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8").split("`memory.parquet` holds")[1].split("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", text)) >= set(stored.columns)
 
 

@@ -8,6 +8,7 @@ import re
 import altair as alt
 import pandas as pd
 import pytest
+from conftest import ROOT
 
 from companion.core.losses import overlap_loss
 from companion.show import notebook
@@ -90,3 +91,29 @@ def test_provenance_names_what_trained_the_runs(replication, shown):
 def test_provenance_names_all_strengths(strength, shown):
     notebook.show_provenance(strength, "make it")
     assert "λ = 0.01, 0.1, 10, 100; τ = 1e-05, 0.0001" in shown[0]
+
+
+def line(values: list[float], title: str = "E") -> alt.Chart:
+    frame = pd.DataFrame({"x": range(len(values)), "E": values})
+    return alt.Chart(frame).mark_line().encode(x="x:Q", y=alt.Y("E:Q", title=title))
+
+
+def test_a_chart_s_digest_is_of_what_it_draws_and_not_of_a_rounding():
+    values = [0.1, -1 / 3, 7e-9, 0.0]
+    same, rounding = line(values), line([value * (1 + 1e-12) + 1e-17 for value in values])
+    assert same.to_json() != rounding.to_json() and notebook.digest(same) == notebook.digest(rounding)
+    others = [line([0.1, -1 / 3, 7.001e-9, 0.0]), line(values[:3]), line(values, "e"), line(values).mark_point()]
+    assert len({notebook.digest(chart) for chart in (same, *others)}) == 5
+
+
+def test_a_chart_is_shown_as_a_picture_whose_text_is_its_digest(monkeypatch):
+    """nbval compares the text in the picture's place: tests/pictures.cfg."""
+    outputs = []
+    monkeypatch.setattr(notebook, "display", lambda data, raw: outputs.append(data))
+    notebook.show_chart(line([1.0, 2.0]))
+    assert outputs[0]["text/plain"] == f"chart {notebook.digest(line([1.0, 2.0]))}"
+    regex, replacement = re.search(
+        r"regex: (.+)\nreplace: (.+)", (ROOT / "tests/pictures.cfg").read_text(encoding="utf-8")
+    ).groups()
+    assert re.sub(regex, replacement, outputs[0]["image/svg+xml"]) == replacement
+    assert re.sub(regex, replacement, outputs[0]["text/plain"]) == outputs[0]["text/plain"]

@@ -120,13 +120,56 @@ def test_wrong_arguments_are_refused(studies, call, message):
         call(studies["sweep"])
 
 
-def test_what_the_alternative_texts_say_is_so(studies):
-    """The chapter's pictures, from fewer draws."""
+VERDICTS_OF = ["by rule", "by mean", "any case"]
+
+
+@pytest.fixture(scope="module")
+def judged() -> pd.DataFrame:
+    """The stored verdicts in drawn studies."""
+    return pd.read_parquet(ROOT / "data/power.parquet")
+
+
+def test_every_task_is_stored_once_and_in_order(studies, judged):
+    tasks = power.tasks_of(studies)
+    counts = judged.groupby(["claim", "seeds", "null"], sort=False).size()
+    assert list(counts.items()) == [((task.claim, task.seeds, task.null), task.studies) for task in tasks]
+    assert judged["study"].tolist() == [number for task in tasks for number in range(task.studies)]
+
+
+def check_stored(judged: pd.DataFrame, studies: dict[str, Study], task: power.Task) -> None:
+    """A task's first studies are judged as they are stored."""
+    study = studies["sweep" if task.null else CLAIMS[task.claim].data]
+    again = power.judge_task((task, study))
+    same = (judged["claim"] == task.claim) & (judged["seeds"] == task.seeds) & (judged["null"] == task.null)
+    stored = judged[same].head(task.studies).reset_index(drop=True)
+    pd.testing.assert_frame_equal(stored[VERDICTS_OF], again[VERDICTS_OF])
+
+
+@pytest.mark.parametrize("key", CLAIMS)
+def test_the_first_studies_are_judged_as_they_are_stored(studies, judged, key):
+    all_seeds = studies[CLAIMS[key].data].seeds
+    for seeds, count in ((5, 3), (10, 3), (all_seeds, 1)):
+        check_stored(judged, studies, power.Task(key, seeds, count))
+
+
+def test_the_first_study_without_difference_is_judged_as_it_is_stored(studies, judged):
+    for key in power.NULL_CLAIMS:
+        check_stored(judged, studies, power.Task(key, 200, 1, null=True))
+
+
+@pytest.mark.slow
+def test_all_studies_are_judged_as_they_are_stored(studies, judged):
+    for task in power.tasks_of(studies):
+        check_stored(judged, studies, task)
+
+
+def test_what_the_alternative_texts_say_is_so(studies, judged):
+    """The chapter's pictures, from the first of the stored draws."""
     full = {key: claim.rule(studies[claim.data]) for key, claim in CLAIMS.items()}
+    drawn_studies = judged[~judged["null"]].set_index(["claim", "seeds"]).sort_index()
 
     def drawn(key: str, seeds: int, draws: int = 100) -> pd.DataFrame:
-        study = studies[CLAIMS[key].data]
-        return power.drawn_verdicts(study, key, power.draw_seeds(study, seeds, draws, replace=seeds == study.seeds))
+        return drawn_studies.loc[key, seeds].head(draws)
 
     def agreement(key: str, seeds: int, draws: int = 100) -> float:
         return drawn(key, seeds, draws)["by rule"].eq(full[key].verdict).mean()

@@ -11,18 +11,11 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion.core import hull
 from companion.core.data import sample_cloud
+from companion.core.hull import expelled_fraction
 from companion.core.measures import METRICS
 from companion.core.metrics import reconstruction_error, specialization_ratio
-from companion.core.network import (
-    output,
-    prototypes,
-    radial_activations,
-    ridge_activations,
-    ridge_prototypes,
-    starting_batch,
-)
+from companion.core.network import GEOMETRIES, output, ridge_prototypes, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.core.tables import TABLES, table_task
 from companion.judging import referee
@@ -30,20 +23,8 @@ from companion.judging.claims import CLAIMS
 from companion.judging.referee import HOT, NOT_ASKED, judge_cell, judge_cells, survival
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
 from companion.studies import space
-from companion.studies.space import (
-    alignment,
-    design,
-    entropic_transport,
-    exact_transport,
-    run_cells,
-    table_outside,
-    temperature_of,
-    training_sets,
-    write_space,
-)
+from companion.studies.space import table_outside, temperature_of
 from companion.sweeps import sweep
-from companion.sweeps.runs import settings_in
-from companion.sweeps.sweep import run_batch
 
 NAMES = ("space", "space-ridge", "tables")
 
@@ -132,68 +113,35 @@ def test_survival_counts_what_holds_at_home():
 
 
 def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    sets = training_sets([2], ["bell"], [4], ["linnerud-2"])
-    cells, trained = design(["ridge"], sets, [1, 2], Settings(steps=3)), []
+    sets = space.training_sets([2], ["bell"], [4], ["linnerud-2"])
+    cells = space.design(["ridge"], sets, [1, 2], Settings(steps=3))
     with ThreadPoolExecutor(1) as executor:
-        given = {"engine": "torch", "executor": executor}
-        whole = run_cells(cells, **given)
-        run_cells(cells[:5], **given, store=tmp_path / "store")
-        monkeypatch.setattr(sweep, "run_batch", lambda batch: trained.append(batch.group) or run_batch(batch))
-        again = run_cells(cells, **given, store=tmp_path / "store")
-    assert sorted(trained, key=str) == sorted((cell.group for cell in cells[5:]), key=str)
-    pd.testing.assert_frame_equal(whole, again, check_exact=True)
-    assert whole.attrs == again.attrs and {"torch", "numpy", "scipy", "numba"} <= whole.attrs["versions"].keys()
+        how = {"engine": "torch", "executor": executor}
+        whole = space.run_cells(cells, **how)
+        space.run_cells(cells[:5], **how, store=tmp_path / "store")
+        trained, run_batch = [], sweep.run_batch
+        monkeypatch.setattr(sweep, "run_batch", lambda batch: trained.append(batch) or run_batch(batch))
+        again = space.run_cells(cells, **how, store=tmp_path / "store")
+    assert len(trained) == len(cells) - 5
     columns = [name for name in whole if name not in space.KEPT]
+    pd.testing.assert_frame_equal(whole[columns], again[columns])
     assert len(whole) == 2 * 2 * 11 and whole["reconstruction_error"].notna().all()
-    runs, networks = (pd.read_parquet(path) for path in write_space(again, tmp_path / "a.parquet"))
+    runs, networks = (pd.read_parquet(path) for path in space.write_space(again, tmp_path / "a.parquet"))
     assert list(runs) == columns and len(networks) == 11 and set(networks["density"]) == {"linnerud-2"}
-    assert [len(values) for values in networks.iloc[0][space.KEPT]] == [40, 20, 40, 20, 20, 1, 40, 20]
-
-
-def test_a_sweep_s_files_have_the_columns_and_types_of_the_stored_ones(tmp_path, runs):
-    cells = design(["radial"], training_sets([2], ["bell"], [30]), [1, 2], Settings(steps=1))
-    made = [pd.read_parquet(path) for path in write_space(run_cells(cells), tmp_path / "a.parquet")]
-    for table, stored in zip(made, (runs["space"], pd.read_parquet(ROOT / "data/space-networks.parquet")), strict=True):
-        assert dict(table.dtypes) == dict(stored.dtypes) and list(table) == list(stored)
-    assert len(made[0]) == 22 and len(made[1]) == 11
-    for name in space.KEPT:
-        assert len(made[1][name][0]) == {"y": 30, "a": 30, "c": 1, "values": 30}.get(name, 60)
-
-
-def test_rows_stand_in_the_order_of_the_cells_each_beside_its_own_training_set():
-    cells = design(["ridge", "radial"], training_sets([2, 1], ["bell"], [5, 4]), [2, 1], Settings(steps=1))
-    table = run_cells(cells, engine="torch")
-    expected = [
-        (*(getattr(cell.group.settings, name) for name in ("neuron", "dimension", "density", "mask", "attractor")),
-         cell.group.size, cell.heat, seed)
-        for cell in cells
-        for seed in cell.group.seeds
-    ]  # fmt: skip
-    keys = ["neuron", "dimension", "density", "mask", "attractor", "size", "heat", "seed"]
-    assert list(table[keys].itertuples(index=False, name=None)) == expected and list(table) == space.COLUMNS
-    for (dimension, size, seed), rows in table.groupby(["dimension", "size", "seed"]):
-        place = Settings(neuron="radial", dimension=dimension, density="bell", target="diagonal")
-        assert set(rows["fresh_outside"]) == {space.fresh_outside(size, seed, place)}
-        assert set(rows["chance"]) == {np.median(space.chance_in(size, [seed], place))}
-        assert set(rows["temperature"] / rows["heat"]) == {temperature_of(size, dimension, "bell")}
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"neurons": ["flat"]}, "neurons"), ({"densities": ["normal"]}, "densities"), ({"dimensions": [0]}, "dimensions"),
-     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"engine": "slow"}, "engine"),
-     ({"neurons": ["line"]}, "neurons"), ({"densities": ["linnerud-2"]}, "densities"), ({"seeds": [-1]}, "seeds"),
-     ({"seeds": [1, 1]}, "seeds: .* none twice"), ({"sizes": "4"}, "sizes: '4' was given; allowed is a list"),
-     ({"dimensions": []}, "no training set was given"), ({"seeds": []}, "seeds: .* at least one")],
-    ids=["neuron", "density", "dimension", "size", "table", "engine", "line", "a table as density", "seed",
-         "a seed twice", "no list", "nothing", "no seed"],
+     ({"sizes": [1]}, "sizes"), ({"tables": ["iris"]}, "tables"), ({"seeds": [0, 0]}, "seeds"),
+     ({"seeds": []}, "seeds"),
+     ({"neurons": []}, "neurons"), ({"dimensions": []}, "no training set")],
 )  # fmt: skip
 def test_a_design_refuses_what_is_not_allowed(changed, words):
-    good = {"neurons": ["radial"], "dimensions": [2], "densities": ["bell"], "sizes": [4], "seeds": [1], "tables": []}
-    given = good | {"engine": "torch"} | changed
+    good = {"neurons": ["radial"], "dimensions": [2], "densities": ["bell"], "sizes": [4], "seeds": [1]} | changed
+    neurons, seeds = good.pop("neurons"), good.pop("seeds")
     with pytest.raises(ValueError, match=words):
-        sets = training_sets(*(given[name] for name in ("dimensions", "densities", "sizes", "tables")))
-        run_cells(design(given["neurons"], sets, given["seeds"], Settings(steps=1)), engine=given["engine"])
+        space.design(neurons, space.training_sets(**good), seeds)
 
 
 # Entropic transport
@@ -202,9 +150,9 @@ def test_a_design_refuses_what_is_not_allowed(changed, words):
 def test_entropic_transport_tends_to_the_exact_one_and_blurs_as_it_grows():
     x, _, (w, b, _, _) = starting_batch(8, [3], Settings(neuron="ridge", dimension=2, target="diagonal"))
     positions = ridge_prototypes(w, b, x.mean(-2))[0].numpy()
-    exact = exact_transport(x[0].numpy(), positions)
-    nearly, blurred, mean = (entropic_transport(x[0].numpy(), positions, e) for e in (2e-3, 0.1, 1e4))
-    assert nearly.value == pytest.approx(exact.value, rel=2e-3) and alignment(exact, nearly) > 0.999
+    exact = space.exact_transport(x[0].numpy(), positions)
+    nearly, blurred, mean = (space.entropic_transport(x[0].numpy(), positions, e) for e in (2e-3, 0.1, 1e4))
+    assert nearly.value == pytest.approx(exact.value, rel=2e-3) and space.alignment(exact, nearly) > 0.999
     assert exact.value < nearly.value < blurred.value < mean.value
     # Without bound the plan is even: each prototype is pulled to the samples' mean.
     np.testing.assert_allclose(mean.gradient, 2 / 8 * (positions - x[0].numpy().mean(0)), atol=1e-4)
@@ -234,29 +182,24 @@ def test_tables_are_as_their_rule_says():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_runs_are_complete_and_as_their_parameters_say(name, runs):
-    given, table = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text()), runs[name]
-    assert given.pop("out") == f"{name}.parquet"
-    seeds, neurons = given.pop("seeds"), given.pop("neurons")
-    places = ("dimensions", "densities", "sizes", "tables")
-    cells = design(neurons, training_sets(*(given.pop(place, []) for place in places)), seeds)
-    assert given == {}
+    given, table = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text(encoding="utf-8")), runs[name]
+    given.pop("out")
+    neurons, seeds = given.pop("neurons"), given.pop("seeds")
+    given = {"dimensions": [], "densities": [], "sizes": []} | given
+    cells = space.design(neurons, space.training_sets(**given), seeds)
     keys = ["neuron", "dimension", "density", "mask", "attractor", "heat", "size"]
     expected = {
-        (one.neuron, one.dimension, one.density, one.mask, one.attractor, cell.heat, cell.group.size, seed)
-        for cell in cells
-        for one in [cell.group.settings]
-        for seed in cell.group.seeds
+        (s.neuron, s.dimension, s.density, s.mask, s.attractor, heat, size, seed)
+        for (s, size, seeds), heat in cells
+        for seed in seeds
     }
     assert len(table) == len(expected) and set(table[[*keys, "seed"]].itertuples(index=False, name=None)) == expected
     assert min(seeds) == 3000 and max(seeds) == 3029
     assert table[list(METRICS)].notna().all(axis=None), "no run was lost"
     assert {"torch", "numpy", "scipy", "numba"} <= set(table.attrs["versions"])
     for (dimension, density, size), part in table[table["heat"] == 1].groupby(["dimension", "density", "size"]):
-        np.testing.assert_allclose(part["temperature"], temperature_of(size, dimension, density), rtol=1e-9)
-    nominal, designed = Settings().temperature, {cell.group.settings for cell in cells}
-    assert {one.but(temperature=nominal) for one in settings_in(table)} == {
-        one.but(temperature=nominal) for one in designed
-    }
+        rule = temperature_of(size, dimension, density)
+        np.testing.assert_allclose(part["temperature"], rule, rtol=1e-9)
     hot = table[table["heat"] != 1]
     assert set(hot["heat"]) == {HOT} and set(hot["mask"]) == {"001"}
 
@@ -270,15 +213,15 @@ def test_stored_networks_give_the_stored_measures(name, runs):
         x, w = (torch.tensor(np.reshape(given, (-1, d))) for given in (row.x, row.w))
         b = torch.tensor(np.reshape(row.b, (-1, d)) if row.neuron == "radial" else row.b)
         y, a, c = torch.tensor(row.y), torch.tensor(row.a), torch.tensor(row.c[0])
-        respond = radial_activations if row.neuron == "radial" else ridge_activations
-        positions = prototypes(w, b) if row.neuron == "radial" else ridge_prototypes(w, b, x.mean(-2))
-        responses = respond(x, w, b)
-        values = output(respond(positions, w, b), a, c)
+        geometry = GEOMETRIES[row.neuron]
+        positions = geometry.peak(w, b, x)
+        responses = geometry.respond(x, w, b)
+        values = output(geometry.respond(positions, w, b), a, c)
         again = [
             float(((output(responses, a, c) - y) ** 2).mean()),
             reconstruction_error(x, y, positions, values),
             specialization_ratio(responses),
-            hull.expelled_fraction(x, positions),
+            expelled_fraction(x, positions),
         ]
         assert again == pytest.approx([getattr(row, metric) for metric in METRICS], rel=1e-8, abs=1e-12)
         if row.density not in TABLES:
@@ -329,9 +272,7 @@ def test_the_null_rises_to_one(runs):
 
 
 @pytest.mark.parametrize(
-    ("name", "densities"),
-    [("space", ("uniform", "clusters")), ("tables", ("diabetes-2", "linnerud-2"))],
-    ids=["space", "tables"],
+    ("name", "densities"), [("space", ("uniform", "clusters")), ("tables", ("diabetes-2", "linnerud-2"))]
 )
 def test_the_pictures_show_what_their_texts_say(name, densities):
     networks = pd.read_parquet(ROOT / f"data/{name}-networks.parquet").query("neuron == 'radial' and heat == 1")

@@ -109,7 +109,7 @@ def test_the_line_has_four_targets_one_dimension_and_one_density(target):
 def test_what_does_not_go_with_the_line_is_named(given, says):
     (name,) = given
     density = given.get("density", "uniform")
-    allowed = {"target": "'sine', 'line', 'step', 'chirp'", "dimension": "1", "density": "'uniform'"}[name]
+    allowed = {"target": "'sine', 'line', 'step', 'chirp'", "dimension": "'1'", "density": "'uniform'"}[name]
     assert message(**given) == (
         f"{says} was given with neuron 'line' and density {density!r}; allowed there: {allowed}"
     )

@@ -143,7 +143,7 @@ def test_equations_are_mathml(book):
 def test_a_quarto_site_can_be_searched(book):
     if not (book / "site_libs").is_dir():
         pytest.skip("built without Quarto, which brings the search")
-    assert len(json.loads((book / "search.json").read_text())) > 30
+    assert len(json.loads((book / "search.json").read_text(encoding="utf-8"))) > 30
 
 
 def test_the_pdf_is_offered_for_download(book, parsed):

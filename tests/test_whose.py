@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
-from companion.core.metrics import chance_level, reconstruction_error
+from companion.core.metrics import reconstruction_error
+from companion.judging.chance import chance_level
 from companion.studies.whose import fresh_error, nearest_distance
 
 

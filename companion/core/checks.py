@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def requires(check: Callable[Given, object]) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
-    """Let a function begin with a check of its arguments, so that its own lines are its equation alone."""
+    """Return what lets a function begin with a check of its arguments, so that its own lines are its equation."""
 
     def decorate(function: Callable[Given, Result]) -> Callable[Given, Result]:
         @functools.wraps(function)
@@ -63,7 +63,7 @@ def require_number(name: str, given: Any, *, positive: bool = False) -> float:
     Raises:
         ValueError: if it is no finite number in that range.
     """
-    is_number = isinstance(given, Real) and not isinstance(given, bool) and math.isfinite(given)
+    is_number = not isinstance(given, bool) and isinstance(given, Real) and math.isfinite(given)
     if not is_number or given < 0 or (positive and given == 0):
         allowed = "finite numbers above 0" if positive else "finite numbers of at least 0"
         raise ValueError(f"{name}: {given!r} was given; allowed are {allowed}")

@@ -108,11 +108,7 @@ def diagonal(x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
     u = Σ_k x_k / √d + ½ (1 - √d) has the same slope along the diagonal in every dimension, and is ½ in the middle.
     Book: chapter "More dimensions, other densities", section "Data".
 
-    Args:
-        x: inputs, shape (..., d).
-
-    Returns:
-        Values in [0, 1], shape (...).
+    Args and Returns: inputs of shape (..., d), and values in [0, 1] of shape (...).
     """
     root = math.sqrt(x.shape[-1])
     u = x.sum(-1) / root + 0.5 * (1 - root)

@@ -98,7 +98,7 @@ def is_mixture(x: np.ndarray, point: np.ndarray) -> bool:
     found = linprog(distances, A_eq=conditions, b_eq=np.append(point, 1.0), bounds=(0, None), method="highs")
     if found.status != 0:
         raise RuntimeError(f"linprog: {found.message}")
-    return found.fun <= NEAR
+    return bool(found.fun <= NEAR)  # pyright: ignore[reportOptionalOperand]: a solution has a value
 
 
 def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:

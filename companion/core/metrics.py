@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from companion.core.checks import require_choice, require_finite, require_integer, require_same_shape
-from companion.core.data import TARGETS, random_stream, sample_task
+from companion.core.checks import require_finite, require_same_shape
 
 
 class Matching(NamedTuple):
@@ -39,13 +37,14 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
     Raises:
         ValueError: if the shapes differ, are not of one run, or a value is not finite.
     """
-    rows, leading = _runs(x, y, prototypes, values)
+    rows, leading = runs_of(x, y, prototypes, values)
     if leading:
         raise ValueError(f"shapes: y {np.shape(y)} was given; allowed is one run, (samples,)")
-    return _match(*next(rows))
+    return match_run(*next(rows))
 
 
-def _match(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
+def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
+    """Return one run's matching, as `match` does, of arrays that are known to fit."""
     along = x[:, None] - prototypes[None, :] if x.ndim == 1 else cdist(x, prototypes)
     cost = np.hypot(along, y[:, None] - values[None, :])
     sample, neuron = linear_sum_assignment(cost)
@@ -69,13 +68,13 @@ def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, valu
     Raises:
         ValueError: if the shapes differ or a value is not finite.
     """
-    rows, leading = _runs(x, y, prototypes, values)
-    errors = np.array([_match(*row).distance.mean() for row in rows]).reshape(leading)
+    rows, leading = runs_of(x, y, prototypes, values)
+    errors = np.array([match_run(*row).distance.mean() for row in rows]).reshape(leading)
     return errors if leading else float(errors)
 
 
 def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
-    """Return the mean distance along the input from samples to prototypes under its own best matching: sorted to sorted.
+    """Return the mean distance along the input of samples and prototypes, both sorted: its own best matching.
 
     Book: chapter "Weights that remember", section "The comparison".
 
@@ -96,48 +95,8 @@ def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     return distance if data.ndim > 1 else float(distance)
 
 
-class ErrorParts(NamedTuple):
-    """Parts of E: mean distances along the input and along the value, and what expelled prototypes add to the first."""
-
-    position: np.ndarray | float
-    value: np.ndarray | float
-    expelled: np.ndarray | float
-
-
-def split_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> ErrorParts:
-    """Return E's two axes apart, under the matching that E takes: |x_i - x̂_π(i)| and |y_i - f(x̂_π(i))|, both means.
-
-    Neither is above E, and E is not above their sum.
-    Book: chapter "Against chance", equation (parts).
-
-    Args:
-        x, y: training points, shape (..., samples).
-        prototypes: x̂, shape (..., neurons) with neurons = samples.
-        values: f(x̂), shape (..., neurons).
-
-    Returns:
-        The position error, the value error, and the share of the position error's sum, over N, that falls to
-        prototypes outside [min x_i, max x_i]; each in units of the input, shape (...), floats for one run.
-
-    Raises:
-        ValueError: if the four shapes differ or a value is not finite.
-    """
-    rows, leading = _runs(x, y, prototypes, values)
-    parts = np.array([_split(*row) for row in rows]).T.reshape(3, *leading)
-    return ErrorParts(*(part if leading else float(part) for part in parts))
-
-
-def _split(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> tuple[float, float, float]:
-    """One run's position error, value error, and the expelled prototypes' part of the position error."""
-    neuron = _match(x, y, prototypes, values).neuron
-    matched = prototypes[neuron]
-    distance = np.abs(x - matched)
-    outside = (matched < x.min()) | (matched > x.max())
-    return distance.mean(), np.abs(y - values[neuron]).mean(), (distance * outside).mean()
-
-
-def _runs(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
-    """Iterate over the runs of x, y, prototypes and values, all finite; return their leading dimensions too."""
+def runs_of(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
+    """Return an iterator over runs of x, y, prototypes and values, all finite, and their leading dimensions."""
     names = ("x", "y", "prototypes", "values")
     given = dict(zip(names, (np.asarray(array, dtype=np.float64) for array in arrays), strict=True))
     x, y = given["x"], given["y"]
@@ -204,48 +163,3 @@ def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float
     outside = (positions < data.min(-1, keepdims=True)) | (positions > data.max(-1, keepdims=True))
     fraction = outside.mean(-1)
     return fraction if data.ndim > 1 else float(fraction)
-
-
-AT_CHANCE: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], np.ndarray]] = {
-    "reconstruction_error": reconstruction_error,
-    "position_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).position,
-    "value_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).value,
-    # Of neurons of one common width the nearest responds most.
-    "specialization_ratio": lambda x, y, drawn, values: specialization_ratio(-abs(x[..., None] - drawn[..., None, :])),
-    "expelled_fraction": lambda x, y, drawn, values: expelled_fraction(x, drawn),
-}
-"""Metrics that have a chance level, each of x, y, prototypes and values, shape (draws, size)."""
-
-
-def chance_level(
-    size: int, seeds: Sequence[int], draws: int = 20, target: str = "sine", metric: str = "reconstruction_error"
-) -> np.ndarray:
-    """Return a metric of prototypes drawn afresh from the data's own distribution, on the target's graph.
-
-    A network that knew the target but nothing of *these* training points would score this. Its neurons are taken to be
-    equally wide, so that the nearest one to a sample responds most.
-    Book: chapter "Reconstruction and its chance level", section "Chance".
-
-    Args:
-        size: N, at least 2.
-        seeds: seeds whose training data are compared with; each at least 0.
-        draws: random sets of prototypes a seed, at least 1; the same for every metric.
-        target: a name in `companion.core.data.TARGETS`.
-        metric: a name in `AT_CHANCE`.
-
-    Returns:
-        The metric, shape (seeds, draws).
-
-    Raises:
-        ValueError: if an argument is out of range.
-    """
-    draws, metric = require_integer("draws", draws, least=1), require_choice("metric", metric, AT_CHANCE)
-    return np.array([_chance(size, seed, draws, target, metric) for seed in seeds])
-
-
-@cache
-def _chance(size: int, seed: int, draws: int, target: str, metric: str) -> np.ndarray:
-    """One seed's chance level, kept: every picture of E asks for it."""
-    x, y = sample_task(size, seed, target)
-    drawn = x.new_tensor(random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size)))
-    return AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn))

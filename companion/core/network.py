@@ -252,19 +252,11 @@ def squared_distances(p: Float[Tensor, "*runs p d"], q: Float[Tensor, "*runs q d
 
 GEOMETRIES: dict[Neuron, Geometry] = {
     Neuron.LINE: Geometry(
-        unchecked(activations),
-        lambda w, b, x: -b / w,
-        lambda p, q: (p.unsqueeze(-1) - q.unsqueeze(-2)) ** 2,
+        unchecked(activations), lambda w, b, x: -b / w, lambda p, q: (p.unsqueeze(-1) - q.unsqueeze(-2)) ** 2
     ),
-    Neuron.RADIAL: Geometry(
-        unchecked(radial_activations),
-        lambda w, b, x: -b / w,
-        squared_distances,
-    ),
+    Neuron.RADIAL: Geometry(unchecked(radial_activations), lambda w, b, x: -b / w, squared_distances),
     Neuron.RIDGE: Geometry(
-        unchecked(ridge_activations),
-        lambda w, b, x: unchecked(ridge_prototypes)(w, b, x.mean(-2)),
-        squared_distances,
+        unchecked(ridge_activations), lambda w, b, x: unchecked(ridge_prototypes)(w, b, x.mean(-2)), squared_distances
     ),
 }
 
@@ -343,8 +335,7 @@ def initial_parameters_in(dimension: int, size: int, seed: int, neuron: str) -> 
 
     Args:
         dimension: d, at least 1.
-        size: number of neurons N, at least 2.
-        seed: at least 0; masks of one seed share these values.
+        size, seed: as in `initial_parameters`.
         neuron: "radial" or "ridge".
 
     Returns:

@@ -111,7 +111,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "step_size": partial(require_number, positive=True),
     "steps": partial(require_integer, least=0),
 }
-"""What a setting that is no enumeration may be: of its name and what was given, a function that returns it or raises."""
+"""What a setting that is no enumeration may be: a function of its name and its value, which it returns or refuses."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,9 @@ class Settings:
         """Refuse what does not go with the neuron or the density."""
         given = getattr(self, name)
         if given not in allowed:
-            levels = ", ".join(repr(str(level) if isinstance(level, StrEnum) else level) for level in allowed)
             raise ValueError(
                 f"{name}: {str(given)!r} was given with neuron {str(self.neuron)!r} and density {str(self.density)!r}; "
-                f"allowed there: {levels}"
+                f"allowed there: {', '.join(repr(str(level)) for level in allowed)}"
             )
 
     @classmethod

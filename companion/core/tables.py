@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,14 +55,14 @@ def table_task(name: str) -> TableTask:
     Raises:
         ValueError: if there is no such name.
     """
-    source = TABLES[require_choice("name", name, TABLES)]
+    source = TABLES[Density(require_choice("name", name, TABLES))]
     # Here, for most of the book needs no table, and scikit-learn takes a second to load.
     from sklearn import datasets
     from sklearn.decomposition import PCA
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    table = {"diabetes": datasets.load_diabetes, "linnerud": datasets.load_linnerud}[source.table]()
+    table: Any = {"diabetes": datasets.load_diabetes, "linnerud": datasets.load_linnerud}[source.table]()
     inputs, values = table.data, np.asarray(table.target, dtype=np.float64).reshape(len(table.data), -1)[:, :1]
     chosen = np.full(len(inputs), True)
     if source.rows:

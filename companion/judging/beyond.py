@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from companion.core.metrics import chance_level
 from companion.core.settings import MASKS, Attractor, Settings
+from companion.judging.chance import chance_level
 from companion.judging.claims import CLAIMS, FIT, E, repulsion_needs_an_attractor
 from companion.judging.verdicts import Case, Statement, Study, Verdict, judge
 

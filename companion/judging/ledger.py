@@ -79,7 +79,10 @@ def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry
 def judge_stored(root: Path) -> dict[str, Entry]:
     """Judge every claim on the runs stored under `root`."""
     return judge_all(
-        *(pd.read_parquet(root / "data" / f"{name}.parquet", columns=COLUMNS) for name in ("powered", "temperature"))
+        *(
+            pd.read_parquet(root / "data" / f"{name}.parquet", columns=list(COLUMNS))
+            for name in ("powered", "temperature")
+        )
     )
 
 
@@ -324,7 +327,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "contradicted": int(verdict.contradicted.sum()),
         "decided_by": verdict.cases[verdict.decisive].name,
         "table": [
-            {name.replace(" ", "_"): _rounded(cell) for name, cell in row.items()}
+            {str(name).replace(" ", "_"): _rounded(cell) for name, cell in row.items()}
             for row in verdict.table.to_dict("records")
         ],
     }

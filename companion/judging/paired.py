@@ -7,7 +7,7 @@ dimensions, so that thousands of resampled or simulated studies are one call.
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,9 +44,8 @@ def p_less(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.ndarray:
     """
     difference = np.asarray(low, float) - np.asarray(high, float) - np.asarray(gap, float)[..., None]
     method = "exact" if difference.shape[-1] <= EXACT_UP_TO else "asymptotic"
-    return np.asarray(
-        wilcoxon(difference, alternative="less", zero_method="zsplit", correction=True, method=method, axis=-1).pvalue
-    )
+    options: dict[str, Any] = {"zero_method": "zsplit", "correction": True, "method": method}
+    return np.asarray(wilcoxon(difference, alternative="less", axis=-1, **options).pvalue)
 
 
 def p_within(first: ArrayLike, second: ArrayLike, margin: ArrayLike) -> np.ndarray:
@@ -104,7 +103,7 @@ def superiority(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.nda
 def superiority_interval(low: ArrayLike, high: ArrayLike, gap: float = 0.0) -> Interval:
     """Return the probability of superiority with its 95 % Wilson interval; arguments as in `superiority`, one pair."""
     share, seeds = float(superiority(low, high, gap)), np.size(low)
-    ends = proportion_confint(share * seeds, seeds, alpha=0.05, method="wilson")
+    ends: Any = proportion_confint(share * seeds, seeds, alpha=0.05, method="wilson")
     return Interval(share, float(ends[0]), float(ends[1]))
 
 

@@ -1,7 +1,8 @@
 """The referee's question: which of the paper's claims survive in more dimensions and under other densities.
 
-Every cell, that is one neuron, dimension and density, is judged by the paper's own rules (`companion.judging.claims`), which
-know nothing of dimensions. These rules, and the ones below, were committed before seeds 3000 to 3029 were trained.
+Every cell, that is one neuron, dimension and density, is judged by the paper's own rules
+(`companion.judging.claims`), which know nothing of dimensions. These rules, and the ones below, were committed before
+seeds 3000 to 3029 were trained.
 """
 
 from __future__ import annotations
@@ -41,8 +42,14 @@ IN_SHORT = {
 NOT_ASKED = "not asked"
 """In place of a verdict, where a claim cannot be asked."""
 STATEMENT = "What holds at d = 1, uniform, survives d ≥ 2 and other densities"
+CELL = (
+    "C6 and C8 speak of expelled fractions; sizes at which the mean share of fresh points outside the hull is "
+    "above 0.95 are left out of them, and with no size left they are not asked. C8 takes the nominal "
+    "temperature as the cold one and 10⁵ times it as the hot one. With one size C4, C7 and C9 are not asked."
+)
+"""The rule of `judge_cell` in words."""
 SURVIVAL = (
-    "one case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell "
+    "One case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell "
     "where it is asked; supported (the claim survives there) if it holds or holds in part there, contradicted if "
     "it does not hold, open if it is undecided. The verdict is by count, as a claim's is; undecided if there is "
     "no case."
@@ -53,9 +60,7 @@ SURVIVAL = (
 def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     """Judge every claim on the runs of one cell by its own rule.
 
-    Rule: C6 and C8 speak of expelled fractions; sizes at which the mean share of fresh points outside the hull is above
-    0.95 are left out of them, and with no size left they are not asked. C8 takes the nominal temperature as the cold
-    one and 10⁵ times it as the hot one. With one size C4, C7 and C9 are not asked.
+    The rule in words is `CELL`.
     Book: chapter "More dimensions, other densities", section "What survives".
 
     Args:

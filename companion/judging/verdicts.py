@@ -1,16 +1,16 @@
 """How a claim is judged: statements about two groups of runs, cases made of statements, and what the cases give.
 
-Every statement is tested seed by seed (`companion.judging.paired`), every case comes out as supported, contradicted or open,
-and their counts make the verdict. The claims themselves are in `companion.judging.claims`.
+Every statement is tested seed by seed (`companion.judging.paired`), every case comes out as supported, contradicted or
+open, and their counts make the verdict. The claims themselves are in `companion.judging.claims`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ LEVEL = 0.025
 LOGARITHMIC = ("reconstruction_error", "place", "specialization_ratio")
 """Metrics that are compared as ratios, that is by their logarithms; the others, which can be 0, by differences."""
 
-Group = tuple[Hashable, ...]
+Group = tuple[Any, ...]
 """What the runs of one group share: (mask, size), or (mask, size, temperature); a label may stand for a mask."""
 
 
@@ -93,7 +93,8 @@ class Study:
             raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
         wide = runs.pivot(index="seed", columns=by, values=list(metrics))
         if wide.isna().any(axis=None):
-            seed, *group = wide.isna().stack(by, future_stack=True).any(axis=1).idxmax()
+            missing: Any = wide.isna().stack(by, future_stack=True)
+            seed, *group = missing.any(axis=1).idxmax()
             found = ", ".join(f"{name} {value}" for name, value in zip([*by, "seed"], [*group, seed], strict=True))
             raise ValueError(
                 f"runs: {found} is missing or has a metric that is no number; "

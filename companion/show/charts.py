@@ -248,8 +248,9 @@ def force_fields(
 
     Args:
         positions: where the neuron is put, shape (positions,).
-        fields: panel titles, each with the forces by name, shape (positions,), as `companion.studies.forces.force_field` has
-            them. Their axis is linear up to 0.01 on both sides of zero and logarithmic beyond.
+        fields: panel titles, each with the forces by name, shape (positions,), as
+            `companion.studies.forces.force_field` has them. Their axis is linear up to 0.01 on both sides of zero and
+            logarithmic beyond.
         samples: training inputs, drawn as ticks on the line of no force.
         others: the other neurons' prototypes, drawn as diamonds there.
     """

@@ -1,7 +1,7 @@
 """What the stored runs show, in computed lines: the front page, the README and the replication chapter share them.
 
-`python -m companion.show.findings` writes them from data/ into `_findings.md` and into README.md, with its picture, and the
-ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
+`python -m companion.show.findings` writes them from data/ into `_findings.md` and into README.md, with its picture,
+the ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, and both into
 `data/claims.json`.
 """
 
@@ -16,10 +16,11 @@ import pandas as pd
 import vl_convert
 
 from companion.judging import beyond, ledger, referee
+from companion.judging.chance import chance_summary
 from companion.judging.claims import ACTIVE, FIT, FREE
 from companion.judging.verdicts import Verdict
 from companion.show.figures import error_by_size
-from companion.sweeps.runs import chance_summary, summary
+from companion.sweeps.runs import summary
 
 ROOT = Path(__file__).parents[2]
 BEYOND = "Beyond the paper:"
@@ -183,22 +184,21 @@ def write_findings() -> None:
     text = findings_list(ROOT)
     runs = pd.read_parquet(ROOT / "data" / "replication.parquet")
     chart = error_by_size(runs, chance_summary(runs))
-    (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()))
-    (ROOT / "_findings.md").write_text(text)
+    (ROOT / "assets" / "figure-1.svg").write_text(vl_convert.vegalite_to_svg(chart.to_json()), encoding="utf-8")
+    (ROOT / "_findings.md").write_text(text, encoding="utf-8")
     entries = ledger.judge_stored(ROOT)
-    (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n")
+    (ROOT / "_ledger.md").write_text(f"{ledger.table(entries)}\n\n{ledger.KEY}\n", encoding="utf-8")
     verdicts, survival = beyond.judge_beyond(ROOT), referee.stored_row(ROOT)
-    (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival))
+    (ROOT / "_beyond.md").write_text(beyond_text(ROOT, verdicts, survival), encoding="utf-8")
     stored = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival)}
     machines = json.dumps(stored, ensure_ascii=False, indent=1)
-    (ROOT / "data" / "claims.json").write_text(machines + "\n")
+    (ROOT / "data" / "claims.json").write_text(machines + "\n", encoding="utf-8")
     further = numbered(findings_beyond(ROOT, survival))
     both = f"{ledger.in_a_sentence(entries)}\n\n{AT_TEN}\n\n{text}\n{BEYOND}\n\n{further}"
     readme = ROOT / "README.md"
-    marked = re.sub(
-        r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, readme.read_text(), flags=re.S
-    )
-    readme.write_text(marked)
+    before = readme.read_text(encoding="utf-8")
+    marked = re.sub(r"(?<=<!-- findings -->\n).*?(?=<!-- end of findings -->)", lambda _: both, before, flags=re.S)
+    readme.write_text(marked, encoding="utf-8")
 
 
 def beyond_text(root: Path, verdicts: dict[str, Verdict], survival: referee.LedgerRow) -> str:

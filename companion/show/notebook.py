@@ -6,6 +6,7 @@ to any page that holds an HTML output.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -15,7 +16,9 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
-from IPython.display import SVG, Markdown, display
+from IPython.display import Markdown, display
+
+from companion.sweeps.runs import settings_in
 
 BOX_ROWS, BOX_WIDTH = 30, 72
 """Rows of a folded table that fit on a page, if a row has one line: up to so many characters, beyond which pandoc wraps
@@ -35,8 +38,27 @@ def show_source(*functions: Callable, fold: str | None = None) -> None:
 
 
 def show_chart(chart: alt.TopLevelMixin) -> None:
-    """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw."""
-    display(SVG(vl_convert.vegalite_to_svg(chart.to_json())))
+    """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw, with its `digest` as its text."""
+    picture = vl_convert.vegalite_to_svg(chart.to_json())
+    display({"image/svg+xml": picture, "text/plain": f"chart {digest(chart)}"}, raw=True)
+
+
+def digest(chart: alt.TopLevelMixin) -> str:
+    """Return 16 hexadecimal digits that differ where charts say different things.
+
+    They are of the specification and its data, numbers at six significant digits, and zero below 1e-12 of a column's
+    largest: the same on any machine, while a picture's letters, and so its legends, are as wide as a machine's fonts.
+    """
+    specification = chart.to_dict()
+    datasets = specification.pop("datasets", {})
+    text = json.dumps(specification, sort_keys=True)
+    for name, rows in datasets.items():  # a dataset's name is a digest of all its digits: its rows stand for it
+        table = pd.DataFrame(rows)
+        numbers = table.select_dtypes("number")
+        table[numbers.columns] = numbers.mask(numbers.abs() < 1e-12 * numbers.abs().max(), 0.0)
+        text = text.replace(f'"{name}"', json.dumps(table.to_dict("list"), sort_keys=True))
+    plain = json.loads(text, parse_float=lambda number: f"{float(number) + 0.0:.6g}")
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
 
 
 def show_text(text: str) -> None:
@@ -53,13 +75,14 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     """
     seeds = sorted(runs["seed"].unique())
     of_seeds = f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
-    temperatures = [f"{value:g}" for value in sorted(runs["temperature"].unique())]
-    strengths = [f"{value:g}" for value in sorted(runs["strength"].unique())]
+    settings = settings_in(runs)
+    temperatures = [f"{value:g}" for value in sorted({one.temperature for one in settings})]
+    strengths = [f"{value:g}" for value in sorted({one.strength for one in settings})]
     versions = runs.attrs["versions"]
     display(
         Markdown(
             f"*{len(runs)} runs; {of_seeds}; λ = {', '.join(strengths)}; "
-            f"τ = {', '.join(temperatures)}; {runs['steps'].iloc[0]} steps; "
+            f"τ = {', '.join(temperatures)}; {settings[0].steps} steps; "
             f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
             f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
             f"Made by*\n\n```bash\n{command}\n```"

@@ -235,7 +235,7 @@ def rest_chance(size: int, seed: int, rest: int, draws: int = 5, target: str = "
     Args:
         size, seed: of the run; N at least 2, seed at least 0.
         rest: number of neurons that remain, 0 … N.
-        draws: random sets, at least 1; the first ones of `companion.core.metrics.chance_level` are the same.
+        draws: random sets, at least 1; the first ones of `companion.judging.chance.chance_level` are the same.
         target: a name in `companion.core.data.TARGETS`.
 
     Returns:

@@ -324,7 +324,7 @@ def by_strength(strong: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def write_collapse() -> None:
     """Write what the stored temperature sweep shows of the collapse into `data/collapse.json`."""
     found = collapse(pd.read_parquet(ROOT / "data" / "temperature.parquet", columns=list(COLUMNS)))
-    (ROOT / "data" / "collapse.json").write_text(json.dumps(found, indent=1) + "\n")
+    (ROOT / "data" / "collapse.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The comparison of "Weights that remember": who reads the training inputs off the weights, and how well.
 
 The rule, written before the runs that it judges. Of a pair of readers (`PAIRS`) the first is nearer at a size if
-Wilcoxon's signed-rank test over the seeds (`companion.judging.paired.p_less` of the position errors, corrected by Holm's method
-over all pairs and sizes) says so at 0.05, the second if the reversed test does; otherwise neither is. A network is open
-to a membership attack at a size if the 95 % interval of the median AUC lies above ½. A sample is recovered within
-1/(4N), and exactly within 0.001.
+Wilcoxon's signed-rank test over the seeds (`companion.judging.paired.p_less` of the position errors, corrected by
+Holm's method over all pairs and sizes) says so at 0.05, the second if the reversed test does; otherwise neither is. A
+network is open to a membership attack at a size if the 95 % interval of the median AUC lies above ½. A sample is
+recovered within 1/(4N), and exactly within 0.001.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from companion.version import library_versions
 
 
 class Network(NamedTuple):
-    """A network that is read: trained as in the book's other chapters, and from there to a stationary point if decayed."""
+    """A network that is read: trained as in the other chapters and, if decayed, from there to a stationary point."""
 
     settings: Settings
     decayed: bool = False
 
 
 class Reader(NamedTuple):
-    """A reconstruction of `companion.studies.stationarity.reconstruct`: how it searches and whether it knows the target."""
+    """A reconstruction by `companion.studies.stationarity`: how it searches and whether it knows the target."""
 
     method: str = METHODS[0]
     scale: bool = False

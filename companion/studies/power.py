@@ -1,9 +1,14 @@
-"""What a study of few seeds can show: verdicts, orders and error bars of many studies drawn from one of many seeds."""
+"""What a study of few seeds can show: verdicts, orders and error bars of many studies drawn from one of many seeds.
+
+`python -m companion.studies.power`, from the book's folder, makes `data/power.parquet`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +18,18 @@ from companion.core.checks import require_integer
 from companion.judging import paired
 from companion.judging.claims import CLAIMS
 from companion.judging.verdicts import LEVEL, VERDICTS, Study
+from companion.sweeps.runs import write_runs
+from companion.sweeps.workers import as_they_finish, open_executor
+from companion.version import library_versions
+
+PAPER = 10
+"""Seeds of the paper's study."""
+COUNTS = (5, PAPER, 20, 50, 100)
+"""Seeds of the drawn studies; and as many as the full study has, drawn with replacement."""
+DRAWS, FEWER, NULLS = 1000, 200, 400
+"""Drawn studies of ten seeds, of any other number, and studies without any difference."""
+NULL_CLAIMS = ("C1", "C2", "C3")
+"""Claims that are also judged on studies without any difference."""
 
 
 def draw_seeds(study: Study, seeds: int, draws: int, replace: bool = False, stream: int = 0) -> np.ndarray:
@@ -51,8 +68,8 @@ def drawn_verdicts(study: Study, claim: str, index: np.ndarray) -> pd.DataFrame:
         index: of `draw_seeds`, shape (draws, seeds).
 
     Returns:
-        One row a drawn study: "by rule" and "by mean", each one of `companion.judging.verdicts.VERDICTS`, and "any case",
-        whether any case is supported or contradicted.
+        One row a drawn study: "by rule" and "by mean", each one of `companion.judging.verdicts.VERDICTS`, and
+        "any case", whether any case is supported or contradicted.
 
     Raises:
         ValueError: if the study lacks what the claim is about.
@@ -180,3 +197,78 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
             "test wrong": wrong.mean(-1),
         }
     )
+
+
+class Task(NamedTuple):
+    """A claim to be judged in many studies of `seeds` seeds: drawn from a full one, or without difference (`null`)."""
+
+    claim: str
+    seeds: int
+    studies: int
+    null: bool = False
+
+
+def tasks_of(studies: Mapping[str, Study]) -> list[Task]:
+    """Return what the chapter judges.
+
+    Args:
+        studies: the full studies by the names that `companion.judging.claims.Claim.data` has.
+    """
+    tasks = []
+    for key, claim in CLAIMS.items():
+        all_seeds = studies[claim.data].seeds
+        counts = [n for n in COUNTS if n < all_seeds]
+        tasks += [Task(key, n, DRAWS if n == PAPER else FEWER) for n in counts]
+        tasks.append(Task(key, all_seeds, FEWER))
+    return tasks + [Task(key, studies["sweep"].seeds, NULLS, null=True) for key in NULL_CLAIMS]
+
+
+def judge_task(given: tuple[Task, Study]) -> pd.DataFrame:
+    """Return a task's verdicts, a row a study; as many seeds as the full study has are drawn with replacement.
+
+    Book: chapter "What ten seeds can show", sections "Ten of two hundred" and "Error rates at 200 seeds".
+
+    Args:
+        given: the task and the full study.
+
+    Returns:
+        Columns claim, seeds, null, study (its number), and those of `drawn_verdicts`.
+    """
+    task, study = given
+    if task.null:
+        verdicts = null_verdicts(study, task.claim, task.studies)
+    else:
+        index = draw_seeds(study, task.seeds, task.studies, replace=task.seeds == study.seeds)
+        verdicts = drawn_verdicts(study, task.claim, index)
+    same = {"claim": task.claim, "seeds": task.seeds, "null": task.null, "study": np.arange(task.studies)}
+    return pd.concat([pd.DataFrame(same), verdicts], axis=1)
+
+
+def full_studies(root: Path) -> dict[str, Study]:
+    """Return the full studies from the runs stored under `root`: the powered sweep, and that of the temperature."""
+    columns = ["mask", "size", "seed", "temperature", "fit_mse", "reconstruction_error"]
+    columns += ["specialization_ratio", "expelled_fraction"]
+    files = (root / f"data/{name}.parquet" for name in ("powered", "temperature"))
+    sweep, heat = (pd.read_parquet(file, columns=columns) for file in files)
+    return {"sweep": Study.of(sweep), "temperature": Study.of(heat, by=("mask", "size", "temperature"))}
+
+
+def write_power(root: Path = Path(), workers: int = 2) -> None:
+    """Judge every claim in all drawn studies and write `data/power.parquet`.
+
+    Args:
+        root: the book's folder.
+        workers: processes.
+    """
+    studies = full_studies(root)
+    tasks = tasks_of(studies)
+    jobs = [(task, studies["sweep" if task.null else CLAIMS[task.claim].data]) for task in tasks]
+    with open_executor(workers) as executor:
+        found = {job[0]: table for job, table in as_they_finish(judge_task, jobs, executor)}
+    table = pd.concat([found[task] for task in tasks], ignore_index=True)
+    table.attrs["versions"] = library_versions()
+    write_runs(table, root / "data/power.parquet")
+
+
+if __name__ == "__main__":
+    write_power()

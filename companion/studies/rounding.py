@@ -1,4 +1,7 @@
-"""Runs again from initial weights that differ in the last bit."""
+"""Runs again from initial weights that differ in the last bit.
+
+`python -m companion.studies.rounding`, from the book's folder, makes `data/rounding.parquet`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,21 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from pathlib import Path
 
 import pandas as pd
 import torch
 
 from companion.core.measures import measure
 from companion.core.network import Parameters, starting_batch
-from companion.core.settings import Settings
+from companion.core.settings import MASKS, Settings
 from companion.engine import driver
+from companion.sweeps.runs import write_runs
+from companion.sweeps.sweep import PAPER_SIZES
+from companion.version import library_versions
+
+SEEDS = range(1000, 1200)
+"""Of the powered sweep, whose runs are trained again."""
 
 
 def one_ulp_up(initial: Parameters) -> Parameters:
@@ -45,7 +55,8 @@ def trained_again(
         moved: whether w starts one ulp up.
 
     Returns:
-        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of `companion.core.measures.measure`.
+        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of
+        `companion.core.measures.measure`.
 
     Raises:
         ValueError: as `companion.engine.driver.train`.
@@ -59,3 +70,18 @@ def trained_again(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return pd.concat(pool.map(group, product(masks, sizes)), ignore_index=True)
+
+
+def write_rounding(root: Path = Path()) -> None:
+    """Train the powered sweep's runs again from w one ulp up and write `data/rounding.parquet`.
+
+    Args:
+        root: the book's folder.
+    """
+    table = trained_again(MASKS, PAPER_SIZES, list(SEEDS))
+    table.attrs["versions"] = library_versions()
+    write_runs(table, root / "data/rounding.parquet")
+
+
+if __name__ == "__main__":
+    write_rounding()

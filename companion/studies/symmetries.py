@@ -263,7 +263,8 @@ def start_beyond(distance: float, w_bound: float = 10.0, b_bound: float = 1.0) -
 
     Args:
         distance: t, at least B / W.
-        w_bound, b_bound: W and B of w ~ U(-W, W) and b ~ U(-B, B), as `companion.core.network.initial_parameters` draws them.
+        w_bound, b_bound: W and B of w ~ U(-W, W) and b ~ U(-B, B), as
+            `companion.core.network.initial_parameters` draws them.
 
     Returns:
         Probability in [0, 1/4].

@@ -11,8 +11,8 @@ from companion.core.checks import require_finite
 def nearest_ratio(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     """Return the number of distinct neurons whose prototype is nearest to at least one sample, over all neurons.
 
-    Another meaning of being used than `companion.core.metrics.specialization_ratio`, equal to it if all |w| are. Of neurons that tie, the
-    first counts.
+    Another meaning of being used than `companion.core.metrics.specialization_ratio`, equal to it if all |w| are. Of
+    neurons that tie, the first counts.
     Book: chapter "Two meanings of usage", equation (usage).
 
     Args:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from scipy.stats import bootstrap, sem, trim_mean
 
-from companion.core.metrics import chance_level, match
+from companion.core.metrics import match
 from companion.core.network import Parameters, activations, predict, prototypes
 from companion.core.settings import Settings
 from companion.sweeps.store import write_whole
@@ -31,7 +31,7 @@ def settings_in(runs: pd.DataFrame) -> list[Settings]:
     """
     columns = [name for name in runs if name in OF_SETTINGS]
     rows = runs[columns].drop_duplicates().to_dict("records")
-    return [Settings.of({SETTING.get(name, name): value for name, value in row.items()}) for row in rows]
+    return [Settings.of({SETTING.get(str(name), str(name)): value for name, value in row.items()}) for row in rows]
 
 
 def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
@@ -126,42 +126,6 @@ def _median_interval(values: np.ndarray) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     interval = bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=rng).confidence_interval
     return float(interval.low), float(interval.high)
-
-
-def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:
-    """Return a metric's chance level by size, for the sizes and seeds of some runs.
-
-    Book: chapter "Reconstruction and its chance level", section "Chance".
-
-    Args:
-        runs: one row a run; without a column `target`, the sine's.
-        metric: a name in `companion.core.metrics.AT_CHANCE`.
-
-    Returns:
-        One row a size, ascending: size, mean and median over all draws, low and high (95 % bootstrap interval of the
-        median: percentile method, 2,000 resamples, seed 0; seeds are drawn, each with all its draws). Of a single
-        seed, low and high are NaN.
-
-    Raises:
-        ValueError: if the metric has no chance level, or the runs have several targets.
-    """
-    sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
-    targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
-    if len(targets) != 1:
-        raise ValueError(f"runs: targets {', '.join(targets)} were given; allowed are runs of one target")
-    rows = []
-    for size in sizes:
-        level = chance_level(size, seeds, target=targets[0], metric=metric)
-        low, high = _level_interval(level) if len(seeds) > 1 else (np.nan, np.nan)
-        rows.append({"size": size, "mean": level.mean(), "median": np.median(level), "low": low, "high": high})
-    return pd.DataFrame(rows)
-
-
-def _level_interval(level: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of the median of draws, shape (seeds, draws): seeds resampled."""
-    picked = np.random.default_rng(0).integers(len(level), size=(2000, len(level)))
-    low, high = np.percentile(np.median(level[picked].reshape(len(picked), -1), axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:

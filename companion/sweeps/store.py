@@ -56,7 +56,7 @@ COLUMNS = pa.schema(
 """Columns of a run, in their order; `data/README.md` explains them. In d dimensions x, w and prototypes are flat lists,
 point after point, and so is b of radial neurons."""
 ON_THE_LINE = COLUMNS.names[: COLUMNS.names.index("neuron")]
-"""Those that a sweep returns unless asked for others: the rest says nothing on the line, or follows from these."""
+"""Those that a sweep returns unless it is asked for others: the rest is known on the line, or follows from these."""
 
 DECIDING = ("companion", "torch", "numpy", "numba")
 """Packages whose version may change the bits of a result; the versions of all others may differ within a store."""

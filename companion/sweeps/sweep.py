@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -223,14 +223,15 @@ def run_batch(batch: Batch) -> pa.Table:
     """
     (settings, size, seeds), how = batch
     x, y, start = starting_batch(size, seeds, settings)
-    kind = {"device": how.device, "dtype": getattr(torch, how.dtype)}
-    x, y, start = x.to(**kind), y.to(**kind), Parameters(*(value.to(**kind) for value in start))
+    kind: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, how.dtype)}
+    x, y, *moved = (value.to(**kind) for value in (x, y, *start))
+    start = Parameters(*moved)
     trained = ENGINES[how.engine].train(x, y, start, settings)
 
     x, y = x.cpu().double(), y.cpu().double()
     parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
     positions, values = reconstructions(x, parameters, settings.neuron)
-    same = {name: getattr(settings, SETTING.get(name, name)) for name in COLUMNS.names if name in OF_SETTINGS}
+    same: dict[str, Any] = {name: getattr(settings, SETTING.get(name, name)) for name in OF_SETTINGS}
     same |= {"size": size, "engine": how.engine, "dtype": how.dtype}
     lists = {"x": x, "y": y, "prototypes": positions, "values": values, **parameters._asdict()}
     del lists["c"]
@@ -247,7 +248,7 @@ def run_batch(batch: Batch) -> pa.Table:
 
 SETTING = {"learning_rate": "step_size"}
 """Columns whose setting has another name."""
-OF_SETTINGS = {name for name in COLUMNS.names if SETTING.get(name, name) in NAMES}
+OF_SETTINGS = [name for name in map(str, COLUMNS.names) if SETTING.get(name, name) in NAMES]
 """Columns that are settings."""
 
 
@@ -371,7 +372,7 @@ def _what_is_kept(finished: int, total: int, store: str | Path | None) -> str:
     return f"{finished} of {total} runs are finished and kept in {str(store)!r}; the same call goes on from there"
 
 
-def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Iterator[tuple[Group, pa.Table]]:
+def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> Generator[tuple[Group, pa.Table]]:
     """Yield each batch's group and runs as it finishes, and hold on to none of them."""
     own = ThreadPoolExecutor(os.cpu_count()) if threads and executor is None else nullcontext(executor)
     with own as place, closing(as_they_finish(run_batch, batches, place)) as finished:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def open_executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[Executor | None]:
+def open_executor(workers: int | None = None, scheduler: str | None = None) -> Generator[Executor | None]:
     """Give `run_sweep` its executor for as long as the `with` block lasts.
 
     Book: chapter "Rerunning, and what we chose", section "On many cores, or many machines".
@@ -59,7 +59,7 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> I
 
 def as_they_finish(
     function: Callable[[Job], Result], jobs: Iterable[Job], executor: Executor | None = None
-) -> Iterator[tuple[Job, Result]]:
+) -> Generator[tuple[Job, Result]]:
     """Yield each job with the function's result, in the order in which they finish; hold on to none of them.
 
     A job that fails comes after those that are finished by then, and ends the iteration by its exception. So does
@@ -80,8 +80,8 @@ def as_they_finish(
         yield from ((job, function(job)) for job in jobs)
         return
     waiting = iter(jobs)
-    pending: dict[Future, Job] = {}
-    ended: SimpleQueue[Future] = SimpleQueue()
+    pending: dict[Future[Result], Job] = {}
+    ended: SimpleQueue[Future[Any]] = SimpleQueue()
     with _ctrl_c_put_into(ended):
         try:
             while True:
@@ -106,14 +106,14 @@ def as_they_finish(
 
 
 @contextmanager
-def _ctrl_c_put_into(ended: SimpleQueue[Future]) -> Iterator[None]:
+def _ctrl_c_put_into(ended: SimpleQueue[Future[Any]]) -> Generator[None]:
     """Let Ctrl-C put a job that failed by KeyboardInterrupt into a queue, instead of raising it there and then.
 
     Other threads than the main one never get Ctrl-C, and who has a handler of their own keeps it.
     """
 
     def put(*_: object) -> None:
-        interrupted: Future = Future()
+        interrupted: Future[Any] = Future()
         interrupted.set_exception(KeyboardInterrupt())
         ended.put(interrupted)
 
@@ -129,7 +129,7 @@ def _ctrl_c_put_into(ended: SimpleQueue[Future]) -> Iterator[None]:
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
+def _deaf_to_ctrl_c() -> Generator[None]:
     """Start processes that ignore Ctrl-C from their first moment on and leave it to the one that coordinates.
 
     A terminal sends it to all. A worker that stopped halfway through handing over a result would keep that one waiting.
