@@ -31,10 +31,11 @@ style: .venv/everything ## style and types
 	$(BIN)/pyright --warnings
 
 check: style ## in a minute and a half: style, types, tests that are quick and open no page, chapters that are stale
-	$(PYTEST) -m "not slow and not page" tests
+	$(PYTEST) -m "not slow and not long and not page" tests
 
 test: style ## all but the slow tests: the module, the stored data, the chapters, the built site and the PDF
-	$(PYTEST) -m "not slow" --nbval --nbval-current-env tests $(CHAPTERS)
+	@# The chapters' kernels are forked from a process that has done their imports (tests/warm.py).
+	PYTHONPATH=tests $(PYTEST) -p warm -m "not slow" --nbval --nbval-current-env tests $(CHAPTERS)
 
 test-slow: .venv/everything ## the slow tests: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
 	KILLS=100 $(PYTEST) -m slow tests

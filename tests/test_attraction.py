@@ -196,6 +196,7 @@ def check_beyond(radius, attractor: str, mask: str) -> None:
         assert float(forces(loss, at)[neuron]) * side < 0, (trial, distance)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mask", PUSHES)
 @pytest.mark.parametrize("attractor", HOLDING)
 def test_proposition_balance(attractor, mask):

@@ -133,6 +133,7 @@ def test_quick_run_writes_what_it_measured(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["benchmarks.json"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_without_a_gpu_nothing_is_written(tmp_path):
     out = tmp_path / "benchmarks.json"

@@ -125,6 +125,7 @@ def test_every_row_of_the_table_leads_to_its_section():
 # --- what the chapter says of its pictures ---
 
 
+@pytest.mark.long
 def test_the_picture_of_the_attractors_is_as_its_text_says(medians, level):
     for mask, on in MASKS.items():
         if not on.coverage:

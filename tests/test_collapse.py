@@ -26,6 +26,7 @@ def made_up(exponent: float, growth: float = 0.5) -> np.ndarray:
     return growth * np.log10(1 + u)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0, 3.0])
 def test_the_exponent_of_curves_that_collapse_is_found(exponent):
     y = made_up(exponent)
@@ -101,6 +102,7 @@ def stored() -> dict:
     return json.loads((ROOT / "data/collapse.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.long
 def test_the_stored_collapse_is_what_the_runs_give(temperature, stored):
     again = collapse.collapse(temperature)
     assert again.keys() == stored.keys()

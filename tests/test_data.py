@@ -105,6 +105,7 @@ def test_the_plain_engine_trained_the_same_runs_with_the_same_statistics(replica
     assert ((medians[0] / medians[1] - 1).abs() < 0.1).all()
 
 
+@pytest.mark.long
 def test_measures_recomputed_from_the_stored_weights_agree(table):
     for row in table.iloc[:: 1 if len(table) < 1000 else 7].itertuples():  # of the large files every seventh run
         x, y, w, b, a, c = (torch.tensor(value, dtype=torch.float64) for value in row[-6:])
@@ -119,6 +120,7 @@ def test_measures_recomputed_from_the_stored_weights_agree(table):
         assert again == pytest.approx(stored, rel=1e-9, abs=1e-12), (row.mask, row.size, row.seed)
 
 
+@pytest.mark.long
 def test_stored_training_points_are_those_of_their_seed(table):
     for (size, seed), group in table.groupby(["size", "seed"]):
         x, y = sample_task(size, seed)

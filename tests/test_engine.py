@@ -103,6 +103,7 @@ def test_gradients_with_other_attractors_are_autograd_s(attractor, mask, size, t
     assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
 
 
+@pytest.mark.long
 def test_equal_prototypes_are_matched_as_in_the_plain_engine_whatever_their_order_was_before():
     """Two neurons meet with the second before the first in the places of the step before."""
     x, y = sample_task(4, 3)
@@ -135,6 +136,7 @@ def test_each_structural_term_s_gradient_is_autograd_s(mask, size, temperature):
     assert_same_gradient(computed, autograd(*given))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mask", MASKS)
 def test_gradients_along_a_training_are_autograd_s(mask):
     x, y = sample_task(30, 5)
@@ -182,6 +184,7 @@ def test_gradients_are_the_loss_s_differences(mask, attractor):
 ENGINES = (train, driver.train)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("mask", MASKS)
 def test_200_steps_agree_with_the_plain_engine(mask, size):
@@ -190,6 +193,7 @@ def test_200_steps_agree_with_the_plain_engine(mask, size):
     assert (largest_difference(quick, plain) <= 1e-9).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("anneal", [False, True])
 @pytest.mark.parametrize("mask", ["010", "111"])
 @pytest.mark.parametrize("attractor", Attractor)
@@ -214,6 +218,7 @@ def test_annealing_does_not_depend_on_the_steps_recorded():
     assert not torch.equal(whole.parameters.w, constant.w)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", MASKS)
 def test_200_steps_differ_no_more_than_the_plain_engine_from_itself(mask):
     """Rounding travels: on every seed, also where it is amplified, a permutation of the neurons moves the plain engine
@@ -301,6 +306,7 @@ def test_batches_give_the_same_bits():
         assert b"".join(value[seed].numpy().tobytes() for value in together) == weights(seed)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86-64-v3 is the name of an x86 processor")
 def test_narrow_vectors_give_the_same_bits():
     """A processor with 256-bit vectors only: the order of every sum is in the source, not in the compiler's hands."""

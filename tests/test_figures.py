@@ -139,6 +139,7 @@ def test_numbers_by_size_keep_the_masks_cues_and_draw_the_rest_in_grey():
     assert scales.count("log") == 2 and len(scales) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2, 5, 6])
 def test_figures_by_mask_show_the_summary(charts, replication, number):
     metric = "reconstruction_error" if number < 3 else "specialization_ratio"

@@ -74,17 +74,20 @@ def test_same_order_counts_the_clear_pairs_alone():
     assert counts["other order"].to_list() == [[], [("a", "b")]]  # a tie of ours is no order
 
 
+@pytest.mark.long
 def test_findings_are_five_lines_with_numbers(replication, temperature):
     lines = findings(replication, temperature)
     assert len(lines) == 5 and all(any(letter.isdigit() for letter in line) for line in lines)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", ["_findings.md", "README.md", "index.qmd"])
 def test_findings_stand_as_the_data_give_them(place):
     text = (ROOT / place).read_text(encoding="utf-8")
     assert "{{< include _findings.md >}}" in text if place == "index.qmd" else findings_list(ROOT) in text
 
 
+@pytest.mark.long
 def test_findings_beyond_the_paper_stand_as_the_data_give_them():
     survival = stored_row(ROOT)
     lines = findings_beyond(ROOT, survival)

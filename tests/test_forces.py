@@ -169,6 +169,7 @@ def check_reach_of_a_step(reach: Callable) -> None:
         assert abs(moved) <= reach(abs(w), abs(at), longest) * (1 + 1e-9)
 
 
+@pytest.mark.long
 def test_proposition_steps():
     check_step(lambda w, b, dw, db: -(db + (-b / w) * dw) / (w + dw))
     w, b, dw, db = torch.rand(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.5
@@ -177,6 +178,7 @@ def test_proposition_steps():
     check_reach_of_a_step(lambda w, at, longest: longest * (1 + at) / (w - longest))
 
 
+@pytest.mark.long
 def test_proposition_steps_fails_for_a_false_variant():
     for false in (
         lambda w, b, dw, db: -(db + (-b / w) * dw) / w,  # to first order only

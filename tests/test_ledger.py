@@ -38,12 +38,14 @@ def differences(one: object, other: object, place: str = "") -> list[str]:
     return [] if one == other else [f"{place}: {one} {other}"]
 
 
+@pytest.mark.long
 def test_the_stored_ledger_is_what_the_runs_give(entries, stored):
     again = json.loads(json.dumps(ledger.as_json(entries)))
     assert differences(again, {name: part for name, part in stored.items() if name != "beyond"}) == []
     assert list(stored["claims"]) == [f"C{number}" for number in range(1, 11)]
 
 
+@pytest.mark.long
 def test_a_changed_run_changes_the_ledger(powered, temperature, stored):
     """The test above can fail: one mask's runs made a little worse move its verdicts' numbers."""
     worse = powered[list(ledger.COLUMNS)].copy()
@@ -60,6 +62,7 @@ def test_the_ledger_stands_as_the_data_give_it(entries):
     assert ledger.in_a_sentence(entries) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     verdicts = judge_beyond(ROOT)
     assert differences(json.loads(json.dumps(ledger.beyond_json(verdicts, stored_row(ROOT)))), stored["beyond"]) == []

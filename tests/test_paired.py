@@ -59,6 +59,7 @@ def test_equivalence_is_within_the_margin_on_both_sides_and_symmetric():
     assert paired.p_within(first, second, 0.02) == pytest.approx(float(paired.p_within(second, first, 0.02)), rel=1e-6)
 
 
+@pytest.mark.long
 def test_holm_is_statsmodels():
     p = RNG(5).uniform(size=(8, 12)) ** 3
     p[0, :4] = p[0, 0]  # ties

@@ -110,6 +110,7 @@ def test_on_the_line_data_start_responses_and_prototypes_are_the_same_bits(neuro
     assert np.array_equal(fresh_cloud(SIZE, SEED, 3, cube(dimension=1))[..., 0], fresh_samples(SIZE, SEED, 3)[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("mask", "attractor"), SETTINGS)
 def test_on_the_line_losses_gradients_and_training_are_the_same_bits(neuron, mask, attractor):

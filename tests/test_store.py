@@ -655,6 +655,7 @@ def test_a_place_that_can_be_no_store_is_named(tmp_path, given, says):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.long
 def test_a_second_sweep_on_one_store_is_refused_and_the_first_goes_on(folder):
     code = "import sys; sys.path.insert(0, 'tests'); import test_store as t; t.run_sweep(**t.SMALL, store=sys.argv[1])"
     batch = _start(3, (8,), steps=5)
@@ -715,6 +716,7 @@ def duration(folder: Path) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.slow
 @posix
 def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     expected = run_sweep(**SWEEP)
@@ -757,6 +759,7 @@ def test_a_part_is_on_the_disk_before_it_has_its_name_and_its_name_before_it_cou
     assert calls == ["fsync file", "rename", "fsync folder"]
 
 
+@pytest.mark.long
 @posix
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
@@ -769,6 +772,7 @@ def test_sigkill_at_each_step_of_a_write_loses_nothing(tmp_path, call, count):
     same(run_sweep(**SWEEP, store=tmp_path / "runs"), run_sweep(**SWEEP))
 
 
+@pytest.mark.long
 @posix
 def test_workers_that_outlive_a_killed_sweep_do_not_keep_its_store_locked(tmp_path):
     process, reports = start(sweep_with_forked_workers, tmp_path / "runs")
@@ -791,6 +795,7 @@ def script(folder: Path, *arguments: str) -> subprocess.Popen:
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
+@pytest.mark.slow
 @posix
 def test_a_full_disk_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path):
     folder = tmp_path / "runs"
@@ -804,6 +809,7 @@ def test_a_full_disk_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path)
     assert set(runs_in(folder)) == reported and not list(folder.glob(".tmp-*"))
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_ctrl_c_ends_with_a_clear_line_and_keeps_what_is_finished(tmp_path, monkeypatch, workers):
@@ -890,6 +896,7 @@ def processes(method: str) -> Executor:
     return ProcessPoolExecutor(2, get_context(method), torch.set_num_threads, (1,))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "make",
     [threads, lambda: processes("spawn"), pytest.param(lambda: processes("fork"), marks=posix)],
@@ -953,6 +960,7 @@ def test_batches_of_compiled_code_are_short_and_small():
     )
 
 
+@pytest.mark.slow
 @posix
 def test_a_dask_cluster_that_loses_a_worker_gives_the_serial_table(tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
@@ -1037,6 +1045,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process's memory is read from /proc")
 def test_the_coordinating_process_stays_below_500_megabytes_for_480_000_runs(tmp_path):
     (tmp_path / "peak.py").write_text(PEAK, encoding="utf-8")

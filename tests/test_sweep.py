@@ -245,6 +245,7 @@ def papermill_command(folder: Path, *arguments: str) -> list:
     return [sys.executable, "-m", "papermill", notebook, folder / "out.ipynb", "--cwd", folder, *arguments]
 
 
+@pytest.mark.long
 def test_papermill_runs_the_readme_s_example(tmp_path):
     arguments = ["-y", "sizes: [3, 5]", "-y", "seeds: [1, 2]", "-p", "out", "small.parquet"]
     done = papermill(tmp_path, *arguments)
@@ -256,6 +257,7 @@ def test_papermill_runs_the_readme_s_example(tmp_path):
     assert "32/32" in (tmp_path / "out.ipynb").read_text(encoding="utf-8"), "no progress bar"
 
 
+@pytest.mark.long
 def test_papermill_reads_lists_given_as_text(tmp_path, small):
     lists = ["-p", "masks", "['000', '111']", "-p", "sizes", "[3, 5]", "-p", "seeds", "[1, 2]"]
     done = papermill(tmp_path, *lists, "-p", "steps", "20", "-y", "temperature: [1.0e-4, 1.0e-2]")
@@ -265,6 +267,7 @@ def test_papermill_reads_lists_given_as_text(tmp_path, small):
     close(runs[runs["temperature"] == 1e-4], small)
 
 
+@pytest.mark.long
 def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     """Killed with its kernel after some parts are written; the same command then trains what is missing."""
     design = {"masks": ["000", "111"], "sizes": [60], "seeds": list(range(60)), "steps": 3000}
@@ -351,6 +354,7 @@ def test_a_wrong_parameter_stops_the_notebook_and_leaves_the_file(tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["replication.parquet"]
 
 
+@pytest.mark.long
 def test_papermill_ends_with_what_was_wrong(tmp_path):
     done = papermill(tmp_path, "-y", "masks: ['000', '012']", "-p", "workers", "1")
     assert done.returncode != 0 and "ValueError: masks: '012' was given; allowed are '000'" in done.stderr

@@ -231,6 +231,7 @@ def test_proposition_adam_fails_for_a_false_variant(name):
         check_commutes(TRANSFORMATIONS[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["signs (w, b) → (-w, -b)", "x → -x", "x → -x, y → -y"])
 def test_mirrored_trainings_are_the_same_to_the_bit(name):
     """A change of sign is exact in floating point, so nothing is rounded otherwise."""

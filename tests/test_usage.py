@@ -69,6 +69,7 @@ def test_wrong_arguments_are_refused(x, positions, message):
         nearest_ratio(x, positions)
 
 
+@pytest.mark.long
 def test_the_figure_shows_both_means(runs):
     chart = figures.usage_by_size(runs).to_dict()
     shown = [row["mean"] for dataset in chart["datasets"].values() for row in dataset]

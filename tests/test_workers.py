@@ -25,6 +25,7 @@ def test_nothing_given_means_this_process():
         assert executor is None
 
 
+@pytest.mark.slow
 def test_processes_and_a_dask_scheduler_give_the_same_table():
     expected = run_sweep(**SMALL)
     with open_executor(workers=2) as executor:
@@ -66,6 +67,7 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 def test_workers_leave_ctrl_c_to_the_process_that_coordinates(ctrl_c):
     with open_executor(workers=2) as executor:
         assert len(executor._processes) == 2, "all are started before anyone could press it"
