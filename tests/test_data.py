@@ -15,9 +15,10 @@ from conftest import ROOT
 from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import activations, predict, prototypes
-from companion.core.settings import MASKS
+from companion.core.settings import MASKS, Settings
 from companion.judging.beyond import labelled_runs
 from companion.show.findings import same_order
+from companion.sweeps.runs import settings_in
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
@@ -158,3 +159,16 @@ def test_medians_stand_in_the_order_of_the_independent_runs(replication, metric,
     assert counts["same order"].sum() >= share * counts["clearly apart"].sum()
     large = counts.loc[[20, 50, 100]]
     assert (large["same order"] == large["clearly apart"]).all()
+
+
+def test_every_row_holds_its_settings(table):
+    """By name, with the levels of today: one record a combination, and the nominal ones where nothing was varied."""
+    found = settings_in(table)
+    columns = ["mask", "strength", "temperature", "steps", "learning_rate"]
+    columns += [name for name in ("attractor", "balance", "anneal") if name in table]
+    assert len(found) == len(set(found)) == len(table[columns].drop_duplicates())
+    varied = {"mask": "000", "strength": 1.0, "temperature": 1e-4, "attractor": "coverage", "balance": 1.0}
+    assert {one.but(**varied, anneal=False) for one in found} == {Settings()}
+    assert {one.mask for one in found} == set(table["mask"])
+    assert {one.temperature for one in found} == set(table["temperature"])
+    assert {one.strength for one in found} == set(table["strength"])

@@ -288,3 +288,13 @@ def test_the_pictures_show_what_their_texts_say(name, densities):
             near[key] = (distance < 0.05).mean()
         assert near.pop(("010", "transport")) > 0.8
         assert max(near.values()) < 0.75
+
+
+def test_a_sweep_s_files_have_the_columns_and_types_of_the_stored_ones(tmp_path, runs):
+    cells = space.design(["radial"], space.training_sets([2], ["bell"], [30]), [1, 2], Settings(steps=1))
+    made = [pd.read_parquet(path) for path in space.write_space(space.run_cells(cells), tmp_path / "a.parquet")]
+    for table, stored in zip(made, (runs["space"], pd.read_parquet(ROOT / "data/space-networks.parquet")), strict=True):
+        assert dict(table.dtypes) == dict(stored.dtypes) and list(table) == list(stored)
+    assert len(made[0]) == 22 and len(made[1]) == 11
+    for name in space.KEPT:
+        assert len(made[1][name][0]) == {"y": 30, "a": 30, "c": 1, "values": 30}.get(name, 60)

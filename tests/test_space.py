@@ -25,7 +25,7 @@ from companion.core.losses import (
     total_loss,
     transport_loss,
 )
-from companion.core.metrics import expelled_fraction, reconstruction_error
+from companion.core.metrics import expelled_fraction, position_error, reconstruction_error
 from companion.core.network import (
     Parameters,
     activations,
@@ -449,3 +449,27 @@ def test_proposition_null():
 def test_proposition_null_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
         check_null(*variant[1])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7])
+def test_the_position_error_is_the_least_mean_distance_along_the_input_over_all_matchings(size):
+    stream = np.random.default_rng(size)
+    x, positions = stream.uniform(size=(6, size)), 3 * stream.normal(size=(6, size))
+    x[1], positions[2] = x[1, 0], positions[2, 0]  # equal samples, equal prototypes
+    least = [
+        min(np.abs(one - other[list(order)]).mean() for order in permutations(range(size)))
+        for one, other in zip(x, positions, strict=True)
+    ]
+    np.testing.assert_allclose(position_error(x, positions), least, rtol=1e-12)
+    assert isinstance(position_error(x[0], positions[0]), float)
+    assert position_error(x[0], positions[0]) == pytest.approx(least[0], rel=1e-12)
+    np.testing.assert_array_equal(
+        position_error(x.reshape(2, 3, size), positions.reshape(2, 3, size)).ravel(), position_error(x, positions)
+    )
+    assert position_error(x[0], x[0][::-1]) == 0
+    for wrong, words in (
+        (positions[:, :-1], "shapes"),
+        (np.where(positions == positions[0, 0], np.nan, positions), "prototypes"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            position_error(x, wrong)

@@ -22,7 +22,7 @@ from papermill.parameterize import parameterize_notebook
 
 from companion.core.data import TARGETS, sample_task
 from companion.core.measures import measure
-from companion.core.network import Parameters, initial_parameters
+from companion.core.network import Parameters, initial_parameters, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import train
 from companion.sweeps.runs import read_list, settings_in, write_runs
@@ -359,3 +359,38 @@ def test_papermill_ends_with_what_was_wrong(tmp_path):
     done = papermill(tmp_path, "-y", "masks: ['000', '012']", "-p", "workers", "1")
     assert done.returncode != 0 and "ValueError: masks: '012' was given; allowed are '000'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_step_size_reaches_the_training_and_its_column(engine):
+    few = {"masks": ["111"], "sizes": [5], "seeds": [2], "steps": 20, "engine": engine}
+    row = run_sweep(**few, step_size=0.05).iloc[0]
+    trained = train(*sample_task(5, 2), initial_parameters(5, 2), Settings(mask="111", steps=20, step_size=0.05))
+    np.testing.assert_allclose(row["w"], trained.parameters.w, rtol=1e-9, atol=1e-12)
+    assert row["learning_rate"] == 0.05 and run_sweep(**few)["learning_rate"][0] == 0.01
+
+
+def test_settings_may_be_given_as_one_record_by_name_or_both():
+    few = {"masks": ["011", "111"], "sizes": [4], "seeds": [3, 1]}
+    record = Settings(temperature=1e-3, attractor="chamfer", steps=7, mask="100")  # the mask is each of `masks`
+    by_name = run_sweep(**few, temperature=1e-3, attractor="chamfer", steps=7)
+    pd.testing.assert_frame_equal(run_sweep(record, **few), by_name, check_exact=True)
+    both = run_sweep(record.but(steps=9, anneal=True), **few, steps=7, anneal=False)
+    pd.testing.assert_frame_equal(both, by_name, check_exact=True)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("neuron", ["radial", "ridge"])
+def test_a_sweep_may_be_of_more_dimensions(neuron, engine):
+    settings = Settings(neuron=neuron, dimension=2, density="bell", target="diagonal", steps=9, temperature=0.01)
+    columns = ["neuron", "dimension", "density", *"xywbac", *NUMBERS]
+    row = run_sweep(settings, masks=["111"], sizes=[6], seeds=[4], engine=engine, columns=columns).iloc[0]
+    assert row[:3].to_list() == [neuron, 2, "bell"]
+    x, y, start = starting_batch(6, [4], settings)
+    trained = train(x, y, start, settings.but(mask="111")).parameters
+    for name, value in {"x": x, "y": y, **trained._asdict()}.items():
+        np.testing.assert_allclose(
+            row[name], value.squeeze(0).reshape(-1 if name != "c" else ()), rtol=1e-8, atol=1e-11
+        )
+    for name, value in measure(x, y, trained, neuron).items():
+        assert row[name] == pytest.approx(value.item(), rel=1e-8)
