@@ -33,9 +33,10 @@ def cell_markdown(cell: dict[str, Any], page: Path, number: int) -> str:
     source = "".join(cell["source"])
     if cell["cell_type"] != "code":
         return source
-    head = re.match(r"(#\|.*\n?)*", source)[0]
+    rest = re.sub(r"\A(#\|.*\n?)*", "", source)
+    head = source.removesuffix(rest)
     options = {"include": True, "echo": True, "output": True} | (yaml.safe_load(re.sub(r"(?m)^#\| ?", "", head)) or {})
-    code, parts = f"~~~~~~ python\n{source[len(head) :].strip()}\n~~~~~~", []
+    code, parts = f"~~~~~~ python\n{rest.strip()}\n~~~~~~", []
     if options["include"] and options["echo"] and head != source:
         parts.append(f'::: {{.callout-code collapse="true"}}\n{code}\n:::' if options.get("code-fold") else code)
     for index, output in enumerate(cell["outputs"]):

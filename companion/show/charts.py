@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import torch
+from altair.typing import ChartType
 
 from companion.core.network import Parameters, activations, predict, prototypes
 from companion.core.settings import MASK_LABELS
@@ -21,6 +22,7 @@ from companion.show.figures import (
     PANEL,
     RECONSTRUCTION,
     SHAPES,
+    Scale,
     configure,
     rounded,
 )
@@ -52,7 +54,7 @@ def network(x: torch.Tensor, y: torch.Tensor, networks: Mapping[str, Parameters]
         )
         fitted = pd.DataFrame({"x": grid.numpy(), "value": predict(grid, *parameters).numpy()})
         marks = pd.DataFrame({"x": positions.numpy(), "value": predict(positions, *parameters).numpy()})[inside.numpy()]
-        axes = {"x": alt.X("x:Q", title="x", scale=alt.Scale(domain=[-0.5, 1.5], nice=False))}
+        axes: dict[str, Any] = {"x": alt.X("x:Q", title="x", scale=alt.Scale(domain=[-0.5, 1.5], nice=False))}
         axes["y"] = alt.Y("value:Q", title="value", scale=alt.Scale(domain=[-1.5, 2], clamp=True))
         layers = alt.layer(
             alt.Chart(rounded(curves)).mark_line(strokeWidth=1, color="#999999").encode(detail="neuron:N", **axes),
@@ -137,7 +139,7 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 
         out = [int((~at.between(float(x.min()), float(x.max()))).sum()) for at in (start, end)]
         below, above = int((end < WINDOW[0]).sum()), int((end > WINDOW[1]).sum())
         counts = [f"outside: {out[0]}, then {out[1]} of {len(x)}", f"beyond: {below} below, {above} above"]
-        heading = alt.Title(MASK_LABELS[mask], subtitle=counts)
+        heading = alt.Title(MASK_LABELS[str(mask)], subtitle=counts)
         ground = alt.Chart(rounded(shade)).mark_rect(color="#f0e442", opacity=0.25)
         lines = alt.Chart(rounded(frame)).mark_line(strokeWidth=0.8, opacity=0.75, color=RECONSTRUCTION, clip=True)
         ticks = alt.Chart(rounded(samples)).mark_tick(orient="horizontal", color=ORIGINAL, size=9, thickness=1)
@@ -151,7 +153,7 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 
 
 
 def curves(
-    frame: pd.DataFrame, x_title: str, y_title: str, y_type: str = "linear", x_type: str = "linear"
+    frame: pd.DataFrame, x_title: str, y_title: str, y_type: Scale = "linear", x_type: Scale = "linear"
 ) -> alt.TopLevelMixin:
     """Draw curves of a formula.
 
@@ -218,19 +220,19 @@ def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_titl
     names = list(next(iter(frames.values()))[1]["curve"].unique())
     colors = alt.Scale(domain=names, range=list(CURVE_COLORS[: len(names)]))
     dashes = alt.Scale(domain=names, range=[list(dash) for dash in DASHES[: len(names)]])
-    encode = {
+    encode: dict[str, Any] = {
         "color": alt.Color("curve:N", title=None, scale=colors),
         "strokeDash": alt.StrokeDash("curve:N", title=None, scale=dashes),
     }
     panels = []
     for title, (constant, frame) in frames.items():
-        scale, ticks = alt.Scale(), {}
+        scale, ticks = alt.Scale(), alt.Undefined
         if constant is not None:
             low, high = frame["value"].min(), frame["value"].max()
             marks = [sign * constant * 10.0**power for power in range(9) for sign in (-1, 1)]
             scale = alt.Scale(type="symlog", constant=constant)
-            ticks = {"values": [0.0, *(mark for mark in marks if low <= mark <= high)]}
-        y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format="~r", **ticks))
+            ticks = [0.0, *(mark for mark in marks if low <= mark <= high)]
+        y = alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(format="~r", values=ticks))
         x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False), axis=alt.Axis(format="~r", tickCount=5))
         zero = alt.Chart(pd.DataFrame({"value": [0.0]})).mark_rule(color=CHANCE).encode(y=y)
         lines = alt.Chart(rounded(frame)).mark_line().encode(x=x, y=y, **encode)
@@ -255,7 +257,7 @@ def force_fields(
         others: the other neurons' prototypes, drawn as diamonds there.
     """
     names = list(next(iter(fields.values())))
-    cues = {
+    cues: dict[str, Any] = {
         "color": alt.Color(
             "force:N", title=None, scale=alt.Scale(domain=names, range=list(CURVE_COLORS[1 : len(names)]) + ["#000000"])
         ),
@@ -367,19 +369,15 @@ def clouds(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: int = 4
         columns: panels in a row.
     """
     window = [-0.5, 1.5]
-    axes = {
-        side: kind(
-            f"{side}:Q", title=None, scale=alt.Scale(domain=window, nice=False), axis=alt.Axis(values=[0, 0.5, 1])
-        )
-        for side, kind in (("x", alt.X), ("y", alt.Y))
-    }
+    scale, axis = alt.Scale(domain=window, nice=False), alt.Axis(values=[0, 0.5, 1])
+    x, y = alt.X("x:Q", title=None, scale=scale, axis=axis), alt.Y("y:Q", title=None, scale=scale, axis=axis)
     charts = []
     for title, (samples, positions) in panels.items():
         inside = ((positions > window[0]) & (positions < window[1])).all(-1)
         layers = [
             alt.Chart(rounded(pd.DataFrame(points, columns=["x", "y"])))
             .mark_point(filled=True, size=size, shape=shape, color=color, opacity=0.85)
-            .encode(**axes)
+            .encode(x=x, y=y)
             for points, shape, color, size in (
                 (samples, "circle", ORIGINAL, 42),
                 (positions[inside], "diamond", RECONSTRUCTION, 30),
@@ -420,9 +418,7 @@ def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     return configure(alt.concat(*charts, columns=2))
 
 
-def _with_intervals(
-    frame: pd.DataFrame, x: alt.X, encode: Mapping[str, Any], log: bool, size: int = 55
-) -> alt.LayerChart:
+def _with_intervals(frame: pd.DataFrame, x: alt.X, encode: Mapping[str, Any], log: bool, size: int = 55) -> ChartType:
     """A panel of curves: value with a bar from low to high (NaN: no bar); `encode` tells the curves apart."""
     bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
     scale = alt.Scale(zero=False)
@@ -608,6 +604,6 @@ def grids(panels: Mapping[str, pd.DataFrame], title: str, ends: tuple[float, flo
     return configure(alt.concat(*charts, columns=2))
 
 
-def _numbers(kind: str) -> alt.Axis:
+def _numbers(kind: Scale) -> alt.Axis:
     """An axis of plain numbers; on a logarithmic one, small numbers have exponents."""
     return alt.Axis(format="~g" if kind == "log" else "~r")

@@ -7,13 +7,15 @@ Masks have one palette, made for colour-blind readers (Okabe and Ito, 2008), and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal, TypeVar
 
 import altair as alt
 import numpy as np
 import pandas as pd
+from altair.typing import ChartType
 
 from companion.core.settings import MASK_LABELS, MASK_NAMES
-from companion.sweeps.runs import WINDOW, median_run, reconstruction_points, summary
+from companion.sweeps.runs import WINDOW, groups_of, median_run, reconstruction_points, summary
 
 COLORS = ("#000000", "#56B4E9", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#CC79A7", "#7F5A36")
 """One colour a mask: blue and green without overlap, red to yellow with it, black for Std."""
@@ -26,8 +28,12 @@ PANEL, NARROW_PANEL = 265, 165
 """Widths of a panel where two or three stand side by side; either fits a telephone's screen."""
 ERROR = "reconstruction error E"
 
+Scale = Literal["linear", "log", "symlog"]
+"""How an axis is scaled."""
+Chart = TypeVar("Chart", bound=alt.TopLevelMixin)
 
-def configure(chart: alt.TopLevelMixin) -> alt.TopLevelMixin:
+
+def configure(chart: Chart) -> Chart:
     """Return the chart with the book's type sizes, white ground and legends below."""
     return (
         chart.configure(background="white", font="Liberation Sans, Arial, Helvetica, sans-serif")
@@ -167,7 +173,7 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
 def _at_onset(lines: pd.DataFrame, statistic: str) -> pd.DataFrame:
     """Where each size's line stands at τ = 1/N², interpolated on both logarithmic axes; sizes whose line has it."""
     rows = []
-    for size, line in lines.sort_values("temperature").groupby("size"):
+    for (size,), line in groups_of(lines.sort_values(["size", "temperature"]), "size"):
         if line["temperature"].min() <= (onset := size**-2.0) <= line["temperature"].max():
             value = np.exp(np.interp(np.log(onset), np.log(line["temperature"]), np.log(line[statistic])))
             rows.append({"size": size, "temperature": onset, statistic: float(value)})
@@ -242,7 +248,7 @@ def usage_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
 
 
 def _by_size(
-    runs: pd.DataFrame, metric: str, title: str, scale: str, chance: pd.DataFrame | None = None
+    runs: pd.DataFrame, metric: str, title: str, scale: Scale, chance: pd.DataFrame | None = None
 ) -> alt.TopLevelMixin:
     """Two panels of a metric against N, the paper's mean ± SEM and the median with its interval."""
     data = summary(runs, metric)
@@ -257,7 +263,7 @@ def _by_size(
     return configure(alt.concat(*panels, columns=2))
 
 
-def _height(statistic: str, title: str, scale: str, domain: tuple[float, float]) -> alt.Y:
+def _height(statistic: str, title: str, scale: Scale, domain: tuple[float, float]) -> alt.Y:
     """How high a panel's points and lines stand."""
     return alt.Y(
         f"{statistic}:Q",
@@ -269,12 +275,12 @@ def _height(statistic: str, title: str, scale: str, domain: tuple[float, float])
 
 def _size_panel(
     data: pd.DataFrame, statistic: str, y: alt.Y, toggle: str, chance: pd.DataFrame | None = None
-) -> alt.LayerChart:
+) -> ChartType:
     """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out."""
     masks = list(data["mask"].unique())
     labels = [MASK_LABELS[mask] for mask in masks]
     order = [list(MASK_NAMES).index(mask) for mask in masks]
-    encode = {
+    encode: dict[str, Any] = {
         "color": alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=[COLORS[k] for k in order])),
         "strokeDash": alt.StrokeDash(
             "label:N", title=None, scale=alt.Scale(domain=labels, range=[DASHES[k] for k in order])
@@ -312,7 +318,7 @@ def _size_panel(
 
 
 def _heatmaps(
-    runs: pd.DataFrame, metric: str, name: str, scale: str, chance: pd.DataFrame | None = None
+    runs: pd.DataFrame, metric: str, name: str, scale: Scale, chance: pd.DataFrame | None = None
 ) -> alt.TopLevelMixin:
     """Two heat maps of a metric, masks by N, each cell with its number."""
     data = summary(runs, metric)
@@ -351,7 +357,7 @@ def _bars(data: pd.DataFrame, statistic: str) -> dict[str, pd.Series]:
         # A single run has no interval: its bar is a point.
         return {"low": data["low"].fillna(data["median"]), "high": data["high"].fillna(data["median"])}
     data = data.fillna({"sem": 0.0})
-    return {"low": np.maximum(data["mean"] - data["sem"], data["mean"] / 100), "high": data["mean"] + data["sem"]}
+    return {"low": (data["mean"] - data["sem"]).clip(lower=data["mean"] / 100), "high": data["mean"] + data["sem"]}
 
 
 def _clip(points: pd.DataFrame) -> pd.DataFrame:

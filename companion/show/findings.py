@@ -92,12 +92,9 @@ def same_order(ours: pd.DataFrame, theirs: pd.DataFrame, least: float) -> pd.Dat
     """
     rows = []
     for row in theirs.index:
-        apart = [
-            (low, high)
-            for low, high in permutations(theirs.columns, 2)
-            if theirs.loc[row, high] - theirs.loc[row, low] >= least
-        ]
-        other = [(low, high) for low, high in apart if not ours.loc[row, low] < ours.loc[row, high]]
+        our, their = ours.loc[row], theirs.loc[row]
+        apart = [(low, high) for low, high in permutations(theirs.columns, 2) if their[high] - their[low] >= least]
+        other = [(low, high) for low, high in apart if not our[low] < our[high]]
         rows.append({"clearly apart": len(apart), "same order": len(apart) - len(other), "other order": other})
     return pd.DataFrame(rows, index=theirs.index)
 
@@ -155,10 +152,10 @@ def findings_beyond(root: Path, survival: referee.LedgerRow) -> list[str]:
         Three sentences with computed numbers.
     """
     runs = beyond.labelled_runs(root)
-    errors = runs.pivot_table(index="label", columns="size", values="reconstruction_error", aggfunc="median")
+    errors = runs.pivot_table(index="size", columns="label", values="reconstruction_error", aggfunc="median")
     chance = chance_summary(runs).set_index("size")["median"]
     verdict = beyond.BEYOND["B3"].judge(root)
-    balanced, largest = errors.loc["110 transport κ=10"], errors.columns.max()
+    balanced, largest = errors["110 transport κ=10"], errors.index.max()
     readings = pd.read_parquet(root / "data" / "memory.parquet")
     readings = readings[readings["decay"] == readings["decay"].mode()[0]]  # others were trained to count neurons only
     size = readings["size"].max()
@@ -167,7 +164,7 @@ def findings_beyond(root: Path, survival: referee.LedgerRow) -> list[str]:
         f"**Transport is an attractor that works.** With overlap on, matching each prototype to a sample of its own at "
         f"ten times overlap's strength brings the median E below chance at {int((balanced < chance).sum())} of "
         f"{len(chance)} sizes; at N = {largest} to {balanced[largest]:.3f}, where coverage leaves "
-        f"{errors.loc['110 coverage', largest]:.2f} and chance is {chance[largest]:.2f} "
+        f"{errors['110 coverage'][largest]:.2f} and chance is {chance[largest]:.2f} "
         f"({runs['seed'].nunique()} seeds). Over all repulsions and sizes E is below chance and the root mean squared "
         f"error as low as without it, within {FIT}, in {int(verdict.supported.sum())} of {len(verdict.cases)} cases.",
         f"**In more dimensions and under other densities some claims survive, some end.** Of the claims that hold, or "

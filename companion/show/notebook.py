@@ -25,7 +25,7 @@ BOX_ROWS, BOX_WIDTH = 30, 72
 its cells."""
 
 
-def show_source(*functions: Callable, fold: str | None = None) -> None:
+def show_source(*functions: Callable[..., object], fold: str | None = None) -> None:
     """Display the source of functions of the companion: the code that runs, not a copy of it.
 
     Args:

@@ -18,7 +18,7 @@ from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.judging.paired import RESAMPLES, Interval
 from companion.studies.forces import fit_force
-from companion.sweeps.runs import stored_networks
+from companion.sweeps.runs import groups_of, stored_networks
 
 HURT = 0.01
 """A deletion hurts if the root mean squared error rises by more than this: a hundredth of the target's range."""
@@ -260,7 +260,7 @@ def carried(runs: pd.DataFrame) -> pd.DataFrame:
         carry 99 %); outside (expelled neurons' share of all contributions).
     """
     parts = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, _, parameters = stored_networks(group)
         _, _, start = starting_batch(size, group["seed"].tolist())
         m = contributions(x, parameters).numpy()
@@ -289,7 +289,7 @@ def deletions(runs: pd.DataFrame) -> pd.DataFrame:
         least-squares value; bound, what √L_fit can change by.
     """
     parts = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, y, parameters = stored_networks(group)
         before = fit_loss(predict(x, *parameters), y).sqrt()
         for kind, removed in _kinds(x, parameters).items():
@@ -321,7 +321,7 @@ def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
         three are NaN where none remains.
     """
     rows = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, y, parameters = stored_networks(group)
         positions = prototypes(parameters.w, parameters.b)
         removed = _kinds(x, parameters)["expelled"]
@@ -350,7 +350,7 @@ def forces(runs: pd.DataFrame) -> pd.DataFrame:
         over the run's neurons of its size.
     """
     parts = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, y, trained = stored_networks(group)
         _, _, start = starting_batch(size, group["seed"].tolist())
         for when, parameters in {"start": start, "end": trained}.items():

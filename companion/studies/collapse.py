@@ -191,7 +191,7 @@ def resampled(errors: np.ndarray) -> np.ndarray:
     return np.stack([log_ratio(errors[..., picked]) for picked in drawn])
 
 
-def interval(value: ArrayLike, resamples: np.ndarray) -> Interval:
+def interval(value: np.ndarray | float, resamples: np.ndarray) -> Interval:
     """Return a number with its 95 % percentile interval over resamples, shape (RESAMPLES,)."""
     low, high = np.percentile(resamples, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))

@@ -138,7 +138,7 @@ def force_field(
         "separation": strength * separation_force(at, temperature),
         "overlap": strength * overlap_force(x, w, b),
     }
-    fields["sum"] = sum(fields.values())
+    fields["sum"] = sum(fields.values(), torch.zeros(()))
     return {name: field[:, neuron] for name, field in fields.items()}
 
 

@@ -9,7 +9,7 @@ recovered within 1/(4N), and exactly within 0.001.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -178,7 +178,7 @@ def candidates_of(reader: str, case: Case, starts: int = 4) -> Candidates:
         # A neuron that died to the last bit, w = b = 0, has no prototype: the middle stands for it.
         return Candidates(np.where(np.isfinite(positions), positions, 0.5), np.empty(0), np.nan)
     how = READERS[reader]
-    known = {"decay": case.decay, "target": _target} if how.knows_target else {}
+    known: dict[str, Any] = {"decay": case.decay, "target": _target} if how.knows_target else {}
     return reconstruct(case.parameters, size, Search(starts, seed, how.method, how.scale, **known))
 
 
@@ -214,8 +214,8 @@ def _target(x: np.ndarray) -> np.ndarray:
 
 def _row(network: str, reader: str, case: Case, starts: int) -> dict[str, object]:
     found = candidates_of(reader, case, starts)
-    row = {"size": case.size, "seed": case.seed, "network": network, "reader": reader, "decay": case.decay}
-    row |= {"starts": starts, **nearness(case, found.x), "residual": found.residual}
+    row: dict[str, object] = {"size": case.size, "seed": case.seed, "network": network, "reader": reader}
+    row |= {"decay": case.decay, "starts": starts, **nearness(case, found.x), "residual": found.residual}
     row |= {"gradient_norm": case.gradient_norm, "rank": -1, "distinct": -1}
     if case.parameters is not None:
         x, y = sample_task(case.size, case.seed)

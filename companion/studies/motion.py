@@ -16,7 +16,7 @@ from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction
 from companion.core.network import initial_parameters
 from companion.core.settings import MASK_LABELS, MASKS, Settings
-from companion.sweeps.runs import WINDOW, write_runs
+from companion.sweeps.runs import WINDOW, groups_of, write_runs
 from companion.version import library_versions
 
 SIZES = (5, 20, 100)
@@ -71,11 +71,12 @@ def trajectories(
     for size in sizes:
         (x, y), initial = sample_task(size, seed), initial_parameters(size, seed)
         for mask in masks:
-            path = driver.train(x, y, initial, settings.but(mask=mask), record).trajectory.numpy()
+            path = driver.train(x, y, initial, settings.but(mask=mask), record).trajectory
+            assert path is not None  # steps are asked for
             columns = {
                 "step": np.repeat(record, size),
                 "neuron": np.tile(np.arange(size), len(record)),
-                "position": path.reshape(-1),
+                "position": path.numpy().reshape(-1),
             }
             frames.append(pd.DataFrame({"mask": mask, "size": size, **columns}))
     table = pd.concat(frames, ignore_index=True)
@@ -97,7 +98,7 @@ def outside(moves: pd.DataFrame) -> pd.DataFrame:
         One row a mask, size and kept step, in that order: mask, size, step, outside (a count).
     """
     frames = []
-    for (size, mask), path in moves.groupby(["size", "mask"], sort=False):
+    for (size, mask), path in groups_of(moves, "size", "mask"):
         at = path.pivot(index="step", columns="neuron", values="position")
         x, _ = sample_task(size, moves.attrs["seed"])
         counts = np.rint(size * expelled_fraction(x.expand(len(at), -1), at)).astype(int)
@@ -146,7 +147,7 @@ def page_data(moves: pd.DataFrame) -> dict[str, Any]:
     """
     counts = outside(moves).set_index(["size", "mask"])["outside"]
     sizes: dict[str, Any] = {}
-    for (size, mask), path in moves.groupby(["size", "mask"], sort=False):
+    for (size, mask), path in groups_of(moves, "size", "mask"):
         x, _ = sample_task(size, moves.attrs["seed"])
         drawn = window_units(path["position"].to_numpy()).reshape(-1, size)
         of_size = sizes.setdefault(str(size), {"samples": window_units(x.numpy()).tolist(), "runs": []})

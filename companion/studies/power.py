@@ -17,7 +17,7 @@ from scipy.stats import sem
 from companion.core.checks import require_integer
 from companion.judging import paired
 from companion.judging.claims import CLAIMS
-from companion.judging.verdicts import LEVEL, VERDICTS, Study
+from companion.judging.verdicts import LEVEL, VERDICTS, Group, Study
 from companion.sweeps.runs import write_runs
 from companion.sweeps.workers import as_they_finish, open_executor
 from companion.version import library_versions
@@ -106,7 +106,7 @@ def permute_masks(study: Study, rng: np.random.Generator) -> Study:
     Returns:
         A study of the same seeds, groups and values.
     """
-    values: dict[str, dict] = {metric: {} for metric in study.raw}
+    values: dict[str, dict[Group, np.ndarray]] = {metric: {} for metric in study.raw}
     rests = dict.fromkeys(group[1:] for group in next(iter(study.raw.values())))  # what a group is beside its mask
     for rest in rests:
         groups = [(mask, *rest) for mask in study.masks]

@@ -22,7 +22,7 @@ from companion.core.data import DENSITIES, diagonal, draw, random_stream, sample
 from companion.core.hull import outside_hull
 from companion.core.losses import matched_loss
 from companion.core.metrics import reconstruction_error
-from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Neuron, Settings, Target
+from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Density, Neuron, Settings, Target
 from companion.core.tables import TABLES, table_task
 from companion.judging.referee import HOT
 from companion.sweeps.runs import write_runs
@@ -192,7 +192,7 @@ def table_chance(name: str, draws: int = 20) -> float:
     if len(task.others_x) < rows:
         return float("nan")
     drawn = [stream.choice(len(task.others_x), rows, replace=False) for _ in range(draws)]
-    errors = [reconstruction_error(task.x, task.y, task.others_x[one], task.others_y[one]) for one in drawn]
+    errors = [float(reconstruction_error(task.x, task.y, task.others_x[one], task.others_y[one])) for one in drawn]
     return float(np.median(errors))
 
 
@@ -320,7 +320,7 @@ def run_cells(cells: Sequence[Cell], **options: Any) -> pd.DataFrame:
     return table[COLUMNS]
 
 
-Set = tuple[int, str, int, tuple[int, ...]]
+Set = tuple[int, Density, int, tuple[int, ...]]
 
 
 def _set_of(cell: Cell) -> Set:
@@ -386,8 +386,8 @@ def exact_transport(x: np.ndarray, prototypes: np.ndarray) -> Transport:
     """
     positions = torch.tensor(prototypes, requires_grad=True)
     loss = matched_loss(torch.as_tensor(x), positions)
-    loss.backward()
-    return Transport(float(loss.detach()), positions.grad.numpy())
+    (gradient,) = torch.autograd.grad(loss, positions)
+    return Transport(float(loss.detach()), gradient.numpy())
 
 
 def entropic_transport(x: np.ndarray, prototypes: np.ndarray, regularisation: float) -> Transport:
@@ -409,7 +409,8 @@ def entropic_transport(x: np.ndarray, prototypes: np.ndarray, regularisation: fl
     import ot  # here: it takes a second to load, and one section needs it
 
     costs, weights = ot.dist(x, prototypes), np.full(len(x), 1 / len(x))
-    plan = ot.sinkhorn(weights, weights, costs, regularisation, method="sinkhorn_log", numItermax=10_000, warn=False)
+    options: dict[str, Any] = {"method": "sinkhorn_log", "numItermax": 10_000, "warn": False}
+    plan: Any = ot.sinkhorn(weights, weights, costs, regularisation, **options)
     return Transport(float((plan * costs).sum()), 2 * (prototypes * plan.sum(0)[:, None] - plan.T @ x))
 
 

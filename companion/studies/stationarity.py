@@ -269,12 +269,15 @@ def _by_pairs(parameters: Parameters, scale: bool, method: str) -> Callable[[np.
         x = _inputs(angles)
         return np.hstack([cut(_slopes(theta, x)) * weights * np.cos(angles) / 2, cut(_gradients(theta, x)[0])])
 
+    def squares(unknown: np.ndarray) -> tuple[float, np.ndarray]:
+        return float(residuals(unknown) @ residuals(unknown)), 2 * jacobian(unknown).T @ residuals(unknown)
+
     def search(x: np.ndarray) -> Candidates:
         weights = np.linalg.lstsq(cut(_gradients(theta, x)[0]), goal, rcond=1e-8)[0]
         start = np.concatenate([np.arcsin(2 * x - 1), weights])
         if method == "gradient":
             end = minimize(
-                lambda unknown: (residuals(unknown) @ residuals(unknown), 2 * jacobian(unknown).T @ residuals(unknown)),
+                squares,
                 start,
                 jac=True,
                 method="L-BFGS-B",

@@ -16,6 +16,7 @@ from companion.core.network import Parameters, activations, initial_parameters, 
 from companion.core.settings import Settings
 from companion.core.train import LEARNING_RATE, Trained, train
 from companion.studies.carriers import distance_outside
+from companion.sweeps.runs import groups_of
 
 SHIFT, FACTOR = 0.25, 0.6
 """s and α of the transformations that are checked and drawn."""
@@ -128,7 +129,7 @@ TRANSFORMATIONS: dict[str, Callable[[State], State]] = {
 # --- what they keep ---
 
 
-def _reconstruction_error(state: State) -> np.ndarray:
+def _reconstruction_error(state: State) -> np.ndarray | float:
     positions = prototypes(state.parameters.w, state.parameters.b)
     return reconstruction_error(state.x, state.y, positions, predict(positions, *state.parameters))
 
@@ -141,7 +142,7 @@ def _prototypes(state: State) -> torch.Tensor:
     return prototypes(state.parameters.w, state.parameters.b)
 
 
-QUANTITIES: dict[str, Callable[[State], torch.Tensor | np.ndarray]] = {
+QUANTITIES: dict[str, Callable[[State], torch.Tensor | np.ndarray | float]] = {
     "fit": lambda state: fit_loss(predict(state.x, *state.parameters), state.y),
     "overlap": lambda state: overlap_loss(_activations(state)),
     "coverage": lambda state: coverage_loss(state.x, _prototypes(state), state.settings.temperature),
@@ -329,7 +330,7 @@ def sides(runs: pd.DataFrame) -> pd.DataFrame:
         away, the median distance of the expelled ones from the samples' range after training, NaN where none is.
     """
     parts = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, w, b = (torch.from_numpy(np.stack(group[name].to_numpy())) for name in ("x", "w", "b"))
         _, _, start = starting_batch(size, group["seed"].tolist())
         first, last = prototypes(start.w, start.b), prototypes(w, b)

@@ -17,7 +17,7 @@ from companion.core.network import Parameters, initial_parameters, prototypes, s
 from companion.core.settings import Settings
 from companion.engine import driver
 from companion.judging.paired import RESAMPLES, Interval
-from companion.sweeps.runs import originals_and_reconstructions
+from companion.sweeps.runs import groups_of, originals_and_reconstructions
 
 
 def worst_share(values: ArrayLike, fraction: float) -> float:
@@ -52,7 +52,7 @@ def neurons(runs: pd.DataFrame) -> pd.DataFrame:
         sideways |x̂ - x| and upright |f(x̂) - y|.
     """
     parts = []
-    for (mask, size), group in runs.groupby(["mask", "size"], sort=False):
+    for (mask, size), group in groups_of(runs, "mask", "size"):
         x, y, positions, values = originals_and_reconstructions(group)
         w = np.stack(group["w"].to_numpy())
         _, _, start = starting_batch(size, group["seed"].tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,14 @@ def _median_interval(values: np.ndarray) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     interval = bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=rng).confidence_interval
     return float(interval.low), float(interval.high)
+
+
+def groups_of(runs: pd.DataFrame, *by: str) -> Iterable[tuple[Any, pd.DataFrame]]:
+    """Return the runs that agree in some columns, each group with its values there, in the order of their first runs.
+
+    Pandas' own types say of these values no more than that they can be hashed.
+    """
+    return runs.groupby(list(by), sort=False)
 
 
 def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:

@@ -303,7 +303,7 @@ class Rows:
         return table
 
 
-def list_of(name: str, given: Any, check: Any) -> list[Any]:
+def list_of(name: str, given: Any, check: Callable[[str, Any], Any]) -> list[Any]:
     """Return the checked values, refusing none at all and values that repeat."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ValueError(f"{name}: {given!r} was given; allowed is a list")
