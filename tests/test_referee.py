@@ -130,6 +130,24 @@ def test_a_sweep_is_the_same_with_a_store_and_goes_on_where_it_stopped(tmp_path,
     assert list(runs) == columns and len(networks) == 11 and set(networks["density"]) == {"linnerud-2"}
 
 
+def test_rows_stand_in_the_order_of_the_cells_each_beside_its_own_training_set():
+    cells = space.design(["ridge", "radial"], space.training_sets([2, 1], ["bell"], [5, 4]), [2, 1], Settings(steps=1))
+    table = space.run_cells(cells, engine="torch")
+    names = ("neuron", "dimension", "density", "mask", "attractor")
+    expected = [
+        (*(getattr(cell.group.settings, name) for name in names), cell.group.size, cell.heat, seed)
+        for cell in cells
+        for seed in cell.group.seeds
+    ]
+    keys = [*names, "size", "heat", "seed"]
+    assert list(table[keys].itertuples(index=False, name=None)) == expected and list(table) == space.COLUMNS
+    for (dimension, size, seed), rows in table.groupby(["dimension", "size", "seed"]):
+        place = Settings(neuron="radial", dimension=dimension, density="bell", target="diagonal")
+        assert set(rows["fresh_outside"]) == {space.fresh_outside(size, seed, place)}
+        assert set(rows["chance"]) == {np.median(space.chance_in(size, [seed], place))}
+        assert set(rows["temperature"] / rows["heat"]) == {temperature_of(size, dimension, "bell")}
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [({"neurons": ["flat"]}, "neurons"), ({"densities": ["normal"]}, "densities"), ({"dimensions": [0]}, "dimensions"),

@@ -110,6 +110,14 @@ def test_on_the_line_data_start_responses_and_prototypes_are_the_same_bits(neuro
     assert np.array_equal(fresh_cloud(SIZE, SEED, 3, cube(dimension=1))[..., 0], fresh_samples(SIZE, SEED, 3)[0])
 
 
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_on_the_line_batches_are_the_same_bits(neuron):
+    x, y, start = starting_batch(SIZE, [1, 2])
+    points, values, wide = starting_batch(SIZE, [1, 2], cube(neuron, 1))
+    assert torch.equal(points, x.unsqueeze(-1)) and torch.equal(values, y)
+    assert all(map(torch.equal, wide, on_the_line(start, neuron)))
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("mask", "attractor"), SETTINGS)

@@ -98,12 +98,16 @@ def test_ctrl_c_never_stops_the_executor_s_own_code(ctrl_c):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_does_not_wait_for_the_jobs_under_way(ctrl_c):
+@pytest.mark.parametrize("heard_by", ["the process", "a thread of the executor's"])
+def test_ctrl_c_does_not_wait_for_the_jobs_under_way(ctrl_c, heard_by):
     may_end, has_ended, finished = threading.Event(), threading.Event(), []
 
     def job(number: int) -> int:
         if number == 2:
-            ctrl_c()
+            if heard_by == "the process":
+                ctrl_c()
+            else:  # the main thread's wait is not ended by it
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             may_end.wait(20)
             has_ended.set()
         return number

@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import torch
@@ -91,7 +91,7 @@ def as_they_finish(
                     future.add_done_callback(ended.put)
                 if not pending:
                     break
-                done = [ended.get(), *(ended.get() for _ in range(ended.qsize()))]
+                done = [_next(ended), *(ended.get() for _ in range(ended.qsize()))]
                 # Taken from the end: what is finished, then Ctrl-C, then what failed (perhaps by it).
                 done.sort(key=lambda future: (future.exception() is None, future not in pending))
                 while done:
@@ -103,6 +103,15 @@ def as_they_finish(
                 future.cancel()
     if not ended.empty():  # Ctrl-C, after the last job
         ended.get().result()
+
+
+def _next(ended: SimpleQueue[Future[Any]]) -> Future[Any]:
+    """Wait for a job, a second at a time: Ctrl-C ends no wait that begins in the moment in which it arrives."""
+    while True:
+        try:
+            return ended.get(timeout=1)
+        except Empty:
+            continue
 
 
 @contextmanager
