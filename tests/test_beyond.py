@@ -140,6 +140,7 @@ def test_the_picture_of_the_attractors_is_as_its_text_says(medians, level):
             assert (own < others.min()).all() and (own < level).all()
 
 
+@pytest.mark.long
 def test_the_picture_of_the_remedies_is_as_its_text_says(medians, level):
     for mask in ("110", "111"):
         assert (medians.loc[f"{mask} transport"] > level).all()

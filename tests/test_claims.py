@@ -174,6 +174,7 @@ def test_a_trend_needs_two_sizes_and_two_temperatures(small):
             CLAIMS[claim].rule(one)
 
 
+@pytest.mark.long
 def test_the_order_of_rows_and_the_numbers_of_seeds_do_not_matter(small):
     shuffled = small.sample(frac=1, random_state=0).assign(seed=lambda runs: 5 * runs["seed"])
     for claim in CLAIMS.values():

@@ -203,6 +203,7 @@ def test_200_steps_with_any_attractor_agree_with_the_plain_engine(attractor, mas
     assert (largest_difference(quick, plain) <= 1e-9).all()
 
 
+@pytest.mark.long
 def test_another_step_size_agrees_with_the_plain_engine_too():
     given = starting_batch(5, (1, 2))
     plain, quick = (engine(*given, Settings("111", step_size=0.1, steps=50)).parameters for engine in ENGINES)

@@ -75,6 +75,7 @@ def assert_same_gradient(*given, within: float = 1e-12) -> None:
 # --- gradients ---
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dimension", [1, 2, 5])
 @pytest.mark.parametrize("attractor", Attractor)
 @pytest.mark.parametrize("neuron", NEURONS)
@@ -180,6 +181,7 @@ def test_60_steps_agree_with_the_plain_engine(mask, neuron, attractor):
     assert largest_difference(start, plain) > 0.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mask", ["001", "100", "111"])
 @pytest.mark.parametrize("attractor", Attractor)
 @pytest.mark.parametrize("neuron", NEURONS)

@@ -59,6 +59,7 @@ def test_summary_is_the_mean_its_error_the_median_and_an_interval():
     assert 2 <= row["low"] < 5.5 < row["high"] <= 9
 
 
+@pytest.mark.long
 def test_a_single_run_has_no_interval(replication):
     one = replication[replication["seed"] == 1000]
     data = summary(one, "reconstruction_error")
@@ -155,6 +156,7 @@ def test_figures_by_mask_show_the_summary(charts, replication, number):
         assert (shown["mean"], shown["median"]) == pytest.approx((row.mean, row.median), rel=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 2, 4, 7])
 def test_every_picture_of_the_error_shows_chance(charts, chance, number):
     text = charts[number].to_json()
@@ -188,6 +190,7 @@ def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, tempe
         assert {row["size"]: row[statistic] for row in marks}[10] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.long
 def test_an_onset_outside_the_temperatures_of_a_sweep_is_not_marked(temperature, chance):
     cold = temperature[temperature["temperature"] < 2e-3]
     marked = {

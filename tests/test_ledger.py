@@ -56,6 +56,7 @@ def test_a_changed_run_changes_the_ledger(powered, temperature, stored):
     assert not any(place.startswith("/claims/C8") for place in found)
 
 
+@pytest.mark.long
 def test_the_ledger_stands_as_the_data_give_it(entries):
     assert (ROOT / "_ledger.md").read_text(encoding="utf-8") == f"{ledger.table(entries)}\n\n{ledger.KEY}\n"
     assert "{{< include _ledger.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")

@@ -168,6 +168,7 @@ def test_the_page_holds_every_position_to_a_thousandth_of_the_window(moves):
 # --- the picture, and what the chapter says of it ---
 
 
+@pytest.mark.long
 def test_the_picture_shows_the_stored_paths_of_every_mask(moves):
     x, _ = sample_task(20, SEED)
     chart = charts.motion(x, moves[moves["size"] == 20])

@@ -79,6 +79,7 @@ def test_the_interval_of_a_share_stays_within_its_limits():
     assert value == 1 and 0.97 < low < 1 and high <= 1
 
 
+@pytest.mark.long
 def test_the_median_s_interval_holds_the_truth_as_often_as_it_says():
     skewed = RNG(6).exponential(1, size=(300, 60))
     found = [paired.median_difference(row, 0.0) for row in skewed]

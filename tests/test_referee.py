@@ -198,6 +198,7 @@ def test_tables_are_as_their_rule_says():
 # What is stored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_runs_are_complete_and_as_their_parameters_say(name, runs):
     given, table = yaml.safe_load((ROOT / f"data/{name}.yaml").read_text(encoding="utf-8")), runs[name]

@@ -151,6 +151,7 @@ def test_right_shapes_pass(name):
     check_right(typed(FUNCTIONS[name]), SPECS[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPECS)
 def test_wrong_shapes_are_refused(name):
     check_wrong(typed(FUNCTIONS[name]), SPECS[name])
@@ -199,6 +200,7 @@ def is_refused(function: Callable, spec: Spec) -> bool:
     return False
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPECS)
 def test_a_wrong_annotation_fails(name):
     bare = inspect.unwrap(FUNCTIONS[name])
@@ -262,6 +264,7 @@ def batch(settings: Settings, leading: tuple[int, ...]) -> tuple[torch.Tensor, t
     return x, y, Parameters(*start)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("leading", LEADING, ids=str)
 @pytest.mark.parametrize("attractor", Attractor)
 @pytest.mark.parametrize("neuron", Neuron)

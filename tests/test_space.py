@@ -152,6 +152,7 @@ def test_on_the_line_metrics_and_chance_are_the_same():
 # Gradients
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize(("mask", "attractor"), SETTINGS)
 def test_gradients_are_those_of_finite_differences(neuron, mask, attractor):
@@ -359,6 +360,7 @@ def clouds(dimension: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return x, np.vstack([x, mixtures, stream.uniform(-0.1, 1.1, (40, dimension)), 1.5 * mixtures[:10] - 0.2])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("dimension", "size"), [(2, 30), (3, 12), (4, 30), (6, 40), (8, 5), (16, 10)])
 def test_the_shortcuts_decide_what_the_linear_programme_does(dimension, size):
     x, points = clouds(dimension, size)

@@ -282,6 +282,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGES)
 def test_runs_of_other_settings_stand_beside_and_each_is_found_again(folder, trained, name):
     change = {name: CHANGES[name]}
@@ -353,6 +354,7 @@ def test_a_truncated_part_of_a_sweep_in_space_is_refused_in_words(in_space, leng
     assert str(path) in refused_in_space(in_space, "is damaged", [1, 2, 4])
 
 
+@pytest.mark.long
 def test_a_second_sweep_in_space_on_one_store_is_refused_and_the_first_goes_on(in_space):
     group = cells_of([8])[0].group
     code = (
@@ -368,6 +370,7 @@ def test_a_second_sweep_in_space_on_one_store_is_refused_and_the_first_goes_on(i
     assert len(run_cells(cells_of([8, 4]), engine="torch", store=in_space)) == 22
 
 
+@pytest.mark.long
 def test_two_sweeps_in_space_at_once_leave_whole_files(tmp_path):
     """One of them is refused, or both end well; every part is whole either way."""
     code = (
@@ -408,6 +411,7 @@ def test_earlier_parts_among_later_ones_are_refused_too(folder):
     assert repr(str(path)) in refused(folder, "was kept by a companion before 0.2")
 
 
+@pytest.mark.long
 def test_other_strengths_of_a_sweep_in_space_stand_beside(in_space, trained):
     here = run_cells(cells_of([1, 2, 4]), engine="torch", store=in_space)
     assert trained == []

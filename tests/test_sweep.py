@@ -120,6 +120,7 @@ def test_the_fast_engine_gives_the_same_bits_in_any_chunks_and_order(batch, monk
     pd.testing.assert_frame_equal(shuffled(again), expected, check_exact=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_the_fast_engine_gives_the_same_bits_on_any_number_of_threads(workers, monkeypatch):
     monkeypatch.setitem(ENGINES, "fast", ENGINES["fast"]._replace(batch=lambda size, steps: 1))

@@ -219,6 +219,7 @@ def check_commutes(transformation, steps: int = 15, tolerance: float = 1e-12) ->
         assert largest(training_gap(start(mask, steps), transformation)) <= tolerance, mask
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SIGNED)
 def test_proposition_adam(name):
     check_commutes(TRANSFORMATIONS[name])

@@ -93,6 +93,7 @@ def test_the_tail_before_training_is_the_one_of_the_equation(each):
         assert (before > t).mean() == pytest.approx(1 / (20 * t), rel=0.1)
 
 
+@pytest.mark.long
 def test_what_the_alternative_texts_of_the_chapter_say_is_so(powered, each):
     rows = each.assign(error=each.groupby(RUN, sort=False)["distance"].transform("sum") / each["size"])
     farthest = rows.loc[rows.groupby(RUN, sort=False)["distance"].idxmax()]

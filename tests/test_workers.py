@@ -42,7 +42,11 @@ def test_processes_and_a_dask_scheduler_give_the_same_table():
         ({"workers": 0}, "workers: 0 was given; allowed are whole numbers of at least 1"),
         ({"workers": "many"}, "workers: 'many' was given"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "workers: 2 was given with scheduler 'tcp://127.0.0.1:1'"),
-        ({"scheduler": "tcp://127.0.0.1:1"}, "scheduler: 'tcp://127.0.0.1:1' was given, and none answers there"),
+        pytest.param(
+            {"scheduler": "tcp://127.0.0.1:1"},
+            "scheduler: 'tcp://127.0.0.1:1' was given, and none answers there",
+            marks=pytest.mark.long,  # Dask waits ten seconds for an answer
+        ),
         ({"scheduler": 8786}, "scheduler: 8786 was given, and none answers there"),
     ],
 )
