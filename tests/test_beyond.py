@@ -149,6 +149,7 @@ def test_the_picture_of_the_remedies_is_as_its_text_says(medians, level):
         assert (remedies < level).all(axis=None) and (lowest < remedies.min()).all()
 
 
+@pytest.mark.long
 def test_the_picture_of_the_strengths_is_as_its_text_says(stored, level):
     columns = ["mask", "size", "seed", "strength", E]
     strong = pd.read_parquet(ROOT / "data/attractors-strength.parquet", columns=columns)

@@ -168,6 +168,7 @@ def test_every_picture_of_the_error_shows_chance(charts, chance, number):
         assert levels <= {row.get("median", row.get("value")) for row in rows(charts[number])}
 
 
+@pytest.mark.long
 def test_temperature_figure_shows_separation_against_std(charts, temperature):
     expected = summary(temperature, "reconstruction_error", ("mask", "size", "temperature"))
     medians = {float(f"{value:.6g}") for value in expected.query("mask == '001'")["median"]}
@@ -176,6 +177,7 @@ def test_temperature_figure_shows_separation_against_std(charts, temperature):
     assert std <= {row["value"] for row in rows(charts[4]) if row.get("level") == "Std"}
 
 
+@pytest.mark.long
 def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, temperature):
     panels = charts[4].to_dict()["concat"]
     for panel, statistic in zip(panels, ("mean", "median"), strict=True):
@@ -201,6 +203,7 @@ def test_an_onset_outside_the_temperatures_of_a_sweep_is_not_marked(temperature,
     assert marked == {50, 100}
 
 
+@pytest.mark.long
 def test_positions_figure_draws_every_prototype_of_three_runs(charts):
     drawn = [row for row in rows(charts[3]) if "prototype" in row]
     assert len(drawn) == 300
@@ -208,6 +211,7 @@ def test_positions_figure_draws_every_prototype_of_three_runs(charts):
     assert beyond and all(row["drawn"] in WINDOW and row["side"] != "inside" for row in beyond)
 
 
+@pytest.mark.long
 def test_masks_differ_in_colour_and_in_a_second_cue(charts):
     assert len(set(figures.COLORS)) == len(set(figures.SHAPES)) == len(MASKS)
     for number in (1, 5):
@@ -228,6 +232,7 @@ def test_colours_can_be_told_from_the_ground():
     assert all(contrast(color) > 2 for color in figures.COLORS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(1, 8))
 def test_live_pictures_have_tooltips_and_toggles(charts, number):
     spec = charts[number].to_dict()

@@ -97,6 +97,7 @@ def test_findings_beyond_the_paper_stand_as_the_data_give_them():
     assert "{{< include _beyond.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_first_finding_beyond_the_paper_is_what_it_says():
     """At every size, and by a wide margin over coverage; an attractor that works in words only would not do."""
     runs = beyond.labelled_runs(ROOT)

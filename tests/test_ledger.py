@@ -71,6 +71,7 @@ def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
     assert f"\n{ledger.beyond_table(verdicts, stored_row(ROOT))}\n\n{ledger.BEYOND_KEY} " in text
 
 
+@pytest.mark.long
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
     cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
@@ -98,6 +99,7 @@ def test_every_number_of_the_rules_was_in_the_commit_that_fixed_them():
             assert re.search(pattern, before)[0] == re.search(pattern, now)[0]
 
 
+@pytest.mark.long
 def test_without_the_ten_seeds_that_had_been_seen_every_verdict_is_the_same(entries):
     assert [entry.others.verdict for entry in entries.values()] == [entry.all.verdict for entry in entries.values()]
     assert {entry.others.study.seeds for key, entry in entries.items() if key != "C8"} == {190}
@@ -107,6 +109,7 @@ def test_signs_differ_for_every_verdict():
     assert set(ledger.MARKS) == set(VERDICTS) and len(set(ledger.MARKS.values())) == len(VERDICTS)
 
 
+@pytest.mark.long
 def test_disagreements_are_the_cases_with_opposite_outcomes(entries):
     """A made-up run far out in one mask's tail turns the means, not the ranks."""
     study = entries["C1"].all.study
@@ -120,6 +123,7 @@ def test_disagreements_are_the_cases_with_opposite_outcomes(entries):
     assert ledger.disagreements(entries["C2"].all).empty
 
 
+@pytest.mark.long
 def test_what_the_chapter_says_of_its_pictures_is_so(entries):
     """Chapter "The ledger": the alternative texts, and what is read from each."""
     tables = {key: entry.all.table for key, entry in entries.items()}

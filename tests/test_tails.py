@@ -121,6 +121,7 @@ def test_what_the_alternative_texts_of_the_chapter_say_is_so(powered, each):
     assert (middle.loc[100, ["trimmed", "median"]] < middle.loc[3, ["trimmed", "median"]]).all()
 
 
+@pytest.mark.long
 def test_what_the_chapter_says_in_words_is_so(powered, each):
     rows = each.assign(error=each.groupby(RUN, sort=False)["distance"].transform("sum") / each["size"])
     farthest = rows.loc[rows.groupby(RUN, sort=False)["distance"].idxmax()]
