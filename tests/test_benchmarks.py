@@ -30,6 +30,7 @@ def test_work_is_the_paper_s():
     assert [job.size for job in jobs_of(work)] == sorted((job.size for job in jobs_of(work)), reverse=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("contender", ["loop", "jax", "jax_whole", "fast"])
 def test_contenders_train_alike(contender, mask):

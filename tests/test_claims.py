@@ -184,6 +184,7 @@ def test_the_order_of_rows_and_the_numbers_of_seeds_do_not_matter(small):
             assert (one.verdict, one.by_mean) == (other.verdict, other.by_mean)
 
 
+@pytest.mark.long
 def test_a_common_factor_of_all_errors_does_not_matter(small):
     doubled = small.assign(reconstruction_error=2 * small["reconstruction_error"])
     for key in ("C1", "C3", "C4", "C9", "C10"):

@@ -148,6 +148,7 @@ def test_what_the_chapter_says_of_the_room_is_so(temperature):
     assert (over[:, :5].argmax(axis=1) == 0).all() and (lengths.max(axis=1) > 100 * lengths[:, 0]).all()
 
 
+@pytest.mark.long
 def test_what_the_chapter_says_of_the_strength_is_so(strength, temperature):
     effects = collapse.by_strength(strength, temperature)
     assert effects[["strength", "size"]].to_numpy().tolist() == [

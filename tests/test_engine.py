@@ -35,6 +35,7 @@ def largest_difference(left: Parameters, right: Parameters) -> torch.Tensor:
 # --- the exponential ---
 
 
+@pytest.mark.long
 def test_the_exponential_is_exact_to_the_last_place_over_its_whole_range():
     numbers = np.random.default_rng(0)
     y = np.concatenate([numbers.uniform(0, high, 2000) for high in (1e-12, 1, 40, 1022)] + [np.arange(0, 1022, 0.5)])

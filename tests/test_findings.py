@@ -42,6 +42,7 @@ def made_up(errors: dict[str, float], ratios: dict[str, float]) -> pd.DataFrame:
 AS_THE_PAPER = {"010": 1.0, "011": 2.0, "001": 3.0, "000": 4.0, "100": 5.0, "101": 6.0, "110": 7.0, "111": 8.0}
 
 
+@pytest.mark.long
 def test_runs_as_the_paper_has_them_show_every_claim():
     counts = claim_counts(made_up(AS_THE_PAPER, {mask: -error for mask, error in AS_THE_PAPER.items()}))
     assert (counts["by mean"] == counts["cases"])[counts["claim"].str[:2] != "C7"].all()
@@ -49,17 +50,20 @@ def test_runs_as_the_paper_has_them_show_every_claim():
     assert counts.set_index("claim")["cases"].to_list() == [2, 4, 2, 2, 2, 4]
 
 
+@pytest.mark.long
 def test_reversed_runs_show_none():
     errors = {mask: -error for mask, error in AS_THE_PAPER.items()}
     counts = claim_counts(made_up(errors, AS_THE_PAPER)).set_index("claim")
     assert counts["by mean"].to_list()[:5] == [0] * 5
 
 
+@pytest.mark.long
 def test_ties_show_no_order():
     counts = claim_counts(made_up(dict.fromkeys(MASKS, 1.0), dict.fromkeys(MASKS, 1.0)))
     assert counts["by mean"].to_list()[:5] == counts["by median"].to_list()[:5] == [0] * 5
 
 
+@pytest.mark.long
 def test_falling_specialization_is_counted_by_steps():
     counts = claim_counts(made_up(AS_THE_PAPER, dict.fromkeys(MASKS, 1.0))).set_index("claim")
     assert counts["by mean"].iloc[-1] == counts["cases"].iloc[-1] == 4

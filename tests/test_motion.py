@@ -89,6 +89,7 @@ def check_early(moves: pd.DataFrame) -> None:
             np.testing.assert_allclose(path(moves, mask, size)[: len(early)], again, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.long
 def test_early_steps_are_those_of_the_plain_trainer(moves):
     check_early(moves)
 
@@ -188,6 +189,7 @@ def test_the_picture_shows_the_stored_paths_of_every_mask(moves):
         assert f"beyond: {beyond} below" in panels[list(MASKS).index(mask)]
 
 
+@pytest.mark.long
 def test_fewer_steps_are_drawn_where_asked_for(moves):
     x, _ = sample_task(5, SEED)
     drawn = {row["step"] for row in rows(charts.motion(x, moves[moves["size"] == 5], every=4)) if "neuron" in row}

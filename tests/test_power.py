@@ -24,6 +24,7 @@ def studies() -> dict[str, Study]:
     return {"sweep": Study.of(runs), "temperature": Study.of(heat, by=("mask", "size", "temperature"))}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_all_seeds_without_replacement_are_the_full_study(studies, claim):
     study = studies[CLAIMS[claim].data]
@@ -163,6 +164,7 @@ def test_all_studies_are_judged_as_they_are_stored(studies, judged):
         check_stored(judged, studies, task)
 
 
+@pytest.mark.long
 def test_what_the_alternative_texts_say_is_so(studies, judged):
     """The chapter's pictures, from the first of the stored draws."""
     full = {key: claim.rule(studies[claim.data]) for key, claim in CLAIMS.items()}

@@ -70,6 +70,7 @@ def test_all_of_them_are_trained_again_to_the_same_bits(moved):
     check_stored(moved, list(MASKS), sorted(moved["size"].unique().tolist()), sorted(moved["seed"].unique().tolist()))
 
 
+@pytest.mark.long
 def test_what_the_alternative_text_of_the_chapter_says_is_so(moved, powered):
     largest = {"size": 100, "seed": range(1000, 1030)}
     one, other = (

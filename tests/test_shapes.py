@@ -157,6 +157,7 @@ def test_wrong_shapes_are_refused(name):
     check_wrong(typed(FUNCTIONS[name]), SPECS[name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SPECS)
 def test_a_result_of_another_shape_is_refused(name):
     spec = SPECS[name]
@@ -287,6 +288,7 @@ def test_measures_keep_to_the_shapes(typed_core, neuron):
     check_result(reconstructions, [x, start, neuron], [(positions, values.long()), (positions, values.sum())])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["w", "b", "a", "c", "x", "y"])
 @pytest.mark.parametrize("neuron", Neuron)
 def test_the_total_loss_of_one_wrong_shape_is_refused_inside(typed_core, neuron, name):

@@ -347,6 +347,7 @@ def test_an_edited_part_of_a_sweep_in_space_is_refused(in_space):
     assert str(path) in refused_in_space(in_space, "is damaged .* move it out of the folder", [1, 2, 4])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("length", [0, 1, 1000, -1])
 def test_a_truncated_part_of_a_sweep_in_space_is_refused_in_words(in_space, length):
     path = parts(in_space)[-1]
@@ -425,6 +426,7 @@ def test_other_strengths_of_a_sweep_in_space_stand_beside(in_space, trained):
     assert trained == [] and set(strong["strength"]) == {2.0} and set(ridge["neuron"]) == {"ridge"}
 
 
+@pytest.mark.long
 def test_a_store_holds_the_line_and_more_dimensions_at_once(folder, trained):
     line = run_sweep(**SMALL, store=folder)
     cells = [*cells_of([1, 2]), *design(["ridge"], training_sets([1, 3], ["uniform"], [3]), [1, 2], Settings(steps=3))]
@@ -913,6 +915,7 @@ def test_every_executor_gives_the_serial_table(tmp_path, make):
         same(run_sweep(**SWEEP, executor=executor, store=tmp_path / "runs"), serial)
 
 
+@pytest.mark.long
 def test_an_engine_that_shares_a_process_trains_in_threads(monkeypatch, tmp_path):
     names = set()
     both = threading.Barrier(2, timeout=10)

@@ -79,6 +79,7 @@ def test_the_figure_shows_both_means(runs):
     assert len(chart["concat"]) == 2
 
 
+@pytest.mark.long
 def test_what_the_alternative_texts_say_is_so(runs):
     for metric in ("specialization_ratio", "nearest_ratio"):
         means = runs.pivot_table(index="size", columns="mask", values=metric, aggfunc="mean")
