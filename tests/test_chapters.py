@@ -122,7 +122,7 @@ def test_a_docstring_names_a_place_that_the_book_has(function):
         assert "Returns" in text or text.startswith(("Return", "Yield")), "what comes out"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_figures_can_be_drawn_from_a_reader_s_own_runs(tmp_path):
     small = [
         "-y",

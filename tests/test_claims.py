@@ -117,25 +117,25 @@ def counts(claim: str, effects: dict, seed: int = 0) -> dict[str, int]:
     return {name: found.count(name) for name in VERDICTS}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_that_is_true_is_found_to_hold(claim):
     assert counts(claim, TRUE[claim])[HOLDS] >= 0.9 * STUDIES
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_a_claim_that_is_false_is_found_not_to_hold(claim):
     assert counts(claim, FALSE[claim])[DOES_NOT_HOLD] >= 0.9 * STUDIES
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_at_the_edge_at_most_one_study_in_twenty_says_that_the_claim_holds(claim):
     assert counts(claim, EDGE[claim])[HOLDS] <= NOT_MORE_THAN
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_where_nothing_differs_at_most_one_study_in_twenty_says_what_is_false(claim):
     """Equal masks do fit equally well, have a stable pattern, do no harm and are not mixed."""

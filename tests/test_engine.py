@@ -104,7 +104,7 @@ def test_gradients_with_other_attractors_are_autograd_s(attractor, mask, size, t
     assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_equal_prototypes_are_matched_as_in_the_plain_engine_whatever_their_order_was_before():
     """Two neurons meet with the second before the first in the places of the step before."""
     x, y = sample_task(4, 3)

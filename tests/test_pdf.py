@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from pypdf import PageObject, PdfReader
 from pypdf.generic import ContentStream, DictionaryObject
+from pypdfium2 import PdfDocument
 
 PAINTS = {b"S", b"s", b"f", b"F", b"f*", b"B", b"B*", b"b", b"b*"}
 WORDS = {
@@ -28,9 +29,10 @@ def reader(book) -> PdfReader:
 
 
 @pytest.fixture(scope="module")
-def texts(reader) -> list[str]:
-    """The text of every page, read once: its pictures are long."""
-    return [page.extract_text() for page in reader.pages]
+def texts(book) -> list[str]:
+    """The text of every page."""
+    with PdfDocument(book / "latent-to-data.pdf") as document:
+        return [page.get_textpage().get_text_bounded() for page in document]
 
 
 def letters(text: str) -> str:

@@ -902,7 +902,7 @@ def processes(method: str) -> Executor:
     return ProcessPoolExecutor(2, get_context(method), torch.set_num_threads, (1,))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [threads, lambda: processes("spawn"), pytest.param(lambda: processes("fork"), marks=posix)],

@@ -268,7 +268,7 @@ def test_papermill_reads_lists_given_as_text(tmp_path, small):
     close(runs[runs["temperature"] == 1e-4], small)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     """Killed with its kernel after some parts are written; the same command then trains what is missing."""
     design = {"masks": ["000", "111"], "sizes": [60], "seeds": list(range(60)), "steps": 3000}

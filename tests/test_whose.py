@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
 from companion.core.metrics import reconstruction_error
 from companion.judging.chance import chance_level
-from companion.studies.whose import fresh_error, nearest_distance
+from companion.studies.whose import PERFECT, RANDOM, fresh_error, measure_runs, nearest_distance
 
 
 def test_prototypes_at_the_samples_know_these_points_and_no_others():
@@ -76,3 +78,23 @@ def test_nearest_distance_of_the_prototypes_inside():
 def test_bad_input_is_named(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def check_stored(runs: pd.DataFrame) -> None:
+    """These runs, and the anchors of their sizes and seeds, stand in data/whose.parquet as they are measured now."""
+    key = ["name", "size", "seed"]
+    stored = pd.read_parquet(ROOT / "data/whose.parquet").set_index(key)
+    again = measure_runs(runs).set_index(key)
+    assert set(again.index.unique("name")) == set(stored.index.unique("name")) >= {RANDOM, PERFECT}
+    for column in stored:
+        found, expected = (np.stack(table[column].loc[again.index]) for table in (again, stored))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_spot_of_the_stored_distances_is_measured_again(powered):
+    check_stored(powered[powered["seed"].isin([1000, 1007, 1199])])
+
+
+@pytest.mark.slow
+def test_all_stored_distances_are_measured_again(powered):
+    check_stored(powered)
