@@ -137,7 +137,7 @@ def test_each_structural_term_s_gradient_is_autograd_s(mask, size, temperature):
     assert_same_gradient(computed, autograd(*given))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", MASKS)
 def test_gradients_along_a_training_are_autograd_s(mask):
     x, y = sample_task(30, 5)

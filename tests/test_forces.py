@@ -178,7 +178,7 @@ def test_proposition_steps():
     check_reach_of_a_step(lambda w, at, longest: longest * (1 + at) / (w - longest))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_proposition_steps_fails_for_a_false_variant():
     for false in (
         lambda w, b, dw, db: -(db + (-b / w) * dw) / w,  # to first order only

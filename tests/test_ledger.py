@@ -45,7 +45,7 @@ def test_the_stored_ledger_is_what_the_runs_give(entries, stored):
     assert list(stored["claims"]) == [f"C{number}" for number in range(1, 11)]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_changed_run_changes_the_ledger(powered, temperature, stored):
     """The test above can fail: one mask's runs made a little worse move its verdicts' numbers."""
     worse = powered[list(ledger.COLUMNS)].copy()

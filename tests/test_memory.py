@@ -385,7 +385,7 @@ def test_every_task_names_a_network_and_a_reader():
     assert {task for pair in memory.PAIRS for task in pair} <= set(memory.TASKS)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_run_again_gives_the_stored_row(main):
     again = memory.sweep(3, [4000])
     keys = ["network", "reader"]

@@ -12,7 +12,7 @@ from companion.core.measures import METRICS
 from companion.core.network import initial_parameters, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.engine import driver
-from companion.studies.rounding import one_ulp_up, trained_again
+from companion.studies.rounding import FEW_SEEDS, FEWER_STEPS, one_ulp_up, trained_again
 
 KEY = ["mask", "size", "seed"]
 
@@ -46,9 +46,14 @@ def test_a_mask_that_is_not_one_is_refused():
 
 
 @pytest.fixture(scope="module")
-def moved() -> pd.DataFrame:
-    """The powered sweep's runs from one ulp up, as they are stored."""
+def stored() -> pd.DataFrame:
     return pd.read_parquet(ROOT / "data/rounding.parquet")
+
+
+@pytest.fixture(scope="module")
+def moved(stored) -> pd.DataFrame:
+    """The powered sweep's runs from one ulp up, as they are stored."""
+    return stored[stored["steps"] == 2000].drop(columns=["steps", "moved"])
 
 
 def test_stored_runs_are_those_of_the_powered_sweep(moved, powered):
@@ -63,6 +68,15 @@ def check_stored(moved: pd.DataFrame, masks: list[str], sizes: list[int], seeds:
 
 def test_a_spot_of_them_is_trained_again_to_the_same_bits(moved):
     check_stored(moved, ["000", "011", "111"], [3, 20, 100], [1000, 1007])
+
+
+@pytest.mark.parametrize("steps", FEWER_STEPS)
+@pytest.mark.parametrize("way", [False, True])
+def test_a_spot_of_the_shorter_ones_is_trained_again_to_the_same_bits(stored, steps, way):
+    shorter = stored[(stored["steps"] == steps) & (stored["moved"] == way)]
+    assert sorted(shorter["seed"].unique()) == list(FEW_SEEDS) and set(shorter["size"]) == {100}
+    again = trained_again(["000", "111"], [100], [1003], steps, way)
+    np.testing.assert_array_equal(again[list(METRICS)], again[KEY].merge(shorter, on=KEY)[list(METRICS)])
 
 
 @pytest.mark.slow

@@ -371,7 +371,7 @@ def test_a_second_sweep_in_space_on_one_store_is_refused_and_the_first_goes_on(i
     assert len(run_cells(cells_of([8, 4]), engine="torch", store=in_space)) == 22
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_two_sweeps_in_space_at_once_leave_whole_files(tmp_path):
     """One of them is refused, or both end well; every part is whole either way."""
     code = (

@@ -258,7 +258,7 @@ def test_papermill_runs_the_readme_s_example(tmp_path):
     assert "32/32" in (tmp_path / "out.ipynb").read_text(encoding="utf-8"), "no progress bar"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_papermill_reads_lists_given_as_text(tmp_path, small):
     lists = ["-p", "masks", "['000', '111']", "-p", "sizes", "[3, 5]", "-p", "seeds", "[1, 2]"]
     done = papermill(tmp_path, *lists, "-p", "steps", "20", "-y", "temperature: [1.0e-4, 1.0e-2]")

@@ -86,7 +86,7 @@ def test_curve_panels_share_curves_and_mark_powers():
     assert stretched["scale"] == {"type": "symlog", "constant": 1.0}
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_tail_before_training_is_the_one_of_the_equation(each):
     before = each[each["mask"] == "000"]["start"].abs()
     for t in (0.1, 1.0, 10.0):

@@ -45,7 +45,7 @@ def test_processes_and_a_dask_scheduler_give_the_same_table():
         pytest.param(
             {"scheduler": "tcp://127.0.0.1:1"},
             "scheduler: 'tcp://127.0.0.1:1' was given, and none answers there",
-            marks=pytest.mark.long,  # Dask waits ten seconds for an answer
+            marks=pytest.mark.slow,  # Dask waits ten seconds for an answer
         ),
         ({"scheduler": 8786}, "scheduler: 8786 was given, and none answers there"),
     ],

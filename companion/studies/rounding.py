@@ -24,6 +24,10 @@ from companion.version import library_versions
 
 SEEDS = range(1000, 1200)
 """Of the powered sweep, whose runs are trained again."""
+FEW_SEEDS = SEEDS[:30]
+"""Of the shorter trainings."""
+FEWER_STEPS = (500, 1000)
+"""Their lengths; the powered sweep's is 2,000."""
 
 
 def one_ulp_up(initial: Parameters) -> Parameters:
@@ -75,10 +79,16 @@ def trained_again(
 def write_rounding(root: Path = Path()) -> None:
     """Train the powered sweep's runs again from w one ulp up and write `data/rounding.parquet`.
 
+    Some of the largest size are trained for fewer steps as well, from w as drawn and from one ulp up.
+
     Args:
         root: the book's folder.
     """
-    table = trained_again(MASKS, PAPER_SIZES, list(SEEDS))
+    parts = [trained_again(MASKS, PAPER_SIZES, list(SEEDS)).assign(steps=2000, moved=True)]
+    for steps, moved in product(FEWER_STEPS, (False, True)):
+        again = trained_again(MASKS, PAPER_SIZES[-1:], list(FEW_SEEDS), steps, moved)
+        parts.append(again.assign(steps=steps, moved=moved))
+    table = pd.concat(parts, ignore_index=True)
     table.attrs["versions"] = library_versions()
     write_runs(table, root / "data/rounding.parquet")
 
