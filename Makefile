@@ -5,7 +5,11 @@ PIP := $(BIN)/python -m pip
 # A reader's own settings of pip are for other environments than this one.
 export PIP_USER := 0
 SWEEPS := $(wildcard chapters/*sweep.ipynb)
-CHAPTERS := $(filter-out $(SWEEPS),$(sort $(wildcard chapters/*.ipynb)))
+# Chapters that take half a minute each: `make test` sees whether they are stale, `make test-slow` executes them.
+SLOW_CHAPTERS := $(patsubst %,chapters/%.ipynb,11-chance 18-holding 22-attractor 91-engine)
+CHAPTERS := $(filter-out $(SWEEPS) $(SLOW_CHAPTERS),$(sort $(wildcard chapters/*.ipynb)))
+# Chapters' kernels are forked from a process that has done their imports (tests/warm.py).
+NBVAL := -p warm --nbval --nbval-current-env
 
 .DEFAULT_GOAL := help
 .PHONY: help book install style check quick test test-slow coverage test-machines chapters replicate bench lock clean
@@ -38,11 +42,11 @@ quick: .venv/everything
 	$(PYTEST) -m "not slow and not long and not page" tests
 
 test: style ## all but the slow tests: the module, the stored data, the chapters, the built site and the PDF
-	@# The chapters' kernels are forked from a process that has done their imports (tests/warm.py).
-	PYTHONPATH=tests $(PYTEST) -p warm -m "not slow" --nbval --nbval-current-env tests $(CHAPTERS)
+	PYTHONPATH=tests $(PYTEST) $(NBVAL) -m "not slow" tests $(CHAPTERS)
 
-test-slow: .venv/everything ## the slow tests: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
+test-slow: .venv/everything ## the slow tests and chapters: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
 	KILLS=100 $(PYTEST) -m slow tests
+	PYTHONPATH=tests $(PYTEST) $(NBVAL) $(SLOW_CHAPTERS)
 
 coverage: .venv/everything ## which lines of the module its tests run; compiled ones do not count
 	$(PYTEST) -m "not slow and not page" --cov --cov-report=term:skip-covered tests

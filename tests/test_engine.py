@@ -308,7 +308,7 @@ def test_batches_give_the_same_bits():
         assert b"".join(value[seed].numpy().tobytes() for value in together) == weights(seed)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86-64-v3 is the name of an x86 processor")
 def test_narrow_vectors_give_the_same_bits():
     """A processor with 256-bit vectors only: the order of every sum is in the source, not in the compiler's hands."""

@@ -259,7 +259,7 @@ def test_on_the_line_the_uniform_cell_is_the_paper_s_own_setting(runs):
     assert np.log(ours / theirs).abs().median() < np.log(1.2)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_ledger_s_row_is_made_of_the_stored_verdicts(runs):
     found, row = survival(judge_cells(runs["space"])), referee.stored_row(ROOT)
     survived = found.cases["outcome"] == "supported"

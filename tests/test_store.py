@@ -778,7 +778,7 @@ def test_sigkill_at_each_step_of_a_write_loses_nothing(tmp_path, call, count):
     same(run_sweep(**SWEEP, store=tmp_path / "runs"), run_sweep(**SWEEP))
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @posix
 def test_workers_that_outlive_a_killed_sweep_do_not_keep_its_store_locked(tmp_path):
     process, reports = start(sweep_with_forked_workers, tmp_path / "runs")
