@@ -58,7 +58,7 @@ from companion.sweeps.sweep import (
 KEYS = ["mask", "size", "seed"]
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [4, 1, 3, 2], "steps": 5, "engine": "torch"}
 KILLS = int(os.environ.get("KILLS", 12))
-"""How many SIGKILLs at random moments; `make test-kills` sets 100."""
+"""How many SIGKILLs at random moments; `make test-slow` sets 100."""
 
 
 @pytest.fixture(autouse=True, scope="module")
