@@ -138,7 +138,11 @@ def copy_of_the_tree(folder: Path) -> Path:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name)
     if (ROOT / ".venv").exists():
-        (tree / ".venv").symlink_to(ROOT / ".venv")
+        (tree / ".venv").mkdir()
+        for part in (ROOT / ".venv").iterdir():
+            (tree / ".venv" / part.name).symlink_to(part)
+        (tree / ".venv/made-in").unlink(missing_ok=True)  # the Makefile makes anew what was made in another folder
+        (tree / ".venv/made-in").write_text(str(tree.resolve()), encoding="utf-8")
     return tree
 
 
