@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
+from companion.core import checks, losses
 from companion.core.data import sample_task
 from companion.core.losses import total_loss
 from companion.core.network import GEOMETRIES, Parameters, initial_parameters, prototypes, starting_batch
-from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.settings import MASKS, Attractor, Neuron, Settings
 from companion.core.train import repulsion_schedule, train
 
 
@@ -167,3 +170,31 @@ def test_bad_input_is_named(change, says):
     own = {"steps": 10} | {name: value for name, value in change.items() if name not in given}
     with pytest.raises(ValueError, match=says):
         train(**given, initial=initial_parameters(3, 0), settings=Settings.of(own))
+
+
+def checks_of_training(settings: Settings) -> int:
+    """How often a training calls a check of its arguments."""
+    batch, counted = starting_batch(4, [1], settings), 0
+
+    def count(frame, event, _):
+        nonlocal counted
+        code = frame.f_code
+        of_checks = code.co_filename == checks.__file__ and (code.co_name + "_").startswith(("checked_", "require_"))
+        counted += event == "call" and of_checks
+
+    sys.setprofile(count)
+    try:
+        train(*batch, settings)
+    finally:
+        sys.setprofile(None)
+    return counted
+
+
+@pytest.mark.parametrize("attractor", Attractor)
+@pytest.mark.parametrize("neuron", Neuron)
+def test_no_check_is_repeated_at_every_step(monkeypatch, attractor, neuron):
+    place = {} if neuron == Neuron.LINE else {"dimension": 2, "target": "diagonal"}
+    few, many = (Settings("111", neuron=neuron, attractor=attractor, steps=steps, **place) for steps in (2, 9))
+    assert checks_of_training(many) == checks_of_training(few) > 0
+    monkeypatch.setattr(losses, "unchecked", lambda function: function)
+    assert checks_of_training(many) > checks_of_training(few)
