@@ -14,6 +14,8 @@ import typst
 import yaml
 
 HERE = Path(__file__).parent
+Variables = dict[str, dict[str, str]]
+"""A chapter's numbers by name, of all chapters."""
 
 
 def output_markdown(output: dict[str, Any], options: dict[str, Any], picture: Path) -> str:
@@ -45,8 +47,13 @@ def cell_markdown(cell: dict[str, Any], page: Path, number: int) -> str:
     return "\n\n".join(parts)
 
 
-def chapter_markdown(source: Path, page: Path) -> str:
-    """Return the chapter in `source` as Markdown, its includes in place; put a notebook's pictures beside `page`."""
+def fill(text: str, variables: Variables) -> str:
+    """Return text with the values of `_variables.yml` in the places of its `{{< var chapter.name >}}`."""
+    return re.sub(r"\{\{< var ([\w-]+)\.([\w-]+) >\}\}", lambda found: variables[found[1]][found[2]], text)
+
+
+def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
+    """Return a chapter as Markdown, with its includes and variables; put a notebook's pictures beside `page`."""
     text = source.read_text(encoding="utf-8")
     if source.suffix == ".ipynb":
         cells = json.loads(text)["cells"]
@@ -57,13 +64,18 @@ def chapter_markdown(source: Path, page: Path) -> str:
     # Quarto labels an equation as $$ ... $$ {#eq-name}; pandoc knows a span with an identifier.
     text = re.sub(r"(?s)(\$\$(?:(?!\$\$).)+\$\$) *\{#(eq-[\w-]+)\}", r'<span id="\2">\1</span>', text)
     include = re.compile(r"^\{\{< include (\S+) >\}\}\s*$", re.MULTILINE)
-    return include.sub(lambda found: (source.parent / found[1]).read_text(encoding="utf-8"), text)
+    text = include.sub(lambda found: (source.parent / found[1]).read_text(encoding="utf-8"), text)
+    try:
+        return fill(text, variables)
+    except KeyError as missing:
+        raise ValueError(f"{source}: _variables.yml has no {missing}; run `make chapters`") from None
 
 
 def build(root: Path) -> str:
     """Build `root`/_book and say in a line what was made and by what; an error leaves an earlier _book as it was."""
     settings = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))
     book, chapters = settings | settings["book"], []
+    variables = yaml.safe_load((root / "_variables.yml").read_text(encoding="utf-8"))
     pdf = book.get("output-file", re.sub(r"\W+", "-", book["title"]).strip("-")) + ".pdf"
     meta = {name: str(value) for name, value in book.items() if not isinstance(value, dict | list)} | {"pdf": pdf}
     with tempfile.TemporaryDirectory(dir=root, prefix=".book-") as folder:
@@ -74,7 +86,8 @@ def build(root: Path) -> str:
             group = entry if isinstance(entry, dict) else {"part": "", "chapters": [entry]}
             for path in group["chapters"]:
                 (site / path).parent.mkdir(parents=True, exist_ok=True)
-                chapters.append({**group, "path": path, "markdown": chapter_markdown(root / path, site / path)})
+                text = chapter_markdown(root / path, site / path, variables)
+                chapters.append({**group, "path": path, "markdown": text})
         printed = Path(folder) / "book.typ"
         source = json.dumps({"meta": meta, "chapters": chapters, "site": str(site), "page": str(HERE / "page.html")})
         options = [f"--from={HERE / 'book.lua'}", f"--defaults={HERE / 'defaults.yaml'}"]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,12 @@ def digest(chapter: Path, root: Path = ROOT) -> str:
     That is its own code, the companion's files that it imports, those that they import in turn, and all of `data/` (a
     chapter names files in too many ways to tell which) but `claims.json`, which is written for machines.
     """
-    code = [source(cell) for cell in _read(chapter)["cells"] if cell["cell_type"] == "code"]
+    return digest_of([source(cell) for cell in _read(chapter)["cells"] if cell["cell_type"] == "code"], root)
+
+
+def digest_of(code: Iterable[str], root: Path = ROOT) -> str:
+    """Return 16 hexadecimal digits of some pieces of code and of what they read: see `digest`."""
+    code = list(code)
     files: set[Path] = set()
     waiting = [name for text in code for name in imported(text)]
     while waiting:

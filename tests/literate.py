@@ -1,0 +1,86 @@
+"""The book's prose as tests ask for it: what a reader reads, and the tests that stand behind a sentence."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+OPTIONS = re.compile(r"\A(#\|.*\n?)*")
+"""A code cell's `#|` lines."""
+
+
+def cells(chapter: str, root: Path = ROOT) -> list[dict[str, Any]]:
+    """A chapter's cells; a chapter is named by its file, as "05-reconstruction"."""
+    return json.loads((root / f"chapters/{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
+
+
+def options(cell: dict[str, Any]) -> dict[str, Any]:
+    """A code cell's `#|` options."""
+    return yaml.safe_load(re.sub(r"(?m)^#\| ?", "", OPTIONS.match(source(cell))[0])) or {}
+
+
+def code(cell: dict[str, Any]) -> str:
+    """A code cell's text without its options."""
+    return OPTIONS.sub("", source(cell))
+
+
+def hidden(cell: dict[str, Any]) -> bool:
+    """Whether a reader of the page does not see a code cell's text."""
+    given = options(cell)
+    return not (given.get("echo", True) and given.get("include", True))
+
+
+def prose(chapter: str, root: Path = ROOT) -> str:
+    """All that a person wrote of a chapter to be read: Markdown cells, captions and alternative texts, in their order.
+
+    "index", "_findings" and "_findings-beyond" name the front page and what it includes.
+    """
+    for suffix in (".qmd", ".md"):
+        if (page := root / (chapter + suffix)).exists():
+            return page.read_text(encoding="utf-8")
+    parts = []
+    for cell in cells(chapter, root):
+        if cell["cell_type"] == "markdown":
+            parts.append(source(cell))
+        else:
+            parts += [options(cell)[name] for name in ("fig-cap", "fig-alt") if name in options(cell)]
+    return "\n\n".join(parts)
+
+
+def says(chapter: str) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
+    """The decorator of a chapter's tests: `@states("…")` pins sentences of it to the test that shows them.
+
+    A sentence that no longer stands in the chapter fails its test, so that what is asserted and what is said change
+    together. "…" stands for anything short, such as a variable.
+    """
+
+    def states(*sentences: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def pinned(test: Callable[..., None]) -> Callable[..., None]:
+            @functools.wraps(test)
+            def checked(*args: Any, **kwargs: Any) -> None:
+                for sentence in sentences:
+                    assert stands(sentence, prose(chapter)), f"{chapter} does not say: {sentence}"
+                test(*args, **kwargs)
+
+            return checked
+
+        return pinned
+
+    return states
+
+
+def stands(sentence: str, text: str) -> bool:
+    """Whether a sentence stands in a text, whatever its line breaks; "…" in it stands for up to 120 characters."""
+    pieces = (re.escape(" ".join(piece.split())) for piece in sentence.split("…"))
+    return re.search(".{0,120}?".join(pieces), " ".join(text.split())) is not None
