@@ -71,6 +71,14 @@ def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
         raise ValueError(f"{source}: _variables.yml has no {missing}; run `make chapters`") from None
 
 
+def notebook_text(source: Path, variables: Variables) -> str:
+    """Return a chapter as a notebook to download, its variables filled: Jupyter would show them as they are written."""
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        cell["source"] = [fill(line, variables) for line in cell["source"]]
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
 def build(root: Path) -> str:
     """Build `root`/_book and say in a line what was made and by what; an error leaves an earlier _book as it was."""
     settings = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))
@@ -88,6 +96,9 @@ def build(root: Path) -> str:
                 (site / path).parent.mkdir(parents=True, exist_ok=True)
                 text = chapter_markdown(root / path, site / path, variables)
                 chapters.append({**group, "path": path, "markdown": text})
+        (site / "notebooks").mkdir()
+        for source in sorted((root / "chapters").glob("*.ipynb")):
+            (site / "notebooks" / source.name).write_text(notebook_text(source, variables), encoding="utf-8")
         printed = Path(folder) / "book.typ"
         source = json.dumps({"meta": meta, "chapters": chapters, "site": str(site), "page": str(HERE / "page.html")})
         options = [f"--from={HERE / 'book.lua'}", f"--defaults={HERE / 'defaults.yaml'}"]

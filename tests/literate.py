@@ -58,6 +58,21 @@ def prose(chapter: str, root: Path = ROOT) -> str:
     return "\n\n".join(parts)
 
 
+def captions(chapter: str, root: Path = ROOT) -> dict[str, list[str]]:
+    """The captions of a chapter's figures, by label, cut at variables, formulas, marks and references."""
+    given = [options(cell) for cell in cells(chapter, root) if cell["cell_type"] == "code"]
+    return {
+        one["label"]: re.split(r"\{\{<.*?>\}\}|\$.*?\$|`.*?`|@[\w-]+|[*_\[\]()]|\{\..*?\}", one["fig-cap"])
+        for one in given
+        if "label" in one
+    }
+
+
+def letters(text: str) -> str:
+    """A text's letters, digits and points: blanks and quotation marks are not as they were typed once a page is set."""
+    return re.sub(r"[^\w.]", "", text)
+
+
 def says(chapter: str) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
     """The decorator of a chapter's tests: `@states("…")` pins sentences of it to the test that shows them.
 

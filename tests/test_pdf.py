@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from conftest import CHAPTERS
+from literate import captions, letters
 from pypdf import PageObject, PdfReader
 from pypdf.generic import ContentStream, DictionaryObject
 from pypdfium2 import PdfDocument
@@ -35,11 +37,6 @@ def texts(book) -> list[str]:
         return [page.get_textpage().get_text_bounded() for page in document]
 
 
-def letters(text: str) -> str:
-    """A text without its spaces, which a justified line need not hold."""
-    return re.sub(r"\s", "", text)
-
-
 def parts(holder: DictionaryObject) -> Iterator[DictionaryObject]:
     """A page, form or image, and all that stands inside it."""
     yield holder
@@ -58,7 +55,7 @@ def painted_paths(page: PageObject, reader: PdfReader) -> int:
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_a_figure_is_drawn_as_vectors(reader, texts, number):
-    caption = re.compile(rf"Figure8\.{number}[:.]?Thepaper.sfigure{number}")
+    caption = re.compile(rf"Figure8\.{number}\.?Thepapersfigure{number}")
     pages = [place for place, text in enumerate(texts) if caption.search(letters(text))]
     assert len(pages) == 1
     assert letters(WORDS[number]) in letters(texts[pages[0]])
@@ -82,3 +79,15 @@ def test_references_and_citations_are_resolved(texts):
     text = "\n".join(texts)
     assert "?@" not in text and "??" not in text
     assert re.search(r"Alba\s+and\s+López-Rubio", text) and "Broomhead" in text
+
+
+def test_every_figure_has_its_number_and_its_caption(texts):
+    text = letters("".join(texts))
+    for path in CHAPTERS:
+        for label, (first, *_) in captions(path.stem).items():
+            begins = re.escape(letters(first)[:40])
+            assert re.search(rf"Figure(\d+|[A-Z])\.\d+\.?{begins}", text), (path.stem, label)
+
+
+def test_no_page_shows_a_variable_s_name(texts):
+    assert not any("{{<" in text or ">}}" in text for text in texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,9 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 from conftest import CHAPTERS, REPLICATION, ROOT, open_page, requests, wait
+from literate import captions, letters
+
+from companion.studies.variables import fill, stored
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
 
@@ -134,6 +138,35 @@ def test_pictures_stand_in_the_page_without_javascript(book, parsed):
     for given in pictures:
         assert given["src"].endswith(".svg") and len(given.get("alt") or "") > 40
     assert len(parsed[REPLICATION].pictures) == 7
+
+
+def test_every_figure_has_its_number_and_its_caption(book):
+    for path in CHAPTERS:
+        text = (book / f"chapters/{path.stem}.html").read_text(encoding="utf-8")
+        for label, pieces in captions(path.stem).items():
+            caption = re.search(r"<figcaption.*?</figcaption>", text[text.index(f'id="{label}"') :], flags=re.S)[0]
+            shown = html.unescape(re.sub(r"<[^>]+>", "", caption))
+            assert re.match(r"\s*Figure\s(\d+|[A-Z])\.\d+[.:]\s", shown), (path.stem, label)
+            assert all(letters(piece) in letters(shown) for piece in pieces), (path.stem, label)
+
+
+def test_no_page_shows_a_variable_s_name(book):
+    for page in PAGES:
+        text = (book / page).read_text(encoding="utf-8")
+        # Quarto repeats an alternative text, not filled, in an attribute of a div, where HTML has none of this name.
+        assert "{{<" not in re.sub(r'<div id="fig-[^>]*>', "", text), page
+
+
+def test_a_notebook_to_download_is_its_chapter_with_the_numbers(book, parsed):
+    variables = stored(ROOT)
+    links = {link for link in parsed["chapters/90-rerun.html"].links if "notebooks/" in link}
+    assert {Path(link).name for link in links} == {path.name for path in CHAPTERS}
+    for path in CHAPTERS:
+        wanted = json.loads(path.read_text(encoding="utf-8"))
+        for cell in wanted["cells"]:
+            cell["source"] = [fill(line, variables) for line in cell["source"]]
+        given = (book / "notebooks" / path.name).read_text(encoding="utf-8")
+        assert json.loads(given) == wanted and "{{<" not in given
 
 
 def test_equations_are_mathml(book):

@@ -6,11 +6,11 @@ folder, computes those that may have changed since they were written; `--all` co
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -65,13 +65,18 @@ def fill(text: str, variables: Mapping[str, Mapping[str, str]]) -> str:
 def write(root: Path = ROOT, everything: bool = False) -> None:
     """Compute the numbers of the chapters that are stale (or of all) and write `_variables.yml`, sorted."""
     before, fresh = stored(root), list(NUMBERS) if everything else stale(root)
-    table: dict[str, Any] = {
+    table = {
         chapter: numbers(root / "data") if chapter in fresh else before[chapter] for chapter, numbers in NUMBERS.items()
     }
     table[READS] = {chapter: digest(chapter, root) for chapter in NUMBERS}
-    head = "# Written by `make chapters`; a number is mended in its chapter's study (companion/studies/variables.py).\n"
-    text = yaml.safe_dump(table, allow_unicode=True, width=10_000)
-    (root / "_variables.yml").write_text(head + text, encoding="utf-8")
+    lines = ["# Written by `make chapters`; what computes a number is named in companion/studies/variables.py."]
+    for chapter, values in sorted(table.items()):
+        # In quotes as JSON has them, which YAML reads too and _downloads.ts without a library.
+        lines += [
+            f"{chapter}:",
+            *(f"  {name}: {json.dumps(values[name], ensure_ascii=False)}" for name in sorted(values)),
+        ]
+    (root / "_variables.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
