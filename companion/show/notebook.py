@@ -39,8 +39,9 @@ def show_source(*functions: Callable[..., object], fold: str | None = None) -> N
 
 def show_chart(chart: alt.TopLevelMixin) -> None:
     """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw, with its `digest` as its text."""
-    picture = vl_convert.vegalite_to_svg(chart.to_json())
-    display({"image/svg+xml": picture, "text/plain": f"chart {digest(chart)}"}, raw=True)
+    with alt.data_transformers.enable(max_rows=None):  # a picture of many bumps holds more points than altair's limit
+        picture = vl_convert.vegalite_to_svg(chart.to_json())
+        display({"image/svg+xml": picture, "text/plain": f"chart {digest(chart)}"}, raw=True)
 
 
 def digest(chart: alt.TopLevelMixin) -> str:

@@ -15,9 +15,10 @@ from pathlib import Path
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import reconstruction
+from companion.studies import playground, reconstruction
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""

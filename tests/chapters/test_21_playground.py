@@ -1,0 +1,87 @@
+"""What chapter 21 says of its presets, which the companion trains on thirty points."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from literate import prose, says
+
+from companion.core.losses import fit_loss
+from companion.core.network import predict
+from companion.core.settings import Settings
+from companion.studies import playground
+from companion.studies.variables import fill, stored
+
+states = says("21-playground")
+BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    return playground.outcomes()
+
+
+@pytest.fixture(scope="module")
+def expelled(outcomes):
+    return outcomes["expelled fraction"]
+
+
+@states(
+    "overlap at … With coverage beside overlap the share is …, still above where training began.",
+    "Coverage beside overlap: the expelled fraction still goes from",
+    "At the presets' settings the reader sees overlap and hot separation expel, coverage fail to hold",
+)
+def test_overlap_and_hot_separation_expel_and_coverage_does_not_hold(expelled):
+    assert min(expelled[OVERLAP], expelled[SEPARATION], expelled[COVERAGE]) > expelled[BEFORE] > expelled[FIT]
+
+
+@states("Separation at τ = 1 ends at …, and far away: its E is about … times that of the fit alone.")
+def test_hot_separation_ends_far_away(outcomes):
+    assert outcomes["E"][SEPARATION] > 10 * outcomes["E"][FIT]
+
+
+@states(
+    "Transport alone brings E from … to …, where the fit alone ends at",
+    "beside overlap, with ten times its strength, it ends at … and leaves … outside",
+    "and another attractor, transport (@sec-attractor), hold it",
+)
+def test_transport_brings_e_down_and_holds_what_overlap_drives_out(outcomes, expelled):
+    error = outcomes["E"]
+    assert error[TRANSPORT] < error[HOLDS] < error[FIT] / 10 and error[FIT] < error[BEFORE]
+    assert expelled[HOLDS] < expelled[[BEFORE, FIT, COVERAGE]].min() / 2
+
+
+@states("Before training the curve ignores the data; after 2,000 steps it follows them, and few prototypes stand among")
+def test_the_trained_curve_follows_the_data_with_few_prototypes_among_them(expelled):
+
+    x, y, start = playground.task()
+    before, after = (float(fit_loss(predict(x, *network), y)) for network in (start, playground.trained(COVERAGE)))
+    assert before > 0.1 and after < before / 1000 and expelled[COVERAGE] > 0.75
+
+
+def presets() -> list[dict]:
+    """What the page's buttons are made of."""
+    text = re.search(r'id="playground-presets">(.*?)</script>', prose("21-playground"), flags=re.S)[1]
+    return json.loads(fill(text, stored(ROOT)))
+
+
+NAMES = {"tau": "temperature", "kappa": "balance", "attractor": "attractor", "mask": "mask"}
+
+
+def test_the_page_s_presets_are_those_that_the_companion_trains():
+    assert [preset["name"] for preset in presets()] == list(playground.PRESETS)
+    for preset in presets():
+        given = dict(preset["settings"])
+        assert (given.pop("n"), given.pop("seed")) == (playground.SIZE, playground.SEED)
+        settings = Settings(**{NAMES[name]: value for name, value in given.items()})
+        assert settings == playground.PRESETS[preset["name"]]
+        assert preset["sentence"].startswith(f"N = {playground.SIZE}, seed {playground.SEED}. ")
+
+
+@pytest.mark.parametrize("name", [OVERLAP, COVERAGE, SEPARATION, HOLDS])
+def test_a_preset_s_sentence_names_where_it_ends(expelled, name):
+    (sentence,) = (preset["sentence"] for preset in presets() if preset["name"] == name)
+    assert f"{expelled[name]:.2f}" in sentence
