@@ -33,6 +33,7 @@ OF_CHAPTERS = {
     "03-separation": set(),
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
+    "91-engine": {"0.27", "11", "48,000"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

@@ -34,6 +34,7 @@ def existing() -> set[str]:
 def test_every_variable_that_prose_names_exists(page, existing):
     assert named(page) <= existing
     assert prose(page).count("{{< var") == len(variables.VARIABLE.findall(prose(page))), "one that is not well formed"
+    assert "{{{<" not in prose(page), "Quarto shows what stands in three braces as it is written"
 
 
 def test_every_variable_is_used(existing, used):

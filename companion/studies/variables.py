@@ -15,9 +15,10 @@ from pathlib import Path
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import playground, reconstruction
+from companion.studies import engine, playground, reconstruction
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "engine": engine.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
 }
