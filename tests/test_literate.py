@@ -34,6 +34,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
     "91-engine": {"0.27", "11", "48,000"},
+    "24-memory": {"0.001", "0.6", "0.8", "0.9", "1e-5", "1e-8", "4000", "4029"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

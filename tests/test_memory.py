@@ -421,29 +421,3 @@ def test_the_rule_says_which_is_nearer():
     turned["position_error"] = 1 - turned["position_error"]
     turned = memory.compared(turned).set_index(["first", "second"])["nearer"]
     assert turned[("transport", "prototypes"), ("Std, decayed", "KKT")] == "second"
-
-
-# --- what the alternative texts say ---
-
-
-def test_what_the_alternative_texts_say_is_so(main):
-    middle = main.groupby(["network", "reader", "size"])["position_error"].median().unstack("size")
-    kkt, chance = middle.loc[("Std, decayed", "KKT")], middle.loc[("none", "chance")]
-    transport = middle.loc[["transport", "transport, decayed"]].xs("prototypes", level="reader").max()
-    others = middle.drop([("transport", "prototypes"), ("transport, decayed", "prototypes")])
-    assert (transport < others.min() / 10).all()
-    assert ((kkt < chance) & (kkt > chance / 2)).all() and (middle.loc[("Std, decayed", "prototypes")] > chance).all()
-    share = main.groupby(["network", "reader", "size"])["recovered_exactly"].mean().unstack("size")
-    assert (share.loc[[("transport", "prototypes"), ("transport, decayed", "prototypes")]] > 0.5).all(axis=None)
-    assert (share.loc[("Std, decayed", "KKT")] < 0.1).all()
-    known = share.loc[("Std, decayed", "KKT, target known")]
-    assert 0.4 < known[3] < 0.5 and 0.09 < known[50] < 0.11
-
-    auc = main.groupby(["network", "reader", "size"])["membership"].median().unstack("size")
-    assert (auc.loc[("transport", "prototypes")] > 0.9).all()
-    assert auc.loc[("coverage", "prototypes")].between(0.6, 0.8).all()
-    assert auc.loc[("Std", "prototypes")].between(0.45, 0.55).all()
-    kkt = auc.loc[("Std, decayed", "KKT")]
-    assert kkt.drop([3, 5]).between(0.45, 0.55).all() and kkt[3] < 0.6 < kkt[5]
-    known = auc.loc[("Std, decayed", "KKT, target known")]
-    assert known[[3, 5]].between(0.75, 0.85).all() and known[5] > known[10] > known[20] > known[50] > 0.5

@@ -15,10 +15,11 @@ from pathlib import Path
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import engine, playground, reconstruction
+from companion.studies import engine, playground, readers, reconstruction
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "engine": engine.numbers,
+    "memory": readers.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
 }

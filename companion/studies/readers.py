@@ -1,0 +1,446 @@
+"""What "Weights that remember" shows of the stored readings: who is nearer, what decay leaves, and two checks.
+
+`python -m companion.studies.readers`, from the book's folder, makes `data/memory-starts.parquet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from companion.core.data import sample_task
+from companion.core.metrics import position_error
+from companion.core.network import Parameters, initial_parameters, starting_batch
+from companion.core.settings import Settings
+from companion.core.train import train
+from companion.show.words import span
+from companion.studies.memory import Case, candidates_of, medians
+from companion.studies.stationarity import (
+    METHODS,
+    SINGULAR,
+    TRAINING_EVALUATIONS,
+    Search,
+    Stationary,
+    condition_rank,
+    distinct_neurons,
+    multipliers,
+    other_samples,
+    reconstruct,
+    stationarity_residual,
+    train_to_stationarity,
+)
+from companion.sweeps.runs import groups_of, write_runs
+from companion.version import library_versions
+
+Task = tuple[str, str]
+"""A network and its reader, as `companion.studies.memory.TASKS` has them."""
+TRANSPORT: Task = ("transport", "prototypes")
+TRANSPORT_DECAYED: Task = ("transport, decayed", "prototypes")
+STD_DECAYED: Task = ("Std, decayed", "prototypes")
+KKT: Task = ("Std, decayed", "KKT")
+KKT_BY_GRADIENT: Task = ("Std, decayed", "KKT by gradient")
+TARGET: Task = ("Std, decayed", "KKT, target known")
+CHANCE: Task = ("none", "chance")
+EVEN: Task = ("none", "evenly spread")
+SHOWN: dict[str, Task] = {
+    "transport: prototypes": TRANSPORT,
+    "transport, decayed: prototypes": TRANSPORT_DECAYED,
+    "Std, decayed: KKT": KKT,
+    "Std, decayed: KKT, target known": TARGET,
+    "Std, decayed: prototypes": STD_DECAYED,
+    "chance": CHANCE,
+}
+"""The curves of the chapter's first figure, by their names."""
+ATTACKS: dict[str, Task] = {
+    "transport: prototypes": TRANSPORT,
+    "coverage: prototypes": ("coverage", "prototypes"),
+    "Std: prototypes": ("Std", "prototypes"),
+    "Std, decayed: KKT": KKT,
+    "Std, decayed: KKT, target known": TARGET,
+    "chance": CHANCE,
+}
+"""The curves of the membership figure, by their names."""
+STEADY = 1e-8
+"""Gradient norm below which a training counts as ended at a stationary point."""
+DECAY = 1e-4
+"""μ of the comparison; the other values in `data/memory.parquet` were trained to count neurons."""
+KNOWN = ((2, 2, 3), (2, 4, 3), (2, 4, 4), (2, 2, 1), (5, 5, 3))
+"""Samples, neurons and seed of networks that were read while the method was made."""
+MORE_STARTS, STARTS_SIZE = 20, 3
+"""Starts of the check added after the results, and its N."""
+FOUND = 1e-5
+"""Residual below which a search counts as having found a solution."""
+
+
+class Known(NamedTuple):
+    """A network at its stationary point, with the data that made it."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    found: Stationary
+
+
+@cache
+def known_network(samples: int, neurons: int, seed: int) -> Known:
+    """Return a network of the book's task, trained to its stationary point at the comparison's μ."""
+    x, y = sample_task(samples, seed)
+    return Known(x, y, train_to_stationarity(x, y, initial_parameters(neurons, seed), DECAY))
+
+
+def known_samples() -> pd.DataFrame:
+    """Return how well both searches give back the samples of the networks in `KNOWN`.
+
+    Book: chapter "Weights that remember", section "What a stationary point gives away".
+
+    Returns:
+        One row a network, index N: neurons, seed, and as text gradient, rank, the largest error of each search and the
+        residual of the second.
+    """
+    rows = []
+    for samples, neurons, seed in KNOWN:
+        x, y, found = known_network(samples, neurons, seed)
+        rank = condition_rank(found.parameters, x, multipliers(found.parameters, x, y, DECAY))
+        row = {"N": samples, "neurons": neurons, "seed": seed, "gradient": f"{found.gradient_norm:.0e}"}
+        row["rank"] = f"{rank} of {2 * samples}"
+        for method in METHODS:
+            candidates = reconstruct(found.parameters, samples, Search(5, seed, method))
+            error = np.abs(np.sort(candidates.x) - np.sort(x.numpy())).max()
+            row |= {f"largest error, {method}": f"{error:.0e}", "residual": f"{candidates.residual:.0e}"}
+        rows.append({**{name: value for name, value in row.items() if name != "residual"}, "residual": row["residual"]})
+    return pd.DataFrame(rows).set_index("N")
+
+
+def left_by_decay(stored: pd.DataFrame) -> pd.DataFrame:
+    """Return what each μ leaves of Std.
+
+    Book: chapter "Weights that remember", section "How many samples can be told".
+
+    Args:
+        stored: `data/memory.parquet`.
+
+    Returns:
+        One row a μ and N (the index, μ as text): medians of the distinct neurons K and of the rank, the share of
+        networks whose rank is 2N, the share with a gradient below `STEADY`, the largest gradient as text, the unknowns.
+    """
+    read = stored[(stored["network"] == STD_DECAYED[0]) & (stored["reader"] == STD_DECAYED[1])]
+    rows = {
+        (f"{decay:g}", size): {
+            "distinct neurons K": group["distinct"].median(),
+            "rank": group["rank"].median(),
+            "rank is 2N, share": (group["rank"] >= 2 * size).mean(),
+            "gradient below 1e-8, share": (group["gradient_norm"] < STEADY).mean(),
+            "largest gradient": f"{group['gradient_norm'].max():.0e}",
+            "unknowns": 2 * size,
+        }
+        for (decay, size), group in groups_of(read.sort_values(["decay", "size"]), "decay", "size")
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["μ", "N"])
+
+
+def short_of_equations(stored: pd.DataFrame) -> tuple[float, float]:
+    """Return the shares of decayed Std's networks with 3K + 1 < 2N, and with a rank below 2N.
+
+    Args:
+        stored: rows at one decay.
+    """
+    read = stored[(stored["network"] == STD_DECAYED[0]) & (stored["reader"] == STD_DECAYED[1])]
+    unknowns = 2 * read["size"]
+    return float((3 * read["distinct"] + 1 < unknowns).mean()), float((read["rank"] < unknowns).mean())
+
+
+def others_of_one_network() -> pd.DataFrame:
+    """Return sets of five inputs that make the weights of one network: the training inputs and others.
+
+    Book: chapter "Weights that remember", section "How many samples can be told".
+
+    Returns:
+        One row a set: its inputs in order ("1" … "5") and what it leaves of the weights, as text.
+    """
+    x, y, found = known_network(*KNOWN[-1])
+    weights = multipliers(found.parameters, x, y, DECAY)
+    sets = {"training inputs": (x.numpy(), float(np.linalg.norm(stationarity_residual(found.parameters, x, weights))))}
+    for step in (0.02, 0.04):
+        others = other_samples(found.parameters, x, weights, step)
+        sets[f"others, step {step:g}"] = (others.x, others.residual)
+    candidates = reconstruct(found.parameters, len(x), Search(5, KNOWN[-1][2]))
+    sets["KKT"] = (candidates.x, candidates.residual)
+    rows = {
+        name: {**{str(at): value for at, value in enumerate(np.sort(values), 1)}, "residual": f"{left:.0e}"}
+        for name, (values, left) in sets.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("samples")
+
+
+def at(table: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """Return a task's medians by size.
+
+    Args:
+        table: of `companion.studies.memory.medians`.
+        task: the network and its reader.
+    """
+    return table[(table["network"] == task[0]) & (table["reader"] == task[1])].set_index("size")
+
+
+def not_stationary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return how far from stationary transport's trainings with decay end, and where their prototypes are.
+
+    Book: chapter "Weights that remember", section "With transport".
+
+    Args:
+        runs: rows at one decay.
+
+    Returns:
+        One row a size: median and largest gradient as text, the share below `STEADY`, and three position errors.
+    """
+    read = runs[(runs["network"] == TRANSPORT_DECAYED[0]) & (runs["reader"] == TRANSPORT_DECAYED[1])]
+    gradient, position = read.groupby("size")["gradient_norm"], medians(runs, "position_error")
+    table = pd.DataFrame(
+        {
+            "gradient, median": gradient.median().map("{:.0e}".format),
+            "gradient, largest": gradient.max().map("{:.0e}".format),
+            "below 1e-8, share": gradient.agg(lambda norms: (norms < STEADY).mean()),
+        }
+    )
+    for name, task in (
+        ("transport, position error", TRANSPORT),
+        ("transport, decayed, position error", TRANSPORT_DECAYED),
+        ("Std, decayed, position error", STD_DECAYED),
+    ):
+        table[name] = at(position, task)["value"]
+    return table.rename_axis("N")
+
+
+def curves(table: pd.DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
+    """Return values with intervals as the rows of a picture: size, curve, value, low, high.
+
+    Args:
+        table: one row a network, reader and size: value, low, high, as of `companion.studies.memory.medians`.
+        tasks: what to draw, by the curves' names.
+    """
+    parts = [at(table, task).reset_index().assign(curve=name) for name, task in tasks.items()]
+    return pd.concat(parts)[["size", "curve", "value", "low", "high"]]
+
+
+def recovered_exactly(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean share recovered within 0.001, as `medians` returns its values; without intervals."""
+    means = runs.groupby(["network", "reader", "size"], sort=False)["recovered_exactly"].mean()
+    return means.rename("value").reset_index().assign(low=np.nan, high=np.nan)
+
+
+def wide(runs: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
+    """Return a statistic of a column, a row a task and a column a size.
+
+    Args:
+        runs: rows at one decay.
+        column: such as "recovered".
+        how: "mean" or "median".
+    """
+    table = runs.groupby(["network", "reader", "size"], sort=False)[column].agg(how).unstack("size")
+    return table.rename(columns=lambda size: f"N = {size}")
+
+
+def residuals(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the median residuals of the reconstructions as text, a row a task and a column a size."""
+    return wide(runs, "residual", "median").dropna().map("{:.0e}".format)
+
+
+def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Return medians with their intervals as text, a row a task and a column a size.
+
+    Args:
+        table: of `companion.studies.memory.medians`.
+    """
+    text = [f"{value:.2g} [{low:.2g}, {high:.2g}]" for value, low, high in table[["value", "low", "high"]].to_numpy()]
+    named = table.assign(text=text).set_index(["network", "reader", "size"])["text"].unstack("size", sort=False)
+    return named.rename(columns=lambda size: f"N = {size}")
+
+
+def pairs_at_sizes(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return which of each pair is nearer, a row a pair and a column a size.
+
+    Args:
+        verdicts: of `companion.studies.memory.compared`.
+    """
+
+    def name(task: Task) -> str:
+        return ": ".join(task).replace("none: ", "")
+
+    pairs = [f"{name(a)} / {name(b)}" for a, b in zip(verdicts["first"], verdicts["second"], strict=True)]
+    table = verdicts.assign(pair=pairs).set_index(["pair", "size"])["nearer"].unstack("size", sort=False)
+    return table.rename(columns=lambda size: f"N = {size}").rename_axis("first / second")
+
+
+def nearer_at(verdicts: pd.DataFrame, first: Task, second: Task, who: str = "first") -> list[int]:
+    """Return the sizes at which one of a pair is nearer.
+
+    Args:
+        verdicts: of `companion.studies.memory.compared`.
+        first, second: a pair of `companion.studies.memory.PAIRS`.
+        who: "first", "second" or "neither".
+    """
+    rows = verdicts[(verdicts["first"] == first) & (verdicts["second"] == second) & (verdicts["nearer"] == who)]
+    return rows["size"].tolist()
+
+
+def steady_medians(runs: pd.DataFrame) -> pd.Series:
+    """Return by size the reconstruction's median position error over the trainings that ended at a stationary point."""
+    steady = runs[(runs["network"] == KKT[0]) & (runs["reader"] == KKT[1]) & (runs["gradient_norm"] < STEADY)]
+    return steady.groupby("size")["position_error"].median()
+
+
+def open_to_attack(runs: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the sizes at which each task's networks are open to the membership attack, by the rule.
+
+    Args:
+        runs: rows at one decay.
+
+    Returns:
+        Sizes by "network, reader", of those that are open anywhere, in the order in which they first are.
+    """
+    auc = medians(runs, "membership")
+    opened = auc[auc["low"] > 0.5]
+    return {f"{key[0]}, {key[1]}": group["size"].tolist() for key, group in groups_of(opened, "network", "reader")}
+
+
+def more_starts(seeds: list[int]) -> pd.DataFrame:
+    """Let the reader who knows the target search from `MORE_STARTS` starts at N = 3.
+
+    Book: chapter "Weights that remember", section "A check added after the results: more starts".
+
+    Args:
+        seeds: those of the comparison.
+
+    Returns:
+        One row a seed: seed, position_error, residual.
+    """
+    x, y, initial = starting_batch(STARTS_SIZE, seeds)
+    batch = train(x, y, initial, Settings("000")).parameters
+    rows = []
+    for place, seed in enumerate(seeds):
+        start = Parameters(*(value[place] for value in batch))
+        network = train_to_stationarity(x[place], y[place], start, DECAY).parameters
+        found = candidates_of(TARGET[1], Case(STARTS_SIZE, seed, network, DECAY), starts=MORE_STARTS)
+        error = float(position_error(x[place], found.x))
+        rows.append({"seed": seed, "position_error": error, "residual": found.residual})
+    return pd.DataFrame(rows)
+
+
+@cache
+def stored_readings(data: Path) -> pd.DataFrame:
+    """Return `data/memory.parquet`."""
+    return pd.read_parquet(data / "memory.parquet")
+
+
+def at_one_decay(stored: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the comparison; at the other μ networks were trained only to count their neurons."""
+    return stored[stored["decay"] == DECAY]
+
+
+def starts_compared(data: Path) -> pd.DataFrame:
+    """Return both searches of the reader who knows the target at N = 3, beside transport's prototypes.
+
+    Args:
+        data: the folder of the stored readings.
+
+    Returns:
+        One row a seed: four and twenty (position errors from so many starts), four left and twenty left (residuals),
+        transport (position error).
+    """
+    more = pd.read_parquet(data / "memory-starts.parquet").set_index("seed")
+    runs = at_one_decay(stored_readings(data))
+    three = runs[runs["size"] == STARTS_SIZE].set_index("seed")
+    four, own = (
+        three[(three["network"] == name) & (three["reader"] == reader)] for name, reader in (TARGET, TRANSPORT)
+    )
+    return pd.DataFrame(
+        {
+            "four": four["position_error"],
+            "four left": four["residual"],
+            "twenty": more["position_error"],
+            "twenty left": more["residual"],
+            "transport": own["position_error"],
+        }
+    )
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "Weights that remember", by name.
+
+    Args:
+        data: the folder of the stored readings.
+    """
+    stored = stored_readings(data)
+    runs = at_one_decay(stored)
+    position, member = medians(runs, "position_error"), medians(runs, "membership")
+    short, below = short_of_equations(runs)
+    left = left_by_decay(stored).loc[f"{DECAY:g}"]
+    seeds, sizes = sorted(runs["seed"].unique()), sorted(runs["size"].unique())
+    starts, found, versions = (
+        starts_compared(data),
+        known_network(*KNOWN[-1]).found.parameters,
+        stored.attrs["versions"],
+    )
+    exact = starts["twenty left"] < FOUND
+    kkt, chance = at(position, KKT)["value"], at(position, CHANCE)["value"]
+    x, y, _ = known_network(*KNOWN[-1])
+    opened = "; ".join(
+        f"{name}, at N = {', '.join(map(str, at_these))}" for name, at_these in open_to_attack(runs).items()
+    )
+    return {
+        "sizes": f"{sizes[0]} to {sizes[-1]}",
+        "seeds": f"{len(seeds)}",
+        "seed-range": f"{seeds[0]}–{seeds[-1]}",
+        "decay": f"{DECAY:g}",
+        "starts": f"{runs['starts'].iloc[0]}",
+        "versions": ", ".join(f"{name} {versions[name]}" for name in ("torch", "numpy", "scipy")),
+        "transport-error": span(at(position, TRANSPORT)["value"], ".2g"),
+        "transport-auc": span(at(member, TRANSPORT)["value"], ".2g"),
+        "kkt-error": span(kkt, ".2g"),
+        "kkt-gradient-error": span(at(position, KKT_BY_GRADIENT)["value"], ".2g"),
+        "kkt-steady-error": span(steady_medians(runs), ".2g"),
+        "kkt-below-chance": f"{(kkt < chance).sum()} of {len(sizes)}",
+        "chance-error": span(chance, ".2g"),
+        "rank-short": f"{below:.0%}",
+        "count-short": f"{short:.0%}",
+        "distinct": span(left["distinct neurons K"], ".2g"),
+        "rank": span(left["rank"], ".2g"),
+        "unknowns": span(left["unknowns"], "d"),
+        "told-smallest": f"{left['rank is 2N, share'].iloc[0]:.0%}",
+        "told-largest": f"{left['rank is 2N, share'].iloc[-1]:.0%}",
+        "steady-at-ten": f"{left['gradient below 1e-8, share'].loc[10]:.0%}",
+        "singular": f"{SINGULAR:g}",
+        "evaluations": f"{TRAINING_EVALUATIONS}",
+        "example-distinct": f"{distinct_neurons(found)}",
+        "example-rank": f"{condition_rank(found, x, multipliers(found, x, y, DECAY))}",
+        "starts-found": f"{exact.sum()}",
+        "starts-found-by-four": f"{(starts['four left'] < FOUND).sum()}",
+        "starts-error-four": f"{starts['four'].median():.2g}",
+        "starts-error": f"{starts['twenty'].median():.1g}",
+        "starts-error-found": f"{starts['twenty'][exact].median():.0e}",
+        "starts-nearer": f"{(starts['twenty'] < starts['transport']).sum()} of {len(starts)}",
+        "auc-intervals": f"{len(member)}",
+        "open": opened,
+    }
+
+
+def write_starts(root: Path = Path()) -> None:
+    """Write `data/memory-starts.parquet`.
+
+    Args:
+        root: the book's folder.
+    """
+    torch.set_num_threads(1)
+    stored = at_one_decay(stored_readings(root / "data"))
+    table = more_starts(sorted(stored["seed"].unique().tolist()))
+    table.attrs["versions"] = library_versions()
+    write_runs(table, root / "data/memory-starts.parquet")
+
+
+if __name__ == "__main__":
+    write_starts()

@@ -1,0 +1,226 @@
+"""What chapter 24 says of the stored readings."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+from literate import says
+
+from companion.studies import readers
+from companion.studies.memory import compared, medians
+from companion.studies.readers import CHANCE, EVEN, KKT, KKT_BY_GRADIENT, STD_DECAYED, TARGET, TRANSPORT
+
+pytestmark = pytest.mark.long
+states = says("24-memory")
+DATA = ROOT / "data"
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return readers.stored_readings(DATA)
+
+
+@pytest.fixture(scope="module")
+def runs(stored):
+    return readers.at_one_decay(stored)
+
+
+@pytest.fixture(scope="module")
+def sizes(runs):
+    return sorted(runs["size"].unique())
+
+
+@pytest.fixture(scope="module")
+def verdicts(runs):
+    return compared(runs)
+
+
+@pytest.fixture(scope="module")
+def position(runs):
+    """Median position errors, a row a task and a column a size."""
+    return medians(runs, "position_error").set_index(["network", "reader", "size"])["value"].unstack("size")
+
+
+@pytest.fixture(scope="module")
+def left(stored):
+    return readers.left_by_decay(stored).loc[f"{readers.DECAY:g}"]
+
+
+@states(
+    "Transport's prototypes are nearer at every N; the reconstruction is nearer than chance at no N.",
+    "Transport's prototypes are nearer than the reconstruction from Std at every N, and nearer than one that knows the "
+    "target at every N; that one is the nearer at no N.",
+)
+def test_transport_s_prototypes_are_nearer_than_both_reconstructions_at_every_n(verdicts, sizes):
+    for other in (KKT, TARGET):
+        assert readers.nearer_at(verdicts, TRANSPORT, other) == sizes
+        assert readers.nearer_at(verdicts, TRANSPORT, other, "second") == []
+
+
+@states(
+    "The reconstruction is nearer than chance at no N, chance the nearer at no N; nearer than evenly spread points, "
+    "which know nothing, at no N, farther at N = 20, 50."
+)
+def test_the_reconstruction_is_nearer_than_chance_at_no_n_and_farther_than_even_points_at_20_and_50(verdicts):
+    assert readers.nearer_at(verdicts, KKT, CHANCE) == readers.nearer_at(verdicts, KKT, CHANCE, "second") == []
+    assert readers.nearer_at(verdicts, KKT, EVEN) == []
+    assert readers.nearer_at(verdicts, KKT, EVEN, "second") == [20, 50]
+
+
+@states("It is nearer than the prototypes of the same weights at every N: decay sends these away.")
+def test_the_reconstruction_is_nearer_than_the_prototypes_of_the_same_weights_at_every_n(verdicts, sizes, position):
+    assert readers.nearer_at(verdicts, KKT, STD_DECAYED) == sizes
+    assert (position.loc[STD_DECAYED] > position.loc[("Std", "prototypes")]).all()
+
+
+@states("An attacker who also knows the target and the decay is nearer than chance at N = 3, 5, 10")
+def test_who_knows_the_target_is_nearer_than_chance_at_3_5_and_10(verdicts):
+    assert readers.nearer_at(verdicts, TARGET, CHANCE) == [3, 5, 10]
+
+
+@states(
+    "decay leaves so few distinct neurons that there are fewer independent equations than unknowns in … of the",
+    "by the count alone, $3K + 1 < 2N$, … of the networks at this decay cannot give their samples away",
+)
+def test_most_networks_have_fewer_independent_equations_than_unknowns(runs):
+    by_count, by_rank = readers.short_of_equations(runs)
+    assert 0.8 < by_count <= by_rank < 1
+
+
+@states("the median number of distinct neurons is …, and with it the rank …, while the unknowns grow from …")
+def test_the_rank_falls_behind_the_unknowns(left):
+    assert (left["rank"] < left["unknowns"]).all() and left["rank"].loc[50] < left["unknowns"].loc[50] / 5
+    assert (left["rank"] <= 3 * left["distinct neurons K"] + 1).all()
+
+
+@states("Not every training ended within its … evaluations: at N = 10 only … have a gradient below 1e-8")
+def test_at_n_10_the_fewest_trainings_end_at_a_stationary_point(left):
+    assert left["gradient below 1e-8, share"].idxmin() == 10 and left["gradient below 1e-8, share"].loc[10] < 0.6
+
+
+@states("Where the rank (below) equals the number of unknowns the samples come out to the precision of the training;")
+@states("where it is smaller, the residual is as small and the samples are wrong.")
+def test_samples_come_out_where_the_rank_equals_the_unknowns_and_are_wrong_where_it_is_smaller():
+    known = readers.known_samples()
+    rank = known["rank"].str.split(" of ", expand=True).astype(int)
+    full = (rank[0] == rank[1]).to_numpy()
+    errors = known[["largest error, least squares", "largest error, gradient"]].astype(float).to_numpy()
+    assert full.any() and (errors[full] < 1e-5).all()
+    assert (~full).any() and (errors[~full] > 0.1).all() and (known["residual"].astype(float) < 1e-5).all()
+
+
+@states("The network has K = …; its conditions have rank …, its samples ten unknowns.")
+@states("beside them stand others that make the same weights")
+def test_other_inputs_make_the_weights_of_the_example():
+    sets = readers.others_of_one_network()
+    residual, inputs = sets["residual"].astype(float), sets.drop(columns="residual").astype(float)
+    assert inputs.shape[1] == 5 and (residual < 1e-7).all()
+    others = inputs.drop("training inputs") - inputs.loc["training inputs"]
+    assert (others.abs().max(axis=1) > 0.004).all()
+
+
+@states("no stationary point is reached, only approached. The runs show it:")
+def test_most_of_transport_s_trainings_with_decay_do_not_end_at_a_stationary_point(runs):
+    table = readers.not_stationary(runs)
+    assert (table["below 1e-8, share"] < 0.5).all()
+    assert (table["transport, decayed, position error"] < table["Std, decayed, position error"] / 100).all()
+
+
+@states(
+    "Descent by gradients, the field's way, has median position errors of …, least squares …, and both leave next to"
+)
+def test_both_searches_come_as_near_and_leave_next_to_nothing(runs, position):
+    pd.testing.assert_series_equal(position.loc[KKT], position.loc[KKT_BY_GRADIENT], rtol=0.15, check_names=False)
+    left_over = readers.wide(runs, "residual", "median")
+    assert (left_over.loc[[KKT, KKT_BY_GRADIENT]] < 1e-3).all(axis=None)
+
+
+@states("no nearer than in all (…)")
+def test_where_training_ended_at_a_stationary_point_the_reconstruction_is_no_nearer(runs, position):
+    steady = readers.steady_medians(runs)
+    assert (steady > 0.9 * position.loc[KKT]).all()
+
+
+@states(
+    "The reconstruction's median is lower than chance's at … sizes; thirty seeds do not tell these differences from"
+)
+@states(
+    "the reconstruction from Std's weights lies little below chance, and the prototypes of decayed Std lie above chance"
+)
+def test_the_reconstruction_lies_little_below_chance_and_decayed_std_s_prototypes_above(position):
+    kkt, chance = position.loc[KKT], position.loc[CHANCE]
+    assert ((kkt < chance) & (kkt > chance / 2)).all() and (position.loc[STD_DECAYED] > chance).all()
+
+
+@states("transport's prototypes, with decay and without, lie far below all others at every N")
+def test_transport_s_prototypes_lie_far_below_all_others_at_every_n(position):
+    transport = position.loc[["transport", "transport, decayed"]].xs("prototypes", level="reader").max()
+    others = position.drop([("transport", "prototypes"), ("transport, decayed", "prototypes")])
+    assert (transport < others.min() / 10).all()
+
+
+@states(
+    "transport's prototypes lie above one half at every N; the reconstruction without the target stays below a tenth, "
+    "and the one that knows the target falls from almost one half at N = 3 to a tenth at N = 50."
+)
+def test_transport_s_prototypes_recover_more_than_half_and_the_reconstruction_less_than_a_tenth(runs):
+    share = readers.wide(runs, "recovered_exactly", "mean")
+    assert (share.loc[[("transport", "prototypes"), ("transport, decayed", "prototypes")]] > 0.5).all(axis=None)
+    assert (share.loc[KKT] < 0.1).all()
+    assert 0.4 < share.loc[TARGET, "N = 3"] < 0.5 and 0.09 < share.loc[TARGET, "N = 50"] < 0.11
+
+
+@states("from four starts it often ends in a local minimum")
+@states("A residual below 1e-5 is left in … of … networks instead of …, and the median position error falls from")
+def test_twenty_starts_find_a_solution_twice_as_often_as_four():
+    starts = readers.starts_compared(DATA)
+    found, before = ((starts[name] < readers.FOUND).sum() for name in ("twenty left", "four left"))
+    assert found == 2 * before and before < len(starts) / 2
+    assert starts["twenty"].median() < 1e-6 < 0.01 < starts["four"].median()
+    assert starts["twenty"][starts["twenty left"] < readers.FOUND].max() < 1e-3
+
+
+@states(
+    "It is then nearer than transport's prototypes in … seeds.", "can read three samples better than a prototype shows"
+)
+def test_with_twenty_starts_who_knows_the_target_is_nearer_than_transport_in_more_than_half_of_the_seeds():
+    starts = readers.starts_compared(DATA)
+    assert (starts["twenty"] < starts["transport"]).mean() > 0.5
+
+
+@states("Open to this attack, by the rule (interval above ½; … intervals, not corrected for their number): …")
+@states("Coverage leaks too: less, but enough to tell members from others.")
+def test_transport_and_coverage_are_open_to_the_membership_attack_at_every_n(runs, sizes):
+    opened = readers.open_to_attack(runs)
+    for name in ("transport, prototypes", "coverage, prototypes"):
+        assert opened[name] == sizes
+    auc = readers.wide(runs, "membership", "median")
+    assert (auc.loc[("coverage", "prototypes")] < auc.loc[TRANSPORT]).all()
+
+
+@states(
+    "Transport's prototypes stand above 0.9 at every N; coverage's lie between them and chance; those of Std lie near "
+    "one half, as the reconstruction from decayed Std's weights does at the larger N; at N = 5 that is above 0.6.",
+    "The reconstruction that knows the target lies near 0.8 at N = 3 and 5 and falls towards one half.",
+)
+def test_what_the_alternative_text_on_membership_says_is_so(runs):
+    auc = readers.wide(runs, "membership", "median").rename(columns=lambda name: int(name.removeprefix("N = ")))
+    assert (auc.loc[TRANSPORT] > 0.9).all()
+    assert auc.loc[("coverage", "prototypes")].between(0.6, 0.8).all()
+    assert auc.loc[("Std", "prototypes")].between(0.45, 0.55).all()
+    assert auc.loc[KKT].drop([3, 5]).between(0.45, 0.55).all() and auc.loc[KKT, 3] < 0.6 < auc.loc[KKT, 5]
+    known = auc.loc[TARGET]
+    assert known[[3, 5]].between(0.75, 0.85).all() and known[5] > known[10] > known[20] > known[50] > 0.5
+
+
+def test_the_stored_starts_are_those_of_the_comparison(runs):
+    starts = readers.starts_compared(DATA)
+    assert len(starts) == runs["seed"].nunique() and starts.notna().all(axis=None)
+
+
+def test_a_search_from_more_starts_gives_the_stored_row():
+    more = pd.read_parquet(DATA / "memory-starts.parquet")
+    found = more[more["residual"] < readers.FOUND].iloc[:2]
+    again = readers.more_starts(found["seed"].tolist())
+    assert (again["residual"] < readers.FOUND).all() and (again["position_error"] < 1e-4).all()
