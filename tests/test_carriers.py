@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import sympy
 import torch
-from test_chapters import ACTIVE, FREE, by_size, number, shown_table
 
 from companion.core.losses import fit_loss
 from companion.core.metrics import expelled_fraction, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes
 from companion.judging.chance import chance_level
+from companion.studies import carriers
 from companion.studies.carriers import (
     carried,
     carrier_count,
@@ -328,27 +329,84 @@ def test_the_forces_are_those_of_the_runs(few):
     np.testing.assert_array_equal(std, full), "masks of a seed start alike"
 
 
-def test_what_the_alternative_texts_of_the_chapter_say_is_so():
-    stem = "18-holding"
-    table = shown_table(stem, "Effective number of carriers K").drop(columns="exponent")
-    effective = by_size(table)
-    before = table[table["mask"] == "before training"].iloc[0, 1:].map(number)
-    assert (effective.diff(axis=1).iloc[:, 2:] > 0).all(axis=None), "rises"
-    assert (effective.loc[ACTIVE].max() < effective.loc[FREE].min()).all()
-    assert all(effective[size].max() < before[f"N = {size}"] for size in (10, 20, 50, 100))
-    count = by_size(shown_table(stem, "Neurons that carry 99 %"))
-    assert (count.loc[ACTIVE].max() < count.loc[FREE].min()).all()
+# --- the tables ---
 
-    after = {
-        kind: shown_table(stem, f"{kind} deleted: root").set_index("mask").map(lambda cell: number(cell.split("→ ")[1]))
-        for kind in ("Far ones", "All expelled")
+
+def frame(values: dict[str, list[float]], column: str) -> pd.DataFrame:
+    """Runs of N = 3 and N = 12, three of each, by mask: all of size 3, then all of size 12."""
+    rows = [
+        (mask, size, seed, value)
+        for mask, given in values.items()
+        for (size, seed), value in zip([(3, 0), (3, 1), (3, 2), (12, 0), (12, 1), (12, 2)], given, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["mask", "size", "seed", column])
+
+
+def test_tables_of_masks_by_sizes():
+    runs = frame({"010": [1, 2, 9, 4, 4, 4], "000": [5, 5, 5, 6, 7, 8]}, "count")
+    table = carriers.wide(runs, "count")
+    assert table.loc["010"].to_dict() == {3: 2, 12: 4} and list(table.index) == ["000", "010"]
+    assert carriers.wide(runs, "count", "mean").loc["010", 3] == 4
+    printed = carriers.labelled(table)
+    assert (list(printed.index), list(printed)) == (["000 Std", "010 Cov"], ["N = 3", "N = 12"])
+    found = carriers.medians(runs, "count").set_index(["mask", "size"])
+    assert found.loc[("010", 3)].to_dict() == {"value": 2, "low": 1, "high": 9}
+
+
+def test_the_table_of_effective_numbers_ends_with_the_starts_and_the_exponents():
+    runs = frame({"000": [3] * 3 + [6] * 3, "010": [2] * 3 + [8] * 3}, "effective").assign(
+        start=[1.5] * 3 + [6.0] * 3 + [0.0] * 6
+    )
+    assert {name: round(found.value, 12) for name, found in carriers.growth(runs).items()} == {
+        "000": 0.5,
+        "010": 1.0,
+        carriers.BEFORE: 1.0,
     }
-    free = [label for label in after["Far ones"].index if label[:3] in FREE]
-    assert (after["All expelled"].loc[free, ["N = 50", "N = 100"]] > 0.25).all(axis=None)
-    assert (after["Far ones"] < 0.1).all(axis=None)
-    near, far = (by_size(shown_table(stem, f"Share of runs in which it hurts, {kind}")) for kind in ("near", "far"))
-    assert (near > 0.5).all(axis=None) and (near.loc[FREE] > 0.9).all(axis=None) and (far < near).all(axis=None)
-    assert set(far[100].nlargest(2).index) == {"001", "011"} and far.max(axis=None) == far.loc["001", 100]
-    over = by_size(shown_table(stem, "What the rest reconstructs"), "over chance")
-    others = [mask for mask in over.index if mask not in ("000", "010")]
-    assert (over.loc[["000", "010"], [50, 100]] > 2).all(axis=None) and (over.loc[others] < 1.1).all(axis=None)
+    table = carriers.effective_table(runs)
+    assert list(table.index) == ["000 Std", "010 Cov", "before training"]
+    assert list(table.loc["000 Std"]) == ["3 [3, 3]", "6 [6, 6]", "0.50 [0.50, 0.50]"]
+    assert list(table.loc["before training"]) == ["1.5 [1.5, 1.5]", "6 [6, 6]", "1.00 [1.00, 1.00]"]
+
+
+def test_forces_are_summed_up_at_the_least_and_the_greatest_size():
+    runs = pd.concat(
+        frame({"000": [1, 2, 3, 7, 8, 9]}, "error").assign(when=when, force=value, bound=2 * value)
+        for when, value in {"start": 4.0, "end": 1.0}.items()
+    )
+    table = carriers.force_medians(pd.concat([runs, runs[runs["size"] == 3].assign(size=5)]))
+    assert list(table.index) == [("000", 3), ("000", 12)] and list(table)[:2] == ["error, start", "error, end"]
+    assert list(table.loc[("000", 12)]) == [8, 8, 8, 2, 4, 1]
+
+
+def test_tables_of_deletions_are_of_one_kind():
+    runs = frame({"000": [0.2, 0.3, 0.4, 0.1, 0.1, 0.1]}, "after").assign(before=0.05, refitted=0.125, kind="far")
+    runs["hurt"] = [True, False, True, False, False, False]
+    both = pd.concat([runs, runs.assign(kind="near", hurt=True, after=9.0)])
+    assert list(carriers.errors_table(both, "far").loc["000 Std"]) == [
+        "0.05 → 0.3 [0.2, 0.4] (0.12)",
+        "0.05 → 0.1 [0.1, 0.1] (0.12)",
+    ]
+    assert list(carriers.hurt_table(both, "far").loc["000 Std"]) == ["0.67 of 3", "0.00 of 3"]
+
+
+def test_the_rest_is_above_chance_where_the_interval_is():
+    runs = frame({"000": [2, 3, 4, 0.5, 2, 2], "010": [0.5] * 6}, "ratio").assign(rest=1, whole=9.0, chance=0.5)
+    runs = runs.assign(error=runs["ratio"] / 2, own=1.0)
+    none = runs.iloc[[0]].assign(seed=3, rest=0, ratio=np.nan, error=np.nan)
+    runs = pd.concat([runs, none])
+    assert carriers.above_chance(runs) == [("000", 3)]
+    row = carriers.rest_table(runs).loc[("000 Std", 3)]
+    assert row.to_dict() == {
+        "remain": 1,
+        "E, whole": 9,
+        "E of the rest": 1.5,
+        "by its own values": 1,
+        "chance": 0.5,
+        "over chance": "3.00 [2.00, 4.00]",
+        "none remain": 1,
+    }
+
+
+def test_the_best_constant_is_the_mean():
+    runs = pd.DataFrame({"size": [2, 2, 2, 3], "y": [np.array(y) for y in ([0, 2], [0, 4], [0, 20], [1, 1, 1])]})
+    assert carriers.best_constant(runs).to_dict() == {2: 2, 3: 0}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import rows
 
+from companion.core.network import Parameters
 from companion.core.settings import MASK_LABELS
 from companion.show import charts
 
@@ -34,6 +35,36 @@ def test_panels_by_size_show_values_and_intervals():
     drawn = {row["curve"]: row for row in rows(charts.by_size({"E": frame})) if "value" in row}
     assert {name: row["value"] for name, row in drawn.items()} == {MASK_LABELS["010"]: 0.3, "chance": 0.5}
     assert (drawn[MASK_LABELS["010"]]["low"], drawn[MASK_LABELS["010"]]["high"]) == (0.2, 0.4)
+
+
+def test_panels_of_masks_show_their_numbers_and_in_grey_what_is_one_for_all():
+    table = pd.DataFrame({"mask": ["010"], "size": [3], "value": [0.3], "low": [0.2], "high": [0.4]})
+    chart = charts.masks_by_size({"E": table, "S": table}, {"E": pd.Series([0.5], [3], name="chance")}, log=["S"])
+    drawn = [(row["curve"], row["size"], row["value"], row["low"], row["high"]) for row in rows(chart)]
+    mask = MASK_LABELS["010"], 3, 0.3, 0.2, 0.4
+    assert sorted(drawn) == [mask, mask, ("chance", 3, 0.5, 0.5, 0.5)]
+    assert '"type": "log"' in chart.to_json()
+
+
+def test_cells_of_a_grid_are_those_of_the_table():
+    table = pd.DataFrame([[0.1, 0.2]], index=pd.Index(["010"], name="mask"), columns=pd.Index([3, 5], name="size"))
+    expected = [{"row": MASK_LABELS["010"], "column": size, "value": value} for size, value in (("3", 0.1), ("5", 0.2))]
+    assert charts.cells(table).to_dict("records") == expected
+
+
+def test_named_curves_stand_one_below_the_other():
+    x, y = torch.tensor([0.0, 1.0]), torch.tensor([2.0, 3.0])
+    drawn = charts.named_curves(x, {"up": y, "down": -y}).to_dict("list")
+    assert drawn == {"x": [0, 1, 0, 1], "value": [2, 3, -2, -3], "curve": ["up", "up", "down", "down"]}
+
+
+def test_networks_are_drawn_each_with_its_own_data():
+    one = Parameters(*(torch.tensor(value) for value in ([2.0], [-1.0], [1.0], 0.0)))
+    data = {place: torch.tensor([place]) for place in (0.25, 0.75)}
+    chart = charts.networks_with_data({f"at {place}": (x, x, one) for place, x in data.items()})
+    assert [panel.title.text for panel in chart.concat] == ["at 0.25", "at 0.75"]
+    samples = [row["x"] for row in rows(chart) if row["x"] == row["value"]]
+    assert set(data) <= set(samples)
 
 
 def test_panels_against_a_number_show_values_and_intervals():

@@ -7,17 +7,16 @@ import pandas as pd
 import pytest
 import sympy
 import torch
-from test_chapters import ACTIVE, FREE, by_size, shown_table
 
 from companion.core.data import TARGETS, sample_task
 from companion.core.losses import total_loss
-from companion.core.metrics import match
 from companion.core.network import Parameters, initial_parameters, predict, prototypes, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.engine import driver
 from companion.studies import symmetries
 from companion.studies.symmetries import (
     QUANTITIES,
+    SIGNED,
     TRANSFORMATIONS,
     State,
     centred_run,
@@ -32,15 +31,6 @@ from companion.studies.symmetries import (
     what_is_kept,
 )
 
-SIGNED = [
-    "neurons in another order",
-    "samples in another order",
-    "signs (w, b) → (-w, -b)",
-    "y → 1 - y",
-    "x → -x",
-    "x → -x, y → -y",
-]
-"""Transformations that are signed permutations of parameters and shifts of them by constants."""
 SCALED = {
     "x → αx": {"coverage": "not kept", "separation": "not kept", "total L": "not kept", "E": "not kept"},
     "x → αx, τ → α²τ": {"coverage": "× α²", "total L": "not kept", "E": "not kept"},
@@ -141,15 +131,8 @@ def test_every_transformation_moves_the_network_with_the_data():
 def test_scaling_inputs_alone_changes_matchings_too():
     """So E's two parts have no factor of their own: only at one and the same matching do they."""
     state = random_states()
-    moved = scale_inputs(state)
-
-    def matchings(given):
-        positions = prototypes(given.parameters.w, given.parameters.b)
-        values = predict(positions, *given.parameters)
-        return [match(*run).neuron for run in zip(given.x, given.y, positions, values, strict=True)]
-
-    changed = [(a != b).any() for a, b in zip(matchings(state), matchings(moved), strict=True)]
-    assert 0.05 < np.mean(changed) < 0.95
+    assert 0.05 < symmetries.rematched(state, scale_inputs) < 0.95
+    assert symmetries.rematched(state, symmetries.shift) == 0
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -352,12 +335,40 @@ def test_centred_runs_start_from_the_same_weights_on_data_about_0():
     assert run["away"] > 0
 
 
-def test_what_the_alternative_texts_of_the_chapter_say_is_so():
-    table = shown_table("19-symmetries", "Mean share of prototypes left and right of the data")
-    left, right = (by_size(table[table["side"] == side].drop(columns="side")) for side in ("left", "right"))
-    assert left.loc[ACTIVE].min(axis=None) > 0.6 and left.max(axis=None) < 0.9
-    assert (left.loc[ACTIVE].min() > left.loc[FREE].max()).loc[10:].all()
-    assert left.loc[FREE].min(axis=None) > 0.4 and left.loc[FREE].max(axis=None) < 0.8
-    assert right.max(axis=None) < 0.07
-    start = table[(table["side"] == "left") & (table["mask"] == "before training")].iloc[0]
-    assert float(start["N = 3"]) > 0.75 > 0.55 > float(start["N = 100"])
+# --- the tables ---
+
+
+def test_gaps_are_written_as_median_and_greatest():
+    rows = [("x → x + s", "000", steps, seed, gap) for steps in (1, 10) for seed, gap in enumerate((0.1, 0.2, 3.0))]
+    table = symmetries.gap_table(pd.DataFrame(rows, columns=["transformation", "mask", "steps", "seed", "gap"]))
+    assert table.loc[("x → x + s", "000 Std")].to_dict() == {"1 step": "0.2 (3)", "10 steps": "0.2 (3)"}
+
+
+@pytest.fixture(scope="module")
+def two_masks() -> pd.DataFrame:
+    """Sides of two masks, two runs each."""
+    table = pd.DataFrame({"mask": ["000", "000", "100", "100"], "size": 20, "seed": [1000, 1001] * 2, "away": 1.0})
+    table = table.assign(left=[0.1, 0.3, 0.6, 1.0], right=[0.2, 0.2, 0.0, 0.2])
+    return table.assign(left_start=[0.5, 0.7] * 2, right_start=[0.0, 0.1] * 2)
+
+
+def test_shares_of_sides_are_means_over_runs(two_masks):
+    table = symmetries.share_table(two_masks)
+    assert list(table.index.get_level_values("mask")) == ["before training", "000 Std", "100 Ovl"] * 2
+    np.testing.assert_allclose(table["N = 20"], [0.6, 0.2, 0.8, 0.05, 0.2, 0.1])
+    np.testing.assert_allclose(symmetries.left_of_expelled(two_masks), [0.5, 8 / 9])
+    mean = symmetries.means(two_masks, "left").iloc[0]
+    assert (mean["low"], mean["value"], mean["high"]) == pytest.approx((0.2 - 0.196, 0.2, 0.2 + 0.196))
+
+
+def test_runs_on_data_in_the_middle_are_compared_with_the_same_runs_as_stored(two_masks):
+    metrics = {"reconstruction_error": [1.0, 3.0, 5.0, 7.0], "specialization_ratio": 0.5}
+    runs = two_masks[["mask", "size", "seed"]].assign(**metrics)
+    other = runs.assign(size=10)
+    stored = symmetries.as_stored(pd.concat([other, runs]), pd.concat([two_masks.assign(size=10), two_masks]))
+    assert (stored["size"] == 20).all() and len(stored) == 4
+    table = symmetries.by_origin(stored, stored.assign(left=0.0))
+    assert list(table.index) == [(mask, data) for mask in ("000", "100") for data in ("as stored", "centred")]
+    row = table.loc[("100", "as stored")]
+    assert (row["left, end"], row["right, end"], row["E, median"]) == pytest.approx((0.8, 0.1, 6.0))
+    assert table.loc[("100", "centred"), "left, end"] == 0

@@ -39,9 +39,18 @@ def network(x: torch.Tensor, y: torch.Tensor, networks: Mapping[str, Parameters]
         x, y: training data, shape (samples,).
         networks: panel titles, each with the parameters of one network (w, b, a of shape (neurons,)).
     """
-    grid = torch.linspace(-0.5, 1.5, 201, dtype=x.dtype)
-    panels = []
-    for title, parameters in networks.items():
+    return networks_with_data({title: (x, y, parameters) for title, parameters in networks.items()})
+
+
+def networks_with_data(panels: Mapping[str, tuple[torch.Tensor, torch.Tensor, Parameters]]) -> alt.TopLevelMixin:
+    """Draw networks as `network` does, each with data of its own.
+
+    Args:
+        panels: by title, training data x and y of shape (samples,) and the parameters of one network.
+    """
+    charts = []
+    for title, (x, y, parameters) in panels.items():
+        grid = torch.linspace(-0.5, 1.5, 201, dtype=x.dtype)
         bumps = activations(grid, parameters.w, parameters.b) * parameters.a
         positions = prototypes(parameters.w, parameters.b)
         inside = (positions > grid[0]) & (positions < grid[-1])
@@ -68,8 +77,8 @@ def network(x: torch.Tensor, y: torch.Tensor, networks: Mapping[str, Parameters]
         )
         left, right = int((positions <= grid[0]).sum()), int((positions >= grid[-1]).sum())
         heading = alt.Title(title, subtitle=f"prototypes beyond: {left} left, {right} right")
-        panels.append(layers.properties(width=NARROW_PANEL + 95, height=190, title=heading))
-    return configure(alt.concat(*panels, columns=2))
+        charts.append(layers.properties(width=NARROW_PANEL + 95, height=190, title=heading))
+    return configure(alt.concat(*charts, columns=2))
 
 
 def paths(x: torch.Tensor, steps: Sequence[int], trajectories: Mapping[str, torch.Tensor]) -> alt.TopLevelMixin:
@@ -150,6 +159,18 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 
         )
         panels.append(layers.properties(width=NARROW_PANEL - 45, height=150, title=heading))
     return configure(alt.concat(*panels, columns=columns))
+
+
+def named_curves(x: torch.Tensor, values: Mapping[str, torch.Tensor]) -> pd.DataFrame:
+    """Return rows for `curves`: several quantities at the same places.
+
+    Args:
+        x: places, shape (places,).
+        values: by the curve's name, shape (places,).
+    """
+    return pd.concat(
+        pd.DataFrame({"x": x.numpy(), "value": value.numpy(), "curve": name}) for name, value in values.items()
+    )
 
 
 def curves(
@@ -418,6 +439,26 @@ def by_size(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) -> al
     return configure(alt.concat(*charts, columns=2))
 
 
+def masks_by_size(
+    panels: Mapping[str, pd.DataFrame], grey: Mapping[str, pd.Series] | None = None, log: Collection[str] = ()
+) -> alt.TopLevelMixin:
+    """Draw a number of each mask with its interval against N, a panel each, and in grey what is one for all masks.
+
+    Args:
+        panels: by title, columns mask, size, value, low and high (NaN: no bar).
+        grey: of some of the titles, a number by size; the series' name is its curve's.
+        log: titles of panels whose values stand on a logarithmic axis.
+    """
+    drawn = {
+        title: frame.assign(curve=frame["mask"].map(MASK_LABELS))[["size", "curve", "value", "low", "high"]]
+        for title, frame in panels.items()
+    }
+    for title, level in (grey or {}).items():
+        rows = pd.DataFrame({"size": level.index, "curve": level.name, "value": level.to_numpy()})
+        drawn[title] = pd.concat([drawn[title], rows])
+    return by_size(drawn, log)
+
+
 def _with_intervals(frame: pd.DataFrame, x: alt.X, encode: Mapping[str, Any], log: bool, size: int = 55) -> ChartType:
     """A panel of curves: value with a bar from low to high (NaN: no bar); `encode` tells the curves apart."""
     bars = frame.assign(low=frame["low"].fillna(frame["value"]), high=frame["high"].fillna(frame["value"]))
@@ -602,6 +643,16 @@ def grids(panels: Mapping[str, pd.DataFrame], title: str, ends: tuple[float, flo
         width, height = 30 * len(columns), 26 * len(rows)
         charts.append((cells + numbers).properties(width=width, height=height, title=heading))
     return configure(alt.concat(*charts, columns=2))
+
+
+def cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows for `grids` of a table of masks by sizes.
+
+    Args:
+        table: a row a mask (its bits) and a column a size.
+    """
+    named = table.rename(index=MASK_LABELS, columns=str).rename_axis("row").reset_index()
+    return named.melt("row", var_name="column", value_name="value")
 
 
 def _numbers(kind: Scale) -> alt.Axis:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,9 +18,12 @@ from companion.core.checks import require_finite, require_integer, require_same_
 from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
+from companion.core.settings import MASK_LABELS
+from companion.judging.claims import ACTIVE, FREE
 from companion.judging.paired import RESAMPLES, Interval
+from companion.show import words
 from companion.studies.forces import fit_force
-from companion.sweeps.runs import groups_of, stored_networks
+from companion.sweeps.runs import groups_of, stored_networks, summary
 
 HURT = 0.01
 """A deletion hurts if the root mean squared error rises by more than this: a hundredth of the target's range."""
@@ -26,6 +31,12 @@ CARRIED = 0.99
 """Share of all contributions that the carriers of a run account for."""
 KINDS = ("expelled", "near", "far")
 """Sets of neurons that are deleted: all expelled ones, those within one bump width 1/|w| of the data, those beyond."""
+TITLES = {"far": "far ones deleted", "near": "near ones deleted", "expelled": "all expelled deleted"}
+"""The kinds as pictures and tables name them, in their order."""
+BEFORE = "before training"
+"""The name of the starts where they stand beside the masks."""
+SEEDS_OF_FORCES = range(1000, 1050)
+"""Seeds of the runs whose forces the chapter measures."""
 
 
 def fit_force_bound(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> torch.Tensor:
@@ -286,7 +297,8 @@ def deletions(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a run and kind of `KINDS`: mask, size, seed, kind; deleted (how many neurons); before and after, the
         root mean squared error on the training points; refitted, the same with the output bias c set anew to its
-        least-squares value; bound, what √L_fit can change by.
+        least-squares value; bound, what √L_fit can change by; hurt and hurt_refitted, whether after and refitted are
+        above before by more than `HURT`.
     """
     parts = []
     for (mask, size), group in groups_of(runs, "mask", "size"):
@@ -303,7 +315,9 @@ def deletions(runs: pd.DataFrame) -> pd.DataFrame:
             }
             names = {"mask": mask, "size": size, "seed": group["seed"].to_numpy(), "kind": kind}
             parts.append(pd.DataFrame({**names, **{name: value.numpy() for name, value in columns.items()}}))
-    return pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    hurt, refitted = (table[name] - table["before"] > HURT for name in ("after", "refitted"))
+    return table.assign(hurt=hurt, hurt_refitted=refitted)
 
 
 def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
@@ -316,9 +330,9 @@ def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
         draws: random sets of the chance level.
 
     Returns:
-        One row a run: mask, size, seed; rest (neurons that remain); whole (E before deletion); error (E of the rest,
-        values by the whole network); own (the same, values by what remains of it); chance (of as many). The last
-        three are NaN where none remains.
+        One row a run: mask, size, seed; rest (neurons that remain) and share (of all); whole (E before deletion);
+        error (E of the rest, values by the whole network); own (the same, values by what remains of it); chance (of
+        as many); ratio (error over chance). The last four are NaN where none remains.
     """
     rows = []
     for (mask, size), group in groups_of(runs, "mask", "size"):
@@ -333,6 +347,7 @@ def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
             row_errors = rest_error(*data, values[row][kept]), rest_error(*data, own[row][kept])
             rows.append((mask, size, seed, rest, *row_errors, rest_chance(size, seed, rest, draws)))
     table = pd.DataFrame(rows, columns=["mask", "size", "seed", "rest", "error", "own", "chance"])
+    table = table.assign(share=table["rest"] / table["size"], ratio=table["error"] / table["chance"])
     whole = runs[["mask", "size", "seed", "reconstruction_error"]].rename(columns={"reconstruction_error": "whole"})
     return table.merge(whole, on=["mask", "size", "seed"])
 
@@ -369,3 +384,355 @@ def _kinds(x: torch.Tensor, parameters: Parameters) -> dict[str, torch.Tensor]:
     away = distance_outside(x, prototypes(parameters.w, parameters.b))
     far = away * parameters.w.abs() > 1
     return dict(zip(KINDS, (away > 0, (away > 0) & ~far, far), strict=True))
+
+
+# --- the chapter's examples ---
+
+
+def moving_neuron(places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Parameters]:
+    """Return five samples of the sine, and networks with four prototypes on samples and the fifth at each place.
+
+    Book: chapter "What the fit holds", section "The fit's force is bounded by its error".
+
+    Args:
+        places: positions of the fifth prototype, shape (places,).
+
+    Returns:
+        x and y of shape (places, 5); parameters of as many networks of five neurons.
+    """
+    samples = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
+    heights = 0.5 * (1 + torch.sin(2 * torch.pi * samples))
+    runs = len(places), -1
+    positions = torch.cat([samples[:4].expand(runs), places[:, None]], dim=1)
+    w = torch.full_like(positions, 5.0)
+    a = torch.tensor([0.3, 0.6, 0.1, -0.4, 0.5], dtype=torch.float64).expand(runs)
+    return samples.expand(runs), heights.expand(runs), Parameters(w, -w * positions, a, torch.full_like(places, 0.2))
+
+
+def neuron_outside(widths: torch.Tensor) -> tuple[torch.Tensor, Parameters, torch.Tensor]:
+    """Return a hundred even samples of [0, 1], networks of one neuron with a = 1 beyond their end, and its deletion.
+
+    Book: chapter "What the fit holds", section "Deleting a distant neuron costs little".
+
+    Args:
+        widths: distances of the prototype from the last sample, in bump widths 1/|w|, shape (distances,).
+
+    Returns:
+        x of shape (distances, 100); parameters of as many networks with w = 5; which neurons go (all), booleans of
+        shape (distances, 1).
+    """
+    line = torch.linspace(0, 1, 100, dtype=torch.float64).expand(len(widths), -1)
+    one = torch.ones_like(widths)[:, None]
+    network = Parameters(5 * one, -(5 + widths[:, None]), one, torch.zeros_like(widths))
+    return line, network, one.bool()
+
+
+# --- the chapter's tables ---
+
+
+def medians(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a column's median over seeds with its 95 % bootstrap interval, a row a mask and size.
+
+    Args:
+        frame: one row a run: mask, size and the column.
+
+    Returns:
+        mask, size, value, low and high, as `companion.show.charts.masks_by_size` draws them.
+    """
+    found = summary(frame, column).rename(columns={"median": "value"})
+    return found[["mask", "size", "value", "low", "high"]]
+
+
+def wide(frame: pd.DataFrame, column: str, statistic: str = "median") -> pd.DataFrame:
+    """Return a statistic of a column over seeds, a row a mask and a column a size.
+
+    Args:
+        frame: one row a run: mask, size and the column.
+        statistic: its name in pandas, such as "mean".
+    """
+    return frame.groupby(["mask", "size"])[column].agg(statistic).unstack("size")
+
+
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of masks by sizes as the book prints it: rows "010 Cov", columns "N = 3"."""
+    return table.rename(index=MASK_LABELS, columns="N = {}".format).rename_axis("mask").rename_axis(columns=None)
+
+
+def force_medians(forces: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over seeds of √L_fit, of the bound of the fit's force and of the force, at the least and most N.
+
+    Book: chapter "What the fit holds", section "The fit's force is bounded by its error".
+
+    Args:
+        forces: what `forces` returned.
+
+    Returns:
+        One row a mask and size N: "error, start", "error, end", and so for bound and force.
+    """
+    ends = forces[forces["size"].isin([forces["size"].min(), forces["size"].max()])]
+    found = ends.groupby(["mask", "size", "when"])[["error", "bound", "force"]].median().unstack("when")
+    pairs = [(name, when) for name in ("error", "bound", "force") for when in ("start", "end")]
+    return pd.DataFrame({f"{name}, {when}": found[name, when] for name, when in pairs}).rename_axis(["mask", "N"])
+
+
+def with_starts(carried: pd.DataFrame) -> pd.DataFrame:
+    """Return K of each trained network and, as one more mask, of the starts, which all masks of a seed share.
+
+    Args:
+        carried: what `carried` returned.
+
+    Returns:
+        One row a run: mask (or `BEFORE`), size, effective.
+    """
+    one = carried[carried["mask"] == carried["mask"].iloc[0]]
+    starts = one[["size"]].assign(mask=BEFORE, effective=one["start"])
+    return pd.concat([carried[["mask", "size", "effective"]], starts], ignore_index=True)
+
+
+def growth(carried: pd.DataFrame) -> dict[str, Interval]:
+    """Return the exponent with which K grows with N, of each mask and `BEFORE` training.
+
+    Book: chapter "What the fit holds", section "How many neurons carry the fit".
+
+    Args:
+        carried: what `carried` returned.
+    """
+    by_mask = groups_of(with_starts(carried), "mask")
+    return {
+        mask: growth_exponent({size: part["effective"].to_numpy() for (size,), part in groups_of(group, "size")})
+        for (mask,), group in by_mask
+    }
+
+
+def effective_table(carried: pd.DataFrame) -> pd.DataFrame:
+    """Return the median K with its interval, as text, a row a mask and a column a size, and the exponent of its growth.
+
+    Book: chapter "What the fit holds", section "How many neurons carry the fit".
+
+    Args:
+        carried: what `carried` returned.
+    """
+    found = medians(with_starts(carried), "effective")
+    table = labelled(found.assign(text=_with_interval(found, ".3g")).pivot(index="mask", columns="size", values="text"))
+    exponents = growth(carried)
+    table["exponent"] = [words.interval(exponents[mask], ".2f") for mask in sorted(exponents)]
+    return table
+
+
+def best_constant(runs: pd.DataFrame) -> pd.Series:
+    """Return the root mean squared error of the best constant, the median over seeds at each size.
+
+    Book: chapter "What the fit holds", section "What deletion does to the fit".
+
+    Args:
+        runs: one row a run, its data included.
+    """
+    return runs["y"].map(np.std).groupby(runs["size"]).median().rename("best constant")
+
+
+def errors_table(done: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the median errors before and after a deletion, as text, a row a mask and a column a size.
+
+    Book: chapter "What the fit holds", section "What deletion does to the fit".
+
+    Args:
+        done: rows of `deletions` in which some neuron was deleted.
+        kind: one of `KINDS`.
+
+    Returns:
+        "before → after [95 % interval] (with c set anew)".
+    """
+    part = done[done["kind"] == kind]
+    others = part.groupby(["mask", "size"])[["before", "refitted"]].median()
+    found = medians(part, "after").join(others, on=["mask", "size"])
+    found["text"] = [
+        f"{before:.2g} → {after} ({refitted:.2g})"
+        for before, after, refitted in zip(
+            found["before"], _with_interval(found, ".2g"), found["refitted"], strict=True
+        )
+    ]
+    return labelled(found.pivot(index="mask", columns="size", values="text"))
+
+
+def hurt_table(done: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return how often a deletion hurts, and of how many runs, as text, a row a mask and a column a size.
+
+    Book: chapter "What the fit holds", section "What deletion does to the fit".
+
+    Args:
+        done: rows of `deletions` in which some neuron was deleted.
+        kind: one of `KINDS`.
+    """
+    part = done[done["kind"] == kind]
+    return labelled(wide(part, "hurt", "mean").map("{:.2f} of ".format) + wide(part, "hurt", "size").astype(str))
+
+
+def rest_medians(rests: pd.DataFrame) -> pd.DataFrame:
+    """Return medians over the runs in which some neuron remains, a row a mask and size.
+
+    Args:
+        rests: what `rests` returned.
+
+    Returns:
+        rest, whole, error, own and chance.
+    """
+    some = rests[rests["rest"] > 0]
+    return some.groupby(["mask", "size"])[["rest", "whole", "error", "own", "chance"]].median()
+
+
+def over_chance(rests: pd.DataFrame) -> pd.DataFrame:
+    """Return the median ratio of the rest's error to its chance level with its interval, as `medians` does.
+
+    Book: chapter "What the fit holds", section "What the rest reconstructs".
+
+    Args:
+        rests: what `rests` returned; runs in which none remains have no ratio.
+    """
+    return medians(rests[rests["rest"] > 0], "ratio")
+
+
+def above_chance(rests: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return the masks and sizes at which the rest's error is above chance: the ratio's interval is above 1.
+
+    Book: chapter "What the fit holds", section "What the rest reconstructs".
+
+    Args:
+        rests: what `rests` returned.
+    """
+    ratio = over_chance(rests)
+    above = ratio[ratio["low"] > 1]
+    return list(zip(above["mask"], above["size"], strict=True))
+
+
+def rest_table(rests: pd.DataFrame) -> pd.DataFrame:
+    """Return what the rest reconstructs, a row a mask and size N.
+
+    Book: chapter "What the fit holds", section "What the rest reconstructs".
+
+    Args:
+        rests: what `rests` returned.
+
+    Returns:
+        Medians where some neuron remains; the ratio to chance with its interval, as text; runs in which none remains.
+    """
+    names = {"rest": "remain", "whole": "E, whole", "error": "E of the rest", "own": "by its own values"}
+    table = rest_medians(rests).rename(columns=names)
+    ratio = over_chance(rests)
+    table["over chance"] = pd.Series(_with_interval(ratio, ".2f"), pd.MultiIndex.from_frame(ratio[["mask", "size"]]))
+    table["none remain"] = (rests["rest"] == 0).groupby([rests["mask"], rests["size"]]).sum()
+    return table.rename(index=MASK_LABELS, level="mask").rename_axis(["mask", "N"])
+
+
+def _with_interval(found: pd.DataFrame, form: str) -> list[str]:
+    """Rows of `medians` as text."""
+    ends = zip(found["value"], found["low"], found["high"], strict=True)
+    return [words.interval(Interval(*row), form) for row in ends]
+
+
+# --- the chapter's numbers ---
+
+
+class Results(NamedTuple):
+    """What `forces`, `carried`, `deletions` and `rests` returned, and `best_constant`, of the stored runs."""
+
+    forces: pd.DataFrame
+    carried: pd.DataFrame
+    deletions: pd.DataFrame
+    rests: pd.DataFrame
+    constant: pd.Series
+
+
+@cache
+def results(data: Path) -> Results:
+    """Return all that the chapter measures of the stored runs; a quarter of a minute."""
+    runs = pd.read_parquet(data / "powered.parquet").sort_values(["mask", "size", "seed"], ignore_index=True)
+    few = runs[runs["seed"].isin(SEEDS_OF_FORCES)]
+    return Results(forces(few), carried(runs), deletions(runs), rests(runs), best_constant(runs))
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "What the fit holds", by name.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    found = results(data)
+    return {
+        "hurts-above": f"{HURT:g}",
+        **_force_numbers(found.forces),
+        **_carrier_numbers(found.carried),
+        **_deletion_numbers(found.deletions, found.constant),
+        **_rest_numbers(found.rests),
+    }
+
+
+def _force_numbers(forces: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "The fit's force is bounded by its error", at the largest N."""
+    found = force_medians(forces).xs(forces["size"].max(), level="N")
+    return {
+        "error-divided-by": words.span(found["error, start"] / found["error, end"], ".0f"),
+        "bound-divided-by": words.span(found["bound, start"] / found["bound, end"], ".0f"),
+        "force-at-the-end": words.span(found["force, end"], ".1g"),
+    }
+
+
+def _carrier_numbers(carried: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "How many neurons carry the fit", at the largest N but for the last two."""
+    fewest, most = carried["size"].min(), carried["size"].max()
+    effective, count, outside = (wide(carried, name)[most] for name in ("effective", "count", "outside"))
+    start = carried.loc[carried["size"] == most, "start"].median()
+    exponents = growth(carried)
+    least = carried[(carried["mask"] == "100") & (carried["size"] == fewest)]
+    alone = least[least["count"] == 1]
+    table = {
+        "k-before": f"{start:.1f}",
+        "k-before-rounded": f"{start:.0f}",
+        "exponent-before": f"{exponents[BEFORE].value:.2f}",
+        "overlap-one-carries": f"{len(alone) / len(least):.0%}",
+        "overlap-one-carries-outside": f"{(alone['outside'] > CARRIED).mean():.0%}",
+    }
+    for name, masks in {"overlap": list(ACTIVE), "others": list(FREE)}.items():
+        table |= {
+            f"k-{name}": words.span(effective[masks], ".1f"),
+            f"k-{name}-rounded": words.span(effective[masks], ".0f"),
+            f"count-{name}": words.span(count[masks], ".0f"),
+            f"exponent-{name}": words.span([exponents[mask].value for mask in masks], ".2f"),
+            f"outside-{name}": words.span(outside[masks], ".0%"),
+        }
+    return table
+
+
+def _deletion_numbers(deletions: pd.DataFrame, constant: pd.Series) -> dict[str, str]:
+    """Numbers of the section "What deletion does to the fit": over all runs, and at the largest N."""
+    done = deletions[deletions["deleted"] > 0]
+    most = deletions["size"].max()
+    table = {"constant-error": f"{constant[most]:.2f}"}
+    for kind in KINDS:
+        part = done[done["kind"] == kind]
+        table[f"{kind}-hurt"] = f"{part['hurt'].mean():.0%}"
+        table[f"{kind}-hurt-refitted"] = f"{part['hurt_refitted'].mean():.0%}"
+    far, expelled = (done[done["kind"] == kind] for kind in ("far", "expelled"))
+    spared, after = 1 - wide(far, "hurt", "mean")[most], wide(expelled, "after")[most]
+    names = {"std": "000", "cov": "010", "sep": "001", "ovl": "100"}
+    table |= {f"far-spared-{name}": f"{spared[mask]:.0%}" for name, mask in names.items()}
+    return table | {
+        "std-error-after": f"{after['000']:.2f}",
+        "overlap-error-after": words.span(after[list(ACTIVE)], ".2f"),
+        "overlap-expelled-hurt": words.span(wide(expelled, "hurt", "mean").loc[list(ACTIVE), most], ".0%"),
+    }
+
+
+def _rest_numbers(rests: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "What the rest reconstructs": over all masks and sizes, and at the largest N."""
+    most, above = rests["size"].max(), above_chance(rests)
+    ratio = wide(rests[rests["rest"] > 0], "ratio")
+    found = rest_medians(rests).xs(most, level="size")
+    return {
+        "combinations": f"{ratio.size}",
+        "rest-above-chance": f"{len(above)}",
+        "rest-above-chance-at": words.at_sizes((MASK_LABELS[mask], size) for mask, size in above),
+        "rest-over-chance-overlap": words.span(ratio.loc[list(ACTIVE), most], ".2f"),
+        "rest-over-chance-std": f"{ratio.loc['000', most]:.1f}",
+        "rest-over-chance-cov": f"{ratio.loc['010', most]:.1f}",
+        "own-values-times": words.span(found["own"] / found["error"], ".2g"),
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,17 +13,24 @@ import torch
 
 from companion.core.data import sample_task
 from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss, total_loss
-from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
+from companion.core.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes, starting_batch
-from companion.core.settings import Settings
+from companion.core.settings import MASK_LABELS, Settings
 from companion.core.train import LEARNING_RATE, Trained, train
+from companion.engine import driver
+from companion.judging.claims import ACTIVE
+from companion.show import words
 from companion.studies.carriers import distance_outside
-from companion.sweeps.runs import groups_of
+from companion.sweeps.runs import groups_of, summary
 
 SHIFT, FACTOR = 0.25, 0.6
 """s and α of the transformations that are checked and drawn."""
 TOLERANCE = 1e-9
 """A quantity is kept, or scaled, if in no instance it is off by more than this, relative to its size."""
+GAP_MASKS, GAP_SIZE, GAP_SEEDS, GAP_STEPS = ("000", "101"), 5, range(1000, 1010), (1, 10, 100, 2000)
+"""The trainings whose gap is measured."""
+MIDDLE_MASKS, MIDDLE_SIZE, MIDDLE_SEEDS = ("000", "010", "100", "111"), 20, range(1000, 1050)
+"""The runs that are trained once more on data in the middle."""
 
 
 class State(NamedTuple):
@@ -124,6 +133,17 @@ TRANSFORMATIONS: dict[str, Callable[[State], State]] = {
     "x → αx, y → αy, τ → α²τ": scale_both,
 }
 """The transformations, by what they do to data; each changes the parameters so that the network follows."""
+SIGNED = (
+    "neurons in another order",
+    "samples in another order",
+    "signs (w, b) → (-w, -b)",
+    "y → 1 - y",
+    "x → -x",
+    "x → -x, y → -y",
+)
+"""Those that are signed permutations of the parameters and shifts of them by constants."""
+TRAINED = (*SIGNED, "x → 1 - x", "x → 1 - x, y → 1 - y", "x → x + s", "x → αx, τ → α²τ")
+"""Those that keep the losses of `GAP_MASKS`."""
 
 
 # --- what they keep ---
@@ -208,6 +228,37 @@ def _verdict(before: np.ndarray, after: np.ndarray, factor: float) -> str:
     return "not kept"
 
 
+def rematched(state: State, transformation: Callable[[State], State]) -> float:
+    """Return the share of instances whose best matching is another one after a transformation.
+
+    Book: chapter "Symmetries", section "What is kept".
+
+    Args:
+        state: instances, such as `random_states()`.
+        transformation: one that keeps the order of neurons and samples.
+    """
+    pairs = zip(_matchings(state), _matchings(transformation(state)), strict=True)
+    return float(np.mean([(before != after).any() for before, after in pairs]))
+
+
+def _matchings(state: State) -> list[np.ndarray]:
+    """The matched neurons of each instance."""
+    positions = _prototypes(state)
+    values = predict(positions, *state.parameters)
+    return [match(*run).neuron for run in zip(state.x, state.y, positions, values, strict=True)]
+
+
+def small_network() -> State:
+    """Return a network of three neurons with five samples of its own curve, small enough to be drawn.
+
+    Book: chapter "Symmetries", section "What is kept".
+    """
+    x = torch.tensor([0.05, 0.25, 0.5, 0.7, 0.95], dtype=torch.float64)
+    drawn = [4.0, -5.0, 3.0], [-0.8, 3.5, -3.6], [0.9, -0.5, 0.4], 0.3
+    parameters = Parameters(*(torch.tensor(values, dtype=torch.float64) for values in drawn))
+    return State(x, predict(x, *parameters), parameters, Settings())
+
+
 # --- whether training does ---
 
 
@@ -252,6 +303,47 @@ def first_step_gaps(by: float = SHIFT, factor: float = FACTOR) -> dict[str, tupl
         "x → 1 - x": ("b", LEARNING_RATE),
         "x → αx": ("w", LEARNING_RATE * abs(1 - 1 / factor)),
     }
+
+
+@cache
+def gaps() -> pd.DataFrame:
+    """Return the largest gap of any parameter after some steps of training, of small networks from the book's starts.
+
+    Book: chapter "Symmetries", section "Adam commutes with signs and orders".
+
+    Returns:
+        One row a transformation of `TRAINED`, mask, steps and seed, with their gap.
+    """
+    rows = [
+        (name, mask, steps, seed, _largest_gap(name, Settings(mask, steps=steps), seed))
+        for name in TRAINED
+        for mask in GAP_MASKS
+        for steps in GAP_STEPS
+        for seed in GAP_SEEDS
+    ]
+    return pd.DataFrame(rows, columns=["transformation", "mask", "steps", "seed", "gap"])
+
+
+def _largest_gap(name: str, settings: Settings, seed: int) -> float:
+    """The largest gap of any parameter of one training."""
+    start = State(*sample_task(GAP_SIZE, seed), initial_parameters(GAP_SIZE, seed), settings)
+    gap = training_gap(start, TRANSFORMATIONS[name], driver.train)
+    return max(float(part.abs().max()) for part in gap)
+
+
+def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Return "median (greatest)" of the gaps over seeds, a row a transformation and mask, a column a number of steps.
+
+    Args:
+        gaps: what `gaps` returned.
+    """
+    rows = {}
+    for (name, mask), group in groups_of(gaps, "transformation", "mask"):
+        rows[name, MASK_LABELS[mask]] = {
+            f"{steps} step{'s' if steps > 1 else ''}": f"{part['gap'].median():.1g} ({part['gap'].max():.1g})"
+            for (steps,), part in groups_of(group, "steps")
+        }
+    return pd.DataFrame(rows).T.rename_axis(["transformation", "mask"])
 
 
 # --- left and right ---
@@ -353,3 +445,178 @@ def _away(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Median distance of the expelled prototypes from the samples' range, shape (...); NaN where none is expelled."""
     outside = distance_outside(x, positions)
     return torch.where(outside > 0, outside, torch.nan).nanquantile(0.5, dim=-1)
+
+
+def means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a column's mean over seeds with a normal 95 % interval (1.96 standard errors), a row a mask and size.
+
+    Args:
+        frame: one row a run: mask, size and the column.
+
+    Returns:
+        mask, size, value, low and high, as `companion.show.charts.masks_by_size` draws them.
+    """
+    found = summary(frame, column)
+    half = 1.96 * found["sem"]
+    return found[["mask", "size"]].assign(value=found["mean"], low=found["mean"] - half, high=found["mean"] + half)
+
+
+def share_table(sides: pd.DataFrame) -> pd.DataFrame:
+    """Return mean shares of prototypes, a row a side and mask (or "before training"), a column a size.
+
+    Book: chapter "Symmetries", section "Left and right in the stored runs".
+
+    Args:
+        sides: what `sides` returned.
+    """
+    rows = {}
+    for side in ("left", "right"):
+        rows[side, "before training"] = sides.groupby("size")[f"{side}_start"].mean()
+        for (mask,), group in groups_of(sides, "mask"):
+            rows[side, MASK_LABELS[mask]] = group.groupby("size")[side].mean()
+    return pd.DataFrame(rows).T.rename(columns="N = {}".format).rename_axis(["side", "mask"])
+
+
+def left_of_expelled(sides: pd.DataFrame) -> pd.Series:
+    """Return the share of the expelled prototypes that are on the left, by mask and size: a ratio of means.
+
+    Book: chapter "Symmetries", section "Left and right in the stored runs".
+
+    Args:
+        sides: what `sides` returned.
+    """
+    shares = sides.groupby(["mask", "size"])[["left", "right"]].mean()
+    return shares["left"] / shares.sum(axis=1)
+
+
+@cache
+def centred() -> pd.DataFrame:
+    """Return what the runs of `MIDDLE_MASKS` end with on data in the middle, one row a run as `centred_run` has it.
+
+    Book: chapter "Symmetries", section "Data in the middle".
+    """
+    rows = [
+        centred_run(Settings(mask), MIDDLE_SIZE, seed, driver.train) for mask in MIDDLE_MASKS for seed in MIDDLE_SEEDS
+    ]
+    return pd.DataFrame(rows)
+
+
+def as_stored(runs: pd.DataFrame, sides: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that `centred` repeats, as they are stored, with their sides.
+
+    Args:
+        runs: one row a run.
+        sides: what `sides` returned for them.
+    """
+    chosen = runs["mask"].isin(MIDDLE_MASKS) & (runs["size"] == MIDDLE_SIZE) & runs["seed"].isin(MIDDLE_SEEDS)
+    return runs[chosen].merge(sides, on=["mask", "size", "seed"])
+
+
+def by_origin(stored: pd.DataFrame, centred: pd.DataFrame) -> pd.DataFrame:
+    """Return what the same runs end with on data on [0, 1] and on data in the middle.
+
+    Book: chapter "Symmetries", section "Data in the middle".
+
+    Args:
+        stored: what `as_stored` returned.
+        centred: what `centred` returned.
+
+    Returns:
+        One row a mask (its bits) and data ("as stored", "centred"): mean shares left and right, before and after
+        training; medians of the expelled prototypes' distance and of E; the mean specialization ratio.
+    """
+    both = pd.concat([stored.assign(data="as stored"), centred.assign(data="centred")])
+    groups = both.groupby(["mask", "data"])
+    return pd.DataFrame(
+        {
+            "left, start": groups["left_start"].mean(),
+            "right, start": groups["right_start"].mean(),
+            "left, end": groups["left"].mean(),
+            "right, end": groups["right"].mean(),
+            "distance": groups["away"].median(),
+            "E, median": groups["reconstruction_error"].median(),
+            "specialization, mean": groups["specialization_ratio"].mean(),
+        }
+    )
+
+
+# --- the chapter's numbers ---
+
+
+class Results(NamedTuple):
+    """What `sides` and `by_origin` returned of the stored runs."""
+
+    sides: pd.DataFrame
+    by_origin: pd.DataFrame
+
+
+@cache
+def results(data: Path) -> Results:
+    """Return what the chapter measures of the stored runs, and of those that are trained once more."""
+    columns = ["mask", "size", "seed", "x", "w", "b", "reconstruction_error", "specialization_ratio"]
+    runs = pd.read_parquet(data / "powered.parquet", columns=columns)
+    runs = runs.sort_values(["mask", "size", "seed"], ignore_index=True)
+    found = sides(runs)
+    return Results(found, by_origin(as_stored(runs, found), centred()))
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "Symmetries", by name.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    found = results(data)
+    return {
+        "tolerance": f"{TOLERANCE:g}",
+        "scaled-rematched": f"{rematched(random_states(), scale_inputs):.0%}",
+        "starts-above-1": f"{start_beyond(1.0):g}",
+        "starts-inside": f"{0.5 - start_beyond(1.0):g}",
+        "starts-above-half": f"{start_beyond(0.5) - start_beyond(1.0):g}",
+        **_gap_numbers(gaps()),
+        **_side_numbers(found.sides),
+        **_origin_numbers(found.by_origin),
+    }
+
+
+def _gap_numbers(gaps: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "Adam commutes with signs and orders"."""
+    signed = gaps[gaps["transformation"].isin(SIGNED) & (gaps["steps"] == 100)]
+    shifted = gaps[(gaps["transformation"] == "x → x + s") & (gaps["steps"] == 2000)]
+    return {
+        "signs-agree-to": f"{signed['gap'].max():.0e}",
+        "shift": f"{SHIFT:g}",
+        "shift-gap-first": f"{SHIFT * LEARNING_RATE:g}",
+        "shift-gap-last": words.listed(f"{gap:.1g}" for gap in shifted.groupby("mask")["gap"].median()),
+    }
+
+
+def _side_numbers(sides: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "Left and right in the stored runs", at the largest N but for the first."""
+    at = sides[sides["size"] == sides["size"].max()].groupby("mask")[["left_start", "right_start", "left", "right"]]
+    shares = at.mean()
+    return {
+        "expelled-left": words.span(left_of_expelled(sides), ".0%"),
+        "starts-left": f"{shares.loc['000', 'left_start']:.2f}",
+        "starts-right": f"{shares.loc['000', 'right_start']:.3f}",
+        "overlap-left": words.span(shares.loc[list(ACTIVE), "left"], ".2f"),
+        "overlap-right": words.span(shares.loc[list(ACTIVE), "right"], ".3f"),
+        "std-left": f"{shares.loc['000', 'left']:.2f}",
+        "std-right": f"{shares.loc['000', 'right']:.3f}",
+        "ovl-left": f"{shares.loc['100', 'left']:.2f}",
+        "ovl-right": f"{shares.loc['100', 'right']:.3f}",
+    }
+
+
+def _origin_numbers(by_origin: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "Data in the middle"."""
+    table = {}
+    for data, word in {"as stored": "stored", "centred": "centred"}.items():
+        found = by_origin.xs(data, level="data")
+        expelled, error = found["left, end"] + found["right, end"], found["E, median"]
+        for name, mask in {"std": "000", "ovl": "100"}.items():
+            table |= {f"{name}-expelled-{word}": f"{expelled[mask]:.2f}", f"{name}-error-{word}": f"{error[mask]:.2f}"}
+        table[f"ovl-distance-{word}"] = f"{found.loc['100', 'distance']:.1f}"
+    middle = by_origin.xs("centred", level="data")
+    sides = {f"ovl-{side}-centred": f"{middle.loc['100', f'{side}, end']:.2f}" for side in ("left", "right")}
+    return table | sides

@@ -15,13 +15,15 @@ from pathlib import Path
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import engine, playground, readers, reconstruction
+from companion.studies import carriers, engine, playground, readers, reconstruction, symmetries
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "engine": engine.numbers,
+    "holding": carriers.numbers,
     "memory": readers.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
+    "symmetries": symmetries.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
