@@ -28,11 +28,12 @@ SETTINGS = {
 }
 """Numbers that are no results and may be typed: the design's masks, sizes, seeds, runs and steps; 95 % of intervals."""
 OF_CHAPTERS = {
-    "01-model": {"0.01"},
+    "01-model": {"0.01", "0.9", "0.999"},
     "02-coverage": {"0.1", "0.3", "0.5", "0.7", "0.9", "1.1"},
-    "03-separation": set(),
+    "03-separation": {"0.01"},
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
-    "06-expulsion": {"1.1", "0.7"},
+    "06-expulsion": {"0.2", "0.7", "0.9", "1.1", "1001"},
+    "07-temperature": {"0.1", "4"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

@@ -15,10 +15,16 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import reconstruction
+from companion.studies import coverage, expulsion, model, overlap, reconstruction, separation, temperature
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "model": model.numbers,
+    "coverage": coverage.numbers,
+    "separation": separation.numbers,
+    "overlap": overlap.numbers,
     "reconstruction": reconstruction.numbers,
+    "expulsion": expulsion.numbers,
+    "temperature": temperature.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
