@@ -28,16 +28,19 @@ SETTINGS = {
 }
 """Numbers that are no results and may be typed: the design's masks, sizes, seeds, runs and steps; 95 % of intervals."""
 OF_CHAPTERS = {
-    "01-model": {"0.01"},
+    "01-model": {"0.01", "0.9", "0.999"},
     "02-coverage": {"0.1", "0.3", "0.5", "0.7", "0.9", "1.1"},
+    "03-separation": {"0.01"},
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
-    "06-expulsion": {"0.7", "1.1"},
+    "06-expulsion": {"0.2", "0.7", "0.9", "1.1", "1001"},
+    "07-temperature": {"0.1", "4"},
     "18-holding": {"0.14", "99"},
     "19-symmetries": {"0.07", "0.4", "0.5", "0.6", "0.8", "0.9"},
     "24-memory": {"0.001", "0.6", "0.8", "0.9", "1e-5", "1e-8", "4000", "4029"},
     "90-rerun": {"0.01", "1000–1029", "450"},
     "91-engine": {"0.27", "11", "48,000"},
 }
+
 
 """More of them, chapter by chapter: places in examples, parameters."""
 

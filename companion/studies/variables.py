@@ -15,15 +15,34 @@ from pathlib import Path
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import carriers, engine, playground, readers, reconstruction, symmetries
+from companion.studies import (
+    carriers,
+    coverage,
+    engine,
+    expulsion,
+    model,
+    overlap,
+    playground,
+    readers,
+    reconstruction,
+    separation,
+    symmetries,
+    temperature,
+)
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "coverage": coverage.numbers,
     "engine": engine.numbers,
+    "expulsion": expulsion.numbers,
     "holding": carriers.numbers,
     "memory": readers.numbers,
+    "model": model.numbers,
+    "overlap": overlap.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
+    "separation": separation.numbers,
     "symmetries": symmetries.numbers,
+    "temperature": temperature.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
