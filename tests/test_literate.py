@@ -33,7 +33,7 @@ OF_CHAPTERS = {
     "03-separation": set(),
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
-    "14-rounding": {"0.001", "1e-14", "0.01", "500", "2000"},
+    "14-rounding": {"7", "0.001", "1e-14", "0.01", "500", "2000"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""
