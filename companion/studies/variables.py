@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import reconstruction, rounding
+from companion.studies import reconstruction, rounding, usage
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "reconstruction": reconstruction.numbers,
     "rounding": rounding.numbers,
+    "usage": usage.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
