@@ -34,6 +34,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
     "14-rounding": {"7", "0.001", "1e-14", "0.01", "500", "2000"},
+    "20-motion": {"0.01", "1,000", "1.5", "2.5", "7", "13", "40"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import reconstruction, rounding, usage
+from companion.studies import motion, reconstruction, rounding, usage
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "motion": motion.numbers,
     "reconstruction": reconstruction.numbers,
     "rounding": rounding.numbers,
     "usage": usage.numbers,
