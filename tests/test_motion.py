@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import CHAPTERS, ROOT, open_page, rows, wait
+from conftest import ROOT, open_page, rows, wait
 
 from companion.core.data import sample_task
 from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
@@ -148,6 +148,42 @@ def test_half_of_the_net_expulsions(counts, half):
     assert np.isnan(found["half"]) if half is None else found["half"] == half
 
 
+def test_net_expulsions_and_halves_in_words():
+    found = pd.DataFrame(
+        {"mask": ["000", "111"] * 2, "size": [5, 5, 20, 20], "net": [0, -2, 3, 7], "half": [np.nan, np.nan, 16, 720]}
+    )
+    table = motion.expulsion_table(found)
+    assert list(table) == ["net, N = 5", "net, N = 20", "half by, N = 5", "half by, N = 20"]
+    assert table.loc["000 Std"].tolist() == ["0", "+3", "–", "16"]
+    assert table.loc["111 Full"].tolist() == ["-2", "+7", "–", "720"]
+
+
+def test_ends_of_made_up_paths():
+    x = np.sort(sample_task(5, 7)[0].numpy())
+    start, end = np.array([-1, x[1], x[2], 3, 4]), np.array([x[2] - 0.009, x[2] + 0.009, x[4] + 1, x[4] + 1.25, 9])
+    paths = {"mask": "010", "size": 5, "step": np.repeat([0, 10], 5), "neuron": np.tile(range(5), 2)}
+    moves = pd.DataFrame(paths | {"position": np.concatenate([start, end])})
+    moves.attrs = {"seed": 7, "temperature": 1e-4}
+    outside_before, outside_after, at, gap, move = motion.ends(moves, 5).loc["010 Cov"]
+    assert (outside_before, outside_after) == (3, 3)
+    assert at == (np.abs(x - end[:2, None]).min(0) < 0.01).sum() == 1, "of samples, not of prototypes"
+    assert gap == pytest.approx(0.018) and move == pytest.approx(np.median(np.abs(end - start)))
+
+
+@pytest.mark.long
+def test_counts_over_seeds_are_sums(moves):
+    one, other, both = (motion.outside_over(seeds) for seeds in ((SEED,), (SEED + 1,), (SEED, SEED + 1)))
+    assert (both["outside"] == one["outside"] + other["outside"]).all()
+    at_start = motion.outside(moves).merge(one, on=["mask", "size", "step"]).query("step <= 100")
+    assert (at_start["outside_x"] == at_start["outside_y"]).all() and len(at_start) > 100
+
+
+def test_runs_have_the_settings_of_their_paths(moves):
+    runs = motion.runs_of(moves)
+    assert runs[["mask", "size"]].to_numpy().tolist() == [[mask, size] for size in motion.SIZES for mask in MASKS]
+    assert set(runs["seed"]) == {SEED} and set(runs["steps"]) == {STEPS} and "versions" in runs.attrs
+
+
 def test_positions_on_the_page_keep_the_side_of_those_beyond():
     low, high = WINDOW
     at = np.array([-np.inf, low - 1e-9, low, (low + high) / 2, high, high + 1e-9, np.inf])
@@ -166,7 +202,7 @@ def test_the_page_holds_every_position_to_a_thousandth_of_the_window(moves):
             assert ((drawn == -1) == (at < WINDOW[0])).all() and ((drawn == 1001) == (at > WINDOW[1])).all()
 
 
-# --- the picture, and what the chapter says of it ---
+# --- the picture ---
 
 
 @pytest.mark.long
@@ -195,18 +231,6 @@ def test_fewer_steps_are_drawn_where_asked_for(moves):
     drawn = {row["step"] for row in rows(charts.motion(x, moves[moves["size"] == 5], every=4)) if "neuron" in row}
     kept = motion.kept_steps(STEPS)
     assert drawn == {0, *kept[::-4]}
-
-
-def test_what_the_alternative_text_says_is_so(moves):
-    text = next(file for file in CHAPTERS if file.stem == "20-motion").read_text(encoding="utf-8")
-    assert "no panel ends with more prototypes outside" in text and "every panel ends with more of them" in text
-    found = motion.expulsions(motion.outside(moves)).query("size == 20").set_index("mask")["net"]
-    assert all((found[mask] > 0) == on.overlap for mask, on in MASKS.items())
-    assert "more prototypes outside the samples' range than any panel of the upper row" in text
-    ends = motion.outside(moves).query("size == 100 and step == @STEPS").set_index("mask")["outside"]
-    assert min(ends[mask] for mask in MASKS if MASKS[mask].overlap) > max(
-        ends[mask] for mask in MASKS if not MASKS[mask].overlap
-    )
 
 
 # --- the page ---

@@ -1,4 +1,4 @@
-"""Runs from weights that differ in the last bit, and what chapter "How far rounding travels" says of its picture."""
+"""Runs from weights that differ in the last bit, and what chapter "How far rounding travels" reads off them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from conftest import ROOT
 
 from companion.core.measures import METRICS
-from companion.core.network import initial_parameters, starting_batch
-from companion.core.settings import MASKS, Settings
-from companion.engine import driver
+from companion.core.network import initial_parameters
+from companion.core.settings import MASKS
+from companion.studies import rounding
 from companion.studies.rounding import FEW_SEEDS, FEWER_STEPS, one_ulp_up, trained_again
 
 KEY = ["mask", "size", "seed"]
@@ -84,20 +84,84 @@ def test_all_of_them_are_trained_again_to_the_same_bits(moved):
     check_stored(moved, list(MASKS), sorted(moved["size"].unique().tolist()), sorted(moved["seed"].unique().tolist()))
 
 
-@pytest.mark.long
-def test_what_the_alternative_text_of_the_chapter_says_is_so(moved, powered):
-    largest = {"size": 100, "seed": range(1000, 1030)}
-    one, other = (
-        table[(table["size"] == largest["size"]) & table["seed"].isin(largest["seed"])].reset_index(drop=True)
-        for table in (powered, moved)
+# --- what is read off them ---
+
+
+def made_up(shifts: dict[tuple[str, int], list[float]], steps: int = 2000) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs with E = 1, 2, …, by mask and size, and the same moved by these shifts."""
+    rows = [
+        {"mask": mask, "size": size, "seed": seed, "steps": steps, "reconstruction_error": 1.0 + seed, "shift": shift}
+        for (mask, size), values in shifts.items()
+        for seed, shift in enumerate(values)
+    ]
+    table = pd.DataFrame(rows)
+    again = table.assign(reconstruction_error=table["reconstruction_error"] + table["shift"], moved=True)
+    return table.drop(columns="shift"), again.drop(columns="shift")
+
+
+def test_runs_are_beside_the_moved_ones_of_as_many_steps():
+    runs, again = made_up({("000", 3): [0.0, 0.0009, -0.0011]})
+    fewer, fewer_moved = made_up({("000", 3): [0.5]}, steps=500)
+    found = rounding.beside(runs, pd.concat([again, fewer.assign(moved=False), fewer_moved]))
+    assert found["steps"].tolist() == [2000] * 3 + [500] and found["elsewhere"].tolist() == [False, False, True, True]
+    np.testing.assert_allclose(found["shift"], [0, 0.0009, 0.0011, 0.5], atol=1e-15)
+    assert rounding.full_length(found).equals(found[:3])
+
+
+def test_a_share_has_wilson_s_interval():
+    assert rounding.share_in_words(pd.Series([False] * 200)) == "0% (0%–2%)"
+    assert rounding.share_in_words(pd.Series([True] * 3 + [False] * 27)) == "10% (3%–26%)"
+
+
+def test_the_losses_that_are_on_sort_the_runs_of_the_largest_size():
+    shifts = {("000", 3): [1.0]} | {(mask, 5): [float(mask == "011"), 0.0] for mask in MASKS}
+    kinds = rounding.kinds(rounding.beside(*made_up(shifts)))
+    assert {name: (len(runs), runs.sum()) for name, runs in kinds.items()} == {
+        "separation": (8, 1),
+        "coverage": (4, 0),
+        "neither": (4, 0),
+        "overlap": (8, 0),
+        "no overlap": (8, 1),
+    }
+
+
+def test_the_examples_are_the_first_of_the_mask_in_which_most_end_elsewhere():
+    shifts = {("011", 3): [1.0] * 8, ("010", 5): [1.0] + [0.0] * 7, ("001", 5): [0.0, 1.0] * 4}
+    drawn = rounding.examples(rounding.beside(*made_up(shifts)))
+    assert set(drawn["mask"]) == {"001"} and drawn["seed"].tolist() == [0, 2, 4, 1, 3, 5]
+
+
+def test_an_order_changes_where_two_medians_change_places():
+    medians = pd.DataFrame(
+        {"stored": [1.0, 2.0, 3.0, 1.0], "moved": [2.5, 2.0, 3.0, 1.0]},
+        index=pd.MultiIndex.from_tuples([("000", 3), ("001", 3), ("010", 3), ("000", 5)], names=["mask", "size"]),
     )
-    elsewhere = (one["reconstruction_error"] - other["reconstruction_error"]).abs() > 1e-3
-    runs: pd.DataFrame = one[KEY].assign(elsewhere=elsewhere)
-    most = runs.groupby("mask")["elsewhere"].mean().idxmax()
-    drawn = pd.concat([group.head(3) for _, group in runs[runs["mask"] == most].groupby("elsewhere")])
-    assert drawn["elsewhere"].to_list() == [False] * 3 + [True] * 3
-    x, y, start = starting_batch(100, drawn["seed"].tolist())
-    ways = (start, one_ulp_up(start))
-    paths = [driver.train(x, y, way, Settings(most), [0, 2000]).trajectory for way in ways]
-    before, after = (paths[1] - paths[0]).abs().amax(-1)
-    assert (before < 1e-14).all() and (after[:3] < 0.01).all() and (after[3:] > 1).all()
+    found = rounding.orders(medians)
+    assert found[["first", "second"]].to_numpy().tolist() == [["000", "001"], ["000", "010"], ["001", "010"]]
+    assert found["changes"].tolist() == [True, False, False]
+
+
+def test_medians_move_by_what_their_runs_move():
+    runs, again = made_up({("000", 3): [0.0, 0.25, 0.0], ("111", 3): [0.0, 0.0, 7.0]})
+    found = rounding.medians(runs, again)
+    assert found["stored"].tolist() == [2, 2] and found["shift"].tolist() == [0.25, 0] and (found["width"] > 0).all()
+
+
+def test_the_growth_of_a_difference_in_words():
+    drawn = pd.DataFrame({"seed": [4, 7], "shift": [1e-6, 0.5], "elsewhere": [False, True]})
+    grown = pd.DataFrame({4: [0.0, 2e-9, 3e-8], 7: [1e-15, 1.0, 20.0]}, index=[0, 1000, 2000])
+    table = rounding.growth_table(grown, drawn)
+    assert table.loc[4].tolist() == ["0e+00", "2e-09", "3e-08", "1e-06", "no"]
+    assert table.loc[7].tolist() == ["1e-15", "1e+00", "2e+01", "5e-01", "yes"]
+    curves = rounding.growth_curves(grown, drawn)
+    assert curves["curve"].tolist() == ["4"] * 2 + ["7*"] * 3 and (curves["value"] > 0).all()
+
+
+@pytest.mark.long
+def test_a_case_with_another_outcome_is_named(powered):
+    moved = powered.assign(moved=True)
+    same = rounding.judged(powered, moved)
+    assert not any(pair.changes or rounding.changed_cases(pair) for pair in same.values())
+    swapped = moved.assign(mask=moved["mask"].replace({"000": "010", "010": "000"}))
+    other = rounding.judged(powered, swapped)["C1"]
+    assert other.changes and len(rounding.changed_cases(other)) == 6

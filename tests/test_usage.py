@@ -1,4 +1,4 @@
-"""The nearest prototype as a meaning of usage: brute force, its bound, and what "Two meanings of usage" says of it."""
+"""The nearest prototype as a meaning of usage: brute force, its bound, and what its chapter reads off the runs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, rows
 
 from companion.core.metrics import expelled_fraction, specialization_ratio
 from companion.core.network import activations, prototypes
-from companion.judging.claims import ACTIVE, FREE
-from companion.show import figures
+from companion.show import charts, figures
+from companion.studies import usage
 from companion.studies.usage import nearest_ratio
 from companion.sweeps.runs import summary
-
-
-@pytest.fixture(scope="module")
-def runs() -> pd.DataFrame:
-    columns = ["mask", "size", "seed", "x", "w", "b", "specialization_ratio", "expelled_fraction"]
-    runs = pd.read_parquet(ROOT / "data/powered.parquet", columns=columns)
-    ratios = [
-        pd.Series(nearest_ratio(x, -b / w), index=group.index)
-        for _, group in runs.groupby("size")
-        for x, w, b in [[np.stack(group[name].to_numpy()) for name in ("x", "w", "b")]]
-    ]
-    return runs.assign(nearest_ratio=pd.concat(ratios))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,7 +58,8 @@ def test_wrong_arguments_are_refused(x, positions, message):
 
 
 @pytest.mark.long
-def test_the_figure_shows_both_means(runs):
+def test_the_figure_shows_both_means():
+    runs = usage.results(ROOT / "data").runs
     chart = figures.usage_by_size(runs).to_dict()
     shown = [row["mean"] for dataset in chart["datasets"].values() for row in dataset]
     for metric in ("specialization_ratio", "nearest_ratio"):
@@ -79,24 +68,75 @@ def test_the_figure_shows_both_means(runs):
     assert len(chart["concat"]) == 2
 
 
-@pytest.mark.long
-def test_what_the_alternative_texts_say_is_so(runs):
-    for metric in ("specialization_ratio", "nearest_ratio"):
-        means = runs.pivot_table(index="size", columns="mask", values=metric, aggfunc="mean")
-        assert (means.loc[:20].diff().dropna() < 0).all(axis=None)
-        assert set(means.loc[3].nlargest(2).index) == {"010", "011"}
-        assert (means.loc[10:, list(ACTIVE)].max(axis=1) < means.loc[10:, list(FREE)].min(axis=1)).all()
-        assert (means.loc[100, ["001", "011"]] > means.loc[50, ["001", "011"]]).all()
+def test_a_place_is_drawn_across_curves():
+    frame = pd.DataFrame({"x": [0.0, 1.0], "value": [2.0, 3.0], "curve": "one"})
+    drawn = rows(charts.curves_at(frame, "x", "h", 0.25))
+    assert {"x": 0.25} in drawn and all(row in drawn for row in frame.to_dict("records"))
 
-    std, best = runs.query("mask == '000' and size == 5"), (0.0,)  # the sample that the second picture draws
-    for run in std.itertuples():
-        positions = -run.b / run.w
-        inside = (positions >= run.x.min()) & (positions <= run.x.max())
-        responses = np.exp(-((np.outer(run.x, run.w) + run.b) ** 2))
-        for i, at in enumerate(run.x):
-            most, near = responses[i].argmax(), np.abs(at - positions).argmin()
-            gap = responses[i, most] - responses[i, near]
-            if most != near and not inside[most] and inside[near] and gap > best[0]:
-                best = (gap, responses[i, most], responses[i, near], positions[most] - run.x.max(), run.w[[most, near]])
-    _, most, near, beyond, width = best
-    assert most > 0.9 and near < 0.01 and beyond > 0 and abs(width[0]) < abs(width[1])
+
+# --- what is read off stored runs ---
+
+
+def made_up(w: list[list[float]], prototypes: list[list[float]]) -> pd.DataFrame:
+    """Runs of mask 000 and N = 3 with samples at 0.1, 0.5 and 0.9, and these weights and prototypes."""
+    rows = [
+        {
+            "mask": "000",
+            "size": 3,
+            "seed": seed,
+            "x": np.array([0.1, 0.5, 0.9]),
+            "w": np.array(of_run),
+            "b": -np.multiply(of_run, at),
+        }
+        for seed, (of_run, at) in enumerate(zip(w, prototypes, strict=True))
+    ]
+    return pd.DataFrame(rows, index=range(7, 7 + len(rows)))
+
+
+def test_the_neuron_that_responds_most_may_be_a_wide_one_outside():
+    runs = made_up([[20.0, -0.5, 20.0]], [[0.2, 1.5, 0.0]])
+    samples = usage.choices(runs)
+    assert samples["neuron near"].tolist() == [0, 0, 1] and samples["neuron most"].tolist() == [1, 1, 1]
+    assert samples["run"].tolist() == [7] * 3 and samples["same"].tolist() == [False, False, True]
+    second = samples.iloc[1]
+    assert (second["w most"], second["w near"]) == (0.5, 20) and not second["inside most"] and second["inside near"]
+    np.testing.assert_allclose(second[["distance most", "distance near"]].astype(float), [1, 0.3])
+    expected = [np.exp(-0.25), np.exp(-36.0)]
+    np.testing.assert_allclose(second[["response most", "response near"]].astype(float), expected)
+
+
+def test_shares_of_samples_and_of_runs():
+    runs = usage.with_nearest_ratio(made_up([[20.0, -0.5, 20.0], [9.0] * 3], [[0.2, 1.5, 0.0], [0.1, 0.5, 0.9]]))
+    assert runs["nearest_ratio"].tolist() == pytest.approx([2 / 3, 1])
+    assert usage.agreement(usage.choices(runs)).loc["000", 3] == pytest.approx(4 / 6)
+    found = usage.differing_table(usage.choices(runs)).loc["000 Std", 3]
+    assert found["share of samples"] == pytest.approx(2 / 6) and found["its prototype inside"] == 0
+    assert found["|w| of the most responding, over the nearest's"] == pytest.approx(0.5 / 20)
+
+
+def test_the_example_is_the_sample_where_the_responses_are_farthest_apart():
+    runs = made_up([[20.0, -0.5, 20.0], [20.0, -0.1, 20.0]], [[0.2, 1.5, 0.0], [0.2, 1.5, 0.0]])
+    case = usage.wide_case(usage.choices(runs))
+    assert (case["run"], case["sample"]) == (8, 1)
+    found = usage.example(runs, case)
+    assert found[:6] == pytest.approx((1, 0.5, 0.1, 0.9, 1.5, 0.2))
+    wide, narrow = (bump for _, bump in found.bumps.groupby("curve", sort=False))
+    assert wide["curve"].iloc[0] == "responds most, |w| = 0.1" and narrow["curve"].iloc[0] == "is nearest, |w| = 20"
+    assert wide.loc[wide["value"].idxmax(), "x"] == pytest.approx(1.5)
+
+
+def test_the_bound_and_what_is_reached_of_it():
+    runs = pd.DataFrame(
+        {"mask": "100", "size": [4, 4], "expelled_fraction": [0.75, 0.25], "nearest_ratio": [0.5, 0.75]}
+    )
+    found = usage.bounds(runs.assign(specialization_ratio=[0.25, 0.25])).loc["100"]
+    assert found.tolist() == pytest.approx([1, 0.625, 0.25, 0.625])
+
+
+@pytest.mark.long
+def test_the_same_ratio_by_both_meanings_changes_no_case(powered):
+    found = usage.verdicts(powered.assign(nearest_ratio=powered["specialization_ratio"]))
+    assert [usage.changed_cases(both) for both in found.values()] == [[], []]
+    table = usage.case_table(found["C7"])
+    assert (table[f"p, {usage.RESPONSE}"] == table[f"p, {usage.NEAREST}"]).all() and len(table) == 24
+    assert table.loc["110 under half of 010, N = 100", f"outcome, {usage.RESPONSE}"] == "contradicted"

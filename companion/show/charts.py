@@ -183,6 +183,23 @@ def curves(
         x_title, y_title: axis titles.
         x_type, y_type: "linear", "log" or "symlog".
     """
+    return configure(alt.concat(_curves(frame, x_title, y_title, y_type, x_type)))
+
+
+def curves_at(frame: pd.DataFrame, x_title: str, y_title: str, place: float) -> alt.TopLevelMixin:
+    """Draw curves of a formula, and a place on the x axis as a dotted line across them.
+
+    Args:
+        frame: columns x, value and curve (its name).
+        x_title, y_title: axis titles.
+        place: in units of x.
+    """
+    line = alt.Chart(pd.DataFrame({"x": [place]})).mark_rule(color=CHANCE, strokeDash=[2, 2], strokeWidth=1.5)
+    return configure(alt.concat(_curves(frame, x_title, y_title, "linear", "linear") + line.encode(x="x:Q")))
+
+
+def _curves(frame: pd.DataFrame, x_title: str, y_title: str, y_type: Scale, x_type: Scale) -> alt.Chart:
+    """The panel of `curves`."""
     names = list(frame["curve"].unique())
     colors = list(CURVE_COLORS[: len(names)])
     chart = (
@@ -199,7 +216,7 @@ def curves(
             ),
         )
     )
-    return configure(alt.concat(chart.properties(width=NARROW_PANEL * 2, height=220)))
+    return chart.properties(width=NARROW_PANEL * 2, height=220)
 
 
 def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,10 @@ from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction
 from companion.core.network import initial_parameters
 from companion.core.settings import MASK_LABELS, MASKS, Settings
+from companion.judging.claims import ACTIVE, FREE
+from companion.show.words import listed, span
 from companion.sweeps.runs import WINDOW, groups_of, write_runs
+from companion.sweeps.sweep import PAPER_SEEDS
 from companion.version import library_versions
 
 SIZES = (5, 20, 100)
@@ -26,7 +31,7 @@ UNITS = 1000
 """Parts of the window that a position is rounded to on the page."""
 
 
-def kept_steps(steps: int = 2000) -> list[int]:
+def kept_steps(steps: int = Settings().steps) -> list[int]:
     """Return the steps at which positions are kept: `steps` times (k / FRAMES)², rounded, for k = 0 … FRAMES.
 
     They lie evenly on an axis of square roots: half of them in the first quarter of training, which moves most.
@@ -46,7 +51,7 @@ def kept_steps(steps: int = 2000) -> list[int]:
 
 
 def trajectories(
-    sizes: Iterable[int] = SIZES, masks: Iterable[str] = tuple(MASKS), seed: int = 1000, steps: int = 2000
+    sizes: Iterable[int] = SIZES, masks: Iterable[str] = tuple(MASKS), seed: int = 1000, steps: int = Settings().steps
 ) -> pd.DataFrame:
     """Train one run of every mask and size with the fast engine, and return its prototypes at the kept steps.
 
@@ -106,6 +111,63 @@ def outside(moves: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+def runs_of(moves: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs whose paths these are, with their settings: one row a run, as in a sweep's table.
+
+    Args:
+        moves: what `trajectories` returned.
+    """
+    same = {name: moves.attrs[name] for name in ("seed", "strength", "temperature", "steps", "engine")}
+    runs = moves[["mask", "size"]].drop_duplicates().assign(**same)
+    runs.attrs = moves.attrs
+    return runs
+
+
+def ends(moves: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Return where the prototypes of each mask's run are after training.
+
+    Book: chapter "Prototypes in motion", section "What to look at".
+
+    Args:
+        moves: what `trajectories` returned.
+        size: of the runs.
+
+    Returns:
+        One row a mask (its label, the index): how many prototypes are outside the samples' range before and after
+        training; how many samples have a prototype nearer to them than √τ after it; and in units of the input the
+        smallest gap between two prototypes after it, and the median distance that they have moved.
+    """
+    (x, _), reach = sample_task(size, moves.attrs["seed"]), moves.attrs["temperature"] ** 0.5
+    rows = {}
+    for (mask,), path in groups_of(moves[moves["size"] == size], "mask"):
+        at = path.pivot(index="step", columns="neuron", values="position").to_numpy()
+        start, end = at[0], at[-1]
+        rows[MASK_LABELS[mask]] = {
+            "outside, start": round(size * float(expelled_fraction(x, start))),
+            "outside, end": round(size * float(expelled_fraction(x, end))),
+            "samples with a prototype at them": int((np.abs(x.numpy()[:, None] - end).min(1) < reach).sum()),
+            "smallest gap": np.diff(np.sort(end)).min(),
+            "median move": np.median(np.abs(end - start)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("mask")
+
+
+@cache
+def outside_over(seeds: tuple[int, ...] = PAPER_SEEDS) -> pd.DataFrame:
+    """Train the runs of several seeds and return how many prototypes lie outside in all of them, at each kept step.
+
+    Book: chapter "Prototypes in motion", section "When prototypes leave".
+
+    Args:
+        seeds: each at least 0.
+
+    Returns:
+        What `outside` returns, summed over the seeds.
+    """
+    counts = pd.concat([outside(trajectories(seed=seed)) for seed in seeds])
+    return counts.groupby(["mask", "size", "step"])[["outside"]].sum().reset_index()
+
+
 def expulsions(counts: pd.DataFrame) -> pd.DataFrame:
     """Return how many prototypes training takes out of the samples' range on balance, and by when half of them are out.
 
@@ -125,6 +187,18 @@ def expulsions(counts: pd.DataFrame) -> pd.DataFrame:
         half = float(reached.iloc[0]) if end > start else np.nan
         rows.append({"mask": mask, "size": size, "start": start, "end": end, "net": end - start, "half": half})
     return pd.DataFrame(rows)
+
+
+def expulsion_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return net expulsions and the steps by which half of them have happened in words: a row a mask.
+
+    Args:
+        found: what `expulsions` returned.
+    """
+    net, half = (found.pivot(index="mask", columns="size", values=name) for name in ("net", "half"))
+    signed = net.map(lambda value: f"{value:+d}" if value else "0").rename(columns="net, N = {}".format)
+    halves = half.map(lambda step: "–" if np.isnan(step) else f"{step:.0f}").rename(columns="half by, N = {}".format)
+    return signed.join(halves).rename(index=MASK_LABELS).rename_axis(columns=None)
 
 
 def window_units(positions: np.ndarray) -> np.ndarray:
@@ -154,6 +228,58 @@ def page_data(moves: pd.DataFrame) -> dict[str, Any]:
         found = {"mask": mask, "label": MASK_LABELS[mask], "outside": counts[size, mask].tolist()}
         of_size["runs"].append(found | {"drawn": drawn.tolist()})
     return {"window": list(WINDOW), "steps": sorted(moves["step"].unique().tolist()), "sizes": sizes}
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "Prototypes in motion", by name; some come from runs trained for it.
+
+    Args:
+        data: the folder of the stored paths.
+    """
+    moves = pd.read_parquet(data / "trajectories.parquet")
+    return {"positions": f"{len(moves):,}"} | _of_ends(ends(moves, 20)) | _of_expulsions(expulsions(outside_over()))
+
+
+def _of_ends(found: pd.DataFrame) -> dict[str, str]:
+    """Those of the table of one run of each mask."""
+    found = found.rename(index={label: mask for mask, label in MASK_LABELS.items()})
+    at, move, gap = (found[name] for name in ("samples with a prototype at them", "median move", "smallest gap"))
+    covered, bare = [[mask for mask in MASKS if MASKS[mask].coverage == on] for on in (True, False)]
+    separated, close = [[mask for mask in MASKS if MASKS[mask].separation == on] for on in (True, False)]
+    return {
+        "outside-at-the-start": f"{found['outside, start'].iloc[0]}",
+        "outside-without-overlap": span(found.loc[list(FREE), "outside, end"], ".0f"),
+        "outside-with-overlap": span(found.loc[list(ACTIVE), "outside, end"], ".0f"),
+        "move-without-overlap": span(move[list(FREE)], ".2g"),
+        "move-with-overlap": span(move[list(ACTIVE)], ".2g"),
+        "at-samples-with-coverage": span(at[covered], ".0f"),
+        "at-samples-without-coverage": span(at[bare], ".0f"),
+        "pairs-with-more-at-samples": f"{(at[covered].to_numpy() > at[bare].to_numpy()).sum()}",
+        "pairs-that-differ-by-coverage": f"{len(covered)}",
+        "gap-with-separation": span(gap[separated], ".2g"),
+        "gap-without-separation": span(gap[close], ".2g"),
+    }
+
+
+def _of_expulsions(found: pd.DataFrame) -> dict[str, str]:
+    """Those of the table of sums over seeds."""
+    by_size = {size: group.set_index("mask") for (size,), group in groups_of(found, "size")}
+    small, middle, large = (by_size[size] for size in SIZES)
+    half = large["half"]
+    latest = max(table.loc[list(ACTIVE), "half"].max() for table in (middle, large))
+    return {
+        "starts": listed(table["start"].iloc[0] for table in by_size.values()),
+        "half-at-20": span(middle.loc[list(ACTIVE), "half"], ".0f"),
+        "half-at-100": span(half[list(ACTIVE)], ".0f"),
+        "half-at-100-of-overlap": f"{half['100']:.0f}",
+        "half-at-100-of-overlap-and-separation": f"{half['101']:.0f}",
+        "half-at-100-of-overlap-and-coverage": f"{half['110']:.0f}",
+        "half-at-100-of-all-three": f"{half['111']:.0f}",
+        "percent-of-training": f"{100 * latest / Settings().steps:.0f}",
+        "net-at-100-without-overlap": span(large.loc[list(FREE), "net"], "+.0f"),
+        "net-at-100-with-overlap": span(large.loc[list(ACTIVE), "net"], "+.0f"),
+        "greatest-net-at-5": f"{small['net'].max()}",
+    }
 
 
 if __name__ == "__main__":

@@ -21,13 +21,16 @@ from companion.studies import (
     engine,
     expulsion,
     model,
+    motion,
     overlap,
     playground,
     readers,
     reconstruction,
+    rounding,
     separation,
     symmetries,
     temperature,
+    usage,
 )
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
@@ -37,12 +40,15 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "holding": carriers.numbers,
     "memory": readers.numbers,
     "model": model.numbers,
+    "motion": motion.numbers,
     "overlap": overlap.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
+    "rounding": rounding.numbers,
     "separation": separation.numbers,
     "symmetries": symmetries.numbers,
     "temperature": temperature.numbers,
+    "usage": usage.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
