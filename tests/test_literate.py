@@ -34,6 +34,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
     "10-ten-seeds": {"100 of 200", "0.025", "2.5", "28", "90", "0.95", "0.4"},
+    "11-chance": {"0.05", "19"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import power, reconstruction
+from companion.studies import baseline, power, reconstruction
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "chance": baseline.numbers,
     "reconstruction": reconstruction.numbers,
     "ten-seeds": power.numbers,
 }
