@@ -174,35 +174,6 @@ def by_size(table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
     return wide.sort_index(axis=1)
 
 
-ACTIVE, FREE = ["100", "101", "110", "111"], ["000", "001", "010", "011"]
-
-
-def test_what_the_alternative_texts_against_chance_say_is_so():
-    stem = "11-chance"
-    table = shown_table(stem, "E against chance")
-    ratio, below = by_size(table, "E over chance, median"), by_size(table, "share below chance")
-    assert (ratio.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
-    assert (ratio.loc[ACTIVE].min() > ratio.loc[FREE].max()).all()
-    assert [(mask, size) for mask in ratio.index for size in ratio if ratio.loc[mask, size] <= 1] == [("010", 3)]
-    assert abs(below.loc["010", 3] - 0.5) < 0.05 and below.loc["010", 3] == below.max(axis=None)
-    assert (below.loc[:, 20:] == 0).all(axis=None)
-
-    table = shown_table(stem, "The two parts of E")
-    position, value = by_size(table, "position"), by_size(table, "value")
-    assert (position[100] > position[3]).all() and (position.loc[ACTIVE].min() > position.loc[FREE].max()).all()
-    # Chance is the same for all masks of a size.
-    level = value.loc["010"] / by_size(table, "value over chance").loc["010"]
-    assert (value[100] < value[3]).sum() > 4 and (value[100] / value[3] > level[100] / level[3]).all()
-    for axis in ("position", "value"):
-        assert (by_size(table, f"{axis} over chance").loc[:, 10:] > 1).all(axis=None)
-
-    special = by_size(shown_table(stem, "The specialization ratio minus chance"))
-    assert (special < 0).all(axis=None) and (special.loc[ACTIVE].max() < special.loc[FREE].min()).all()
-    expelled = by_size(shown_table(stem, "The expelled fraction minus chance"))
-    assert (expelled.loc[:, 5:] > 0).all(axis=None)
-    assert (expelled.loc[ACTIVE].min() > expelled.loc[FREE].max()).loc[10:].all()
-
-
 def test_what_the_alternative_texts_on_whose_data_say_is_so():
     stem = "12-whose"
     saved = by_size(shown_table(stem, "Percent of the fresh error saved"))

@@ -97,6 +97,15 @@ def test_grids_and_curve_panels_show_their_numbers():
     assert [row for row in drawn if "curve" in row] == path.to_dict("records")
 
 
+def test_a_named_curve_has_its_name_near_half_its_height():
+    rise = pd.DataFrame({"curve": "C1", "x": [5, 10, 20], "value": [0.0, 0.6, 1.0]})
+    jump = pd.DataFrame({"curve": "C2", "x": [5, 10], "value": [0.0, 1.0]})
+    chart = charts.named_curves(pd.concat([rise, jump], ignore_index=True), "seeds", "share", [5, 10, 20])
+    points, names = chart.to_dict()["datasets"].values()
+    assert points == [*rise.to_dict("records"), *jump.to_dict("records")]
+    assert {row["curve"]: row["x"] for row in names} == {"C1": 10, "C2": 10}
+
+
 def test_force_fields_show_every_force_the_samples_and_the_other_prototypes():
     at, samples = torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.25, 0.75])
     field = {"overlap": torch.tensor([-1.0, 0.0, 1.0]), "sum": torch.tensor([-2.0, 0.5, 2.0])}

@@ -1,27 +1,24 @@
-"""Drawn studies: known limits, null studies, orders; and the alternative texts of "What ten seeds can show"."""
+"""Drawn studies: known limits, null studies, orders, and the tables of "What ten seeds can show"."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from scipy.stats import binom
 
 from companion.core.settings import MASKS
 from companion.judging.claims import CLAIMS
-from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
 from companion.studies import power
-
-COLUMNS = ["mask", "size", "seed", "temperature"]
-COLUMNS += ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
 
 
 @pytest.fixture(scope="module")
 def studies() -> dict[str, Study]:
-    runs, heat = (
-        pd.read_parquet(ROOT / f"data/{name}.parquet", columns=COLUMNS) for name in ("powered", "temperature")
-    )
-    return {"sweep": Study.of(runs), "temperature": Study.of(heat, by=("mask", "size", "temperature"))}
+    return power.stored_studies(ROOT / "data")
 
 
 @pytest.mark.long
@@ -164,39 +161,108 @@ def test_all_studies_are_judged_as_they_are_stored(studies, judged):
         check_stored(judged, studies, task)
 
 
-@pytest.mark.long
-def test_what_the_alternative_texts_say_is_so(studies, judged):
-    """The chapter's pictures, from the first of the stored draws."""
-    full = {key: claim.rule(studies[claim.data]) for key, claim in CLAIMS.items()}
-    drawn_studies = judged[~judged["null"]].set_index(["claim", "seeds"]).sort_index()
+def judged_as(verdict: str, seeds: int, stored: list[tuple[int, bool, str, str]]) -> power.Judged:
+    """Claim C1 with a verdict of so many seeds, and stored studies: seeds, null, by rule, by mean."""
+    drawn = pd.DataFrame(stored, columns=["seeds", "null", "by rule", "by mean"]).assign(claim="C1")
+    study = SimpleNamespace(seeds=seeds)
+    return power.Judged({"C1": SimpleNamespace(verdict=verdict, by_mean=IN_PART, study=study)}, drawn)
 
-    def drawn(key: str, seeds: int, draws: int = 100) -> pd.DataFrame:
-        return drawn_studies.loc[key, seeds].head(draws)
 
-    def agreement(key: str, seeds: int, draws: int = 100) -> float:
-        return drawn(key, seeds, draws)["by rule"].eq(full[key].verdict).mean()
+def test_outcomes_are_shares_of_ten_seed_studies():
+    stored = [
+        (10, False, HOLDS, HOLDS),
+        (10, False, UNDECIDED, IN_PART),
+        (10, False, UNDECIDED, IN_PART),
+        (10, False, DOES_NOT_HOLD, HOLDS),
+        (20, False, HOLDS, HOLDS),
+        (10, True, HOLDS, HOLDS),
+    ]
+    row = power.outcomes(judged_as(HOLDS, 200, stored)).loc["C1"]
+    assert row[["by rule: the same", "undecided", "another"]].tolist() == [0.25, 0.5, 0.25]
+    assert row[["by mean: the same", "by mean: the rule's of all"]].tolist() == [0.5, 0.5]
+    bars = power.verdict_bars(judged_as(HOLDS, 200, stored))
+    assert bars["by rule"].set_index("part")["share"].to_dict() == {
+        HOLDS: 0.25,
+        IN_PART: 0,
+        DOES_NOT_HOLD: 0.25,
+        UNDECIDED: 0.5,
+    }
+    assert set(bars["by rule"]["beside"]) == {HOLDS} and set(bars["by mean"]["beside"]) == {IN_PART}
 
-    ten = {key: drawn(key, 10) for key in CLAIMS}  # the stacked bars
-    undecided = {key: found["by rule"].eq(UNDECIDED).mean() for key, found in ten.items()}
-    assert sum(share >= 0.72 for share in undecided.values()) == 8
-    assert ten["C6"]["by rule"].eq(IN_PART).mean() > 0.95 and ten["C4"]["by rule"].eq(IN_PART).mean() > 0.7
-    assert all(found["by mean"].ne(UNDECIDED).all() for found in ten.values())
-    for key in ("C1", "C2", "C4", "C5"):
-        assert 0.2 < ten[key]["by mean"].value_counts(normalize=True).iloc[1] <= 0.5
 
-    up = [key for key, verdict in full.items() if verdict.verdict in (HOLDS, IN_PART)]  # the curves
-    assert up == ["C1", "C2", "C3", "C6", "C7", "C8"]
-    assert all(agreement(key, 5, 10) == 0 for key in up)
-    assert agreement("C3", 20) > 0.75 and agreement("C8", 20) > 0.7
-    assert agreement("C2", 100) > 0.95 and agreement("C7", 100) > 0.95
-    assert agreement("C1", 100) < 0.95 < agreement("C1", 200) + 0.05 and 0.3 < agreement("C3", 200) < 0.7
-    assert full["C9"].verdict == UNDECIDED and agreement("C9", 5, 10) == 1 and agreement("C9", 200, 60) < 0.95
-    assert all(agreement(key, 10) < 0.1 for key in ("C4", "C5", "C10"))
-    assert agreement("C10", 20) > 0.95 and agreement("C4", 50, 40) > 0.95 and 0.8 < agreement("C5", 100) < 1
+@pytest.mark.parametrize(
+    ("right", "enough"),
+    [([0, 5, 9, 10], 20), ([9, 9, 9, 9], 5), ([10, 8, 10, 10], 20), ([10, 10, 10, 8], None), ([0, 0, 0, 9], 50)],
+)
+def test_seeds_are_enough_from_where_no_share_is_lower(right, enough):
+    stored = [
+        (seeds, False, HOLDS if study < number else UNDECIDED, HOLDS)
+        for seeds, number in zip((5, 10, 20, 50), right, strict=True)
+        for study in range(10)
+    ]
+    found = judged_as(HOLDS, 50, stored)
+    row = power.seeds_needed(found).loc["C1"]
+    assert row[[f"n = {seeds}" for seeds in (5, 10, 20, 50)]].tolist() == [number / 10 for number in right]
+    assert row["enough"] == enough if enough else np.isnan(row["enough"])
+    assert power.agreement_on(found, HOLDS, IN_PART)["value"].tolist() == [number / 10 for number in right]
+    assert power.agreement_on(found, UNDECIDED).empty
 
-    study = studies["sweep"]  # the heat maps
-    index = power.draw_seeds(study, 10, 1000)
-    few, many = (power.pair_orders(study, size, index).set_index(["low", "high"])["same"] for size in (5, 100))
-    assert (few < 0.95).sum() > 14 and few.idxmin() == ("111", "100") and few.min() < 0.4
-    assert (many >= 0.95).sum() == 14
-    assert set(many.index[many < 0.6]) == {("001", "011"), ("110", "100")} and many.min() > 0.45
+
+ORDERS = pd.DataFrame(
+    {
+        "low": ["111", "000"],
+        "high": ["100", "100"],
+        "same": [0.4, 0.99],
+        "told apart": [False, True],
+        "bars apart": [0.2, 0.8],
+        "bars wrong": [0.1, 0.0],
+        "test apart": [0.25, 0.75],
+        "test wrong": [0.05, 0.0],
+        "size": [5, 5],
+        "within": [True, False],
+    }
+)
+
+
+def test_error_bars_are_worth_what_they_tell_apart_and_how_rightly():
+    table = power.bars_worth(ORDERS)
+    assert table.loc["N = 5"].tolist() == pytest.approx([2, 0.5, 0.1, 0.5, 0.05])
+    assert table.loc["within a band", "of these, wrong order"] == 0.5 and table.loc["across the bands", "pairs"] == 1
+    assert power.worst_pair(ORDERS)["low"] == "111"
+
+
+def test_orders_are_counted_and_drawn_by_bands():
+    assert power.sure_orders(ORDERS).loc[5].tolist() == pytest.approx([2, 1, 0.695, 0.4, 1, 1, 0])
+    (cells,) = power.order_maps(ORDERS, 5).values()
+    assert cells.to_numpy().tolist() == [["111 Full", "100", 0.4], ["100 Ovl", "000", 0.99]]
+
+
+def test_orders_of_ten_know_their_bands(studies):
+    study = studies["sweep"]
+    small = Study(
+        {metric: {group: v for group, v in groups.items() if group[1] == 3} for metric, groups in study.raw.items()}
+    )
+    within = power.orders_of_ten(small).set_index(["low", "high"])["within"]
+    assert within.sum() == 12 and all((low[0] == high[0]) == same for (low, high), same in within.items())
+
+
+def test_bars_of_two_normal_means_are_apart_as_theory_says():
+    values = np.random.default_rng(0).normal(size=(2, 20000, 10))
+    pooled = (values.var(-1, ddof=1).mean(0) / 10) ** 0.5  # with equal errors both have the pooled one
+    apart = np.abs(np.diff(values.mean(-1), axis=0)) > 2 * pooled
+    assert apart.mean() == pytest.approx(power.bars_apart_by_theory(10), abs=0.01)
+
+
+def test_false_verdicts_are_those_that_are_decided():
+    stored = [(200, True, UNDECIDED, IN_PART)] * 3 + [(200, True, HOLDS, HOLDS)]
+    drawn = judged_as(UNDECIDED, 200, stored).drawn.assign(**{"any case": [False, True, False, True]})
+    drawn = pd.concat([drawn.assign(claim=key) for key in power.NULL_CLAIMS])
+    full = dict.fromkeys(power.NULL_CLAIMS, SimpleNamespace(verdict=UNDECIDED, study=SimpleNamespace(seeds=200)))
+    row = power.false_verdicts(power.Judged(full, drawn)).loc["C2"]
+    assert row["false verdicts"] == "1 of 4" and row["any false case, share"] == 0.5
+    assert row["by mean: holds, in part, does not hold"] == "25% / 75% / 0%"
+    low, high = map(float, row["false verdicts, 95 %"].split("–"))
+    # Clopper-Pearson: at its ends, as few or as many as were found have 2.5 %.
+    assert binom.sf(0, 4, low) == pytest.approx(0.025, abs=0.002) and binom.cdf(1, 4, high) == pytest.approx(
+        0.025, abs=0.002
+    )

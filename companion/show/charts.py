@@ -219,6 +219,36 @@ def _curves(frame: pd.DataFrame, x_title: str, y_title: str, y_type: Scale, x_ty
     return chart.properties(width=NARROW_PANEL * 2, height=220)
 
 
+def named_curves(frame: pd.DataFrame, x_title: str, y_title: str, ticks: Sequence[float]) -> alt.TopLevelMixin:
+    """Draw curves that rise from 0 to 1 over a logarithmic axis, each with its name near half its height.
+
+    Args:
+        frame: columns x, value and curve (its name).
+        x_title, y_title: axis titles.
+        ticks: numbers to write below the horizontal axis.
+    """
+    cues = _cues(list(frame["curve"].unique()), color=CURVE_COLORS, strokeDash=DASHES)
+    for cue in cues.values():
+        cue.legend = None
+    lines = alt.Chart(rounded(frame)).mark_line(point=alt.OverlayMarkDef(size=35))
+    lines = lines.encode(
+        x=alt.X(
+            "x:Q",
+            title=x_title,
+            scale=alt.Scale(type="log", nice=False),
+            axis=alt.Axis(values=list(ticks), format="d"),
+        ),
+        y=alt.Y("value:Q", title=y_title, scale=alt.Scale(type="linear"), axis=_numbers("linear")),
+        **cues,
+    )
+    # A little above half: a curve that jumps from 0 to 1 has its name at 1.
+    height = (frame["value"] - 0.52).abs()
+    named = frame.loc[height.groupby(frame["curve"]).idxmin()]
+    names = alt.Chart(named).mark_text(align="left", dx=6, dy=12, fontSize=12)
+    names = names.encode(x="x:Q", y="value:Q", text="curve:N")
+    return configure(alt.concat(lines.properties(width=NARROW_PANEL * 2, height=220) + names))
+
+
 def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
     """Draw a claim's cases: each effect with its interval, against the line of no difference.
 

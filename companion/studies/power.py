@@ -6,18 +6,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import sem
+from scipy.stats import t as student
+from statsmodels.stats.proportion import proportion_confint
 
 from companion.core.checks import require_integer
+from companion.core.settings import MASK_LABELS, MASKS
 from companion.judging import paired
-from companion.judging.claims import CLAIMS
-from companion.judging.verdicts import LEVEL, VERDICTS, Group, Study
+from companion.judging.claims import ACTIVE, CLAIMS
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, LEVEL, UNDECIDED, VERDICTS, Group, Study, Verdict
+from companion.show import words
 from companion.sweeps.runs import write_runs
 from companion.sweeps.workers import as_they_finish, open_executor
 from companion.version import library_versions
@@ -30,6 +35,10 @@ DRAWS, FEWER, NULLS = 1000, 200, 400
 """Drawn studies of ten seeds, of any other number, and studies without any difference."""
 NULL_CLAIMS = ("C1", "C2", "C3")
 """Claims that are also judged on studies without any difference."""
+ENOUGH, SELDOM = 0.9, 0.05
+"""Shares of studies with a verdict from which on their seeds are enough for it, and below which it seldom comes out."""
+SURE = 0.95
+"""Share of studies with the same order from which on an order of two means is sure."""
 
 
 def draw_seeds(study: Study, seeds: int, draws: int, replace: bool = False, stream: int = 0) -> np.ndarray:
@@ -244,13 +253,24 @@ def judge_task(given: tuple[Task, Study]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(same), verdicts], axis=1)
 
 
-def full_studies(root: Path) -> dict[str, Study]:
-    """Return the full studies from the runs stored under `root`: the powered sweep, and that of the temperature."""
+def studies_of(runs: pd.DataFrame, heat: pd.DataFrame) -> dict[str, Study]:
+    """Return the full studies by the names that `companion.judging.claims.Claim.data` has: "sweep" and "temperature".
+
+    Args:
+        runs: the powered sweep, one row a run.
+        heat: the sweep of the temperature.
+    """
+    return {"sweep": Study.of(runs), "temperature": Study.of(heat, by=("mask", "size", "temperature"))}
+
+
+@cache
+def stored_studies(data: Path) -> dict[str, Study]:
+    """Return the full studies of the stored runs."""
     columns = ["mask", "size", "seed", "temperature", "fit_mse", "reconstruction_error"]
     columns += ["specialization_ratio", "expelled_fraction"]
-    files = (root / f"data/{name}.parquet" for name in ("powered", "temperature"))
-    sweep, heat = (pd.read_parquet(file, columns=columns) for file in files)
-    return {"sweep": Study.of(sweep), "temperature": Study.of(heat, by=("mask", "size", "temperature"))}
+    return studies_of(
+        *(pd.read_parquet(data / f"{name}.parquet", columns=columns) for name in ("powered", "temperature"))
+    )
 
 
 def write_power(root: Path = Path(), workers: int = 2) -> None:
@@ -260,7 +280,7 @@ def write_power(root: Path = Path(), workers: int = 2) -> None:
         root: the book's folder.
         workers: processes.
     """
-    studies = full_studies(root)
+    studies = stored_studies(root / "data")
     tasks = tasks_of(studies)
     jobs = [(task, studies["sweep" if task.null else CLAIMS[task.claim].data]) for task in tasks]
     with open_executor(workers) as executor:
@@ -268,6 +288,504 @@ def write_power(root: Path = Path(), workers: int = 2) -> None:
     table = pd.concat([found[task] for task in tasks], ignore_index=True)
     table.attrs["versions"] = library_versions()
     write_runs(table, root / "data/power.parquet")
+
+
+class Judged(NamedTuple):
+    """Every claim's verdict by all seeds, and those of the studies drawn from them.
+
+    Attributes:
+        full: the verdicts of the full studies, by claim.
+        drawn: what `write_power` stores: one row a claim and drawn study.
+    """
+
+    full: dict[str, Verdict]
+    drawn: pd.DataFrame
+
+    def few(self, claim: str, seeds: int = PAPER) -> pd.DataFrame:
+        """Return a claim's verdicts in drawn studies of so many seeds, with the columns of `drawn_verdicts`."""
+        return self._of(claim, seeds, null=False)
+
+    def of_nothing(self, claim: str) -> pd.DataFrame:
+        """Return a claim's verdicts in studies without any difference, with the columns of `null_verdicts`."""
+        return self._of(claim, self.full[claim].study.seeds, null=True)
+
+    def _of(self, claim: str, seeds: int, null: bool) -> pd.DataFrame:
+        drawn = self.drawn
+        return drawn[(drawn["claim"] == claim) & (drawn["seeds"] == seeds) & (drawn["null"] == null)]
+
+
+def judged(studies: Mapping[str, Study], drawn: pd.DataFrame) -> Judged:
+    """Return the full studies' verdicts beside those of drawn studies.
+
+    Args:
+        studies: of `studies_of`.
+        drawn: what `write_power` stored.
+    """
+    return Judged({key: claim.rule(studies[claim.data]) for key, claim in CLAIMS.items()}, drawn)
+
+
+def outcomes(found: Judged) -> pd.DataFrame:
+    """Return what studies of ten seeds say of every claim, beside what all seeds say.
+
+    Book: chapter "What ten seeds can show", section "Ten of two hundred".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim (the index): the verdict of all seeds by rule; the shares of ten-seed studies that come to it,
+        to *undecided*, and to another; the verdict of all seeds by mean; the shares that come by mean to it, and to
+        the verdict of all seeds by rule.
+    """
+    rows = []
+    for key, full in found.full.items():
+        few = found.few(key)
+        rule, mean = few["by rule"], few["by mean"]
+        rows.append(
+            {
+                "claim": key,
+                "all seeds, by rule": full.verdict,
+                "by rule: the same": (rule == full.verdict).mean(),
+                "undecided": (rule == UNDECIDED).mean(),
+                "another": (~rule.isin([UNDECIDED, full.verdict])).mean(),
+                "all seeds, by mean": full.by_mean,
+                "by mean: the same": (mean == full.by_mean).mean(),
+                "by mean: the rule's of all": (mean == full.verdict).mean(),
+            }
+        )
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def verdict_bars(found: Judged) -> dict[str, pd.DataFrame]:
+    """Return the shares of verdicts in ten-seed studies, by rule and by mean, for `companion.show.charts.stacked`.
+
+    Book: chapter "What ten seeds can show", section "Ten of two hundred".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        "by rule" and "by mean", each with one row a claim and verdict: name, part (the verdict), share, beside (the
+        verdict of all seeds).
+    """
+    shares = {key: verdict_shares(found.few(key)) for key in found.full}
+    return {
+        way: pd.DataFrame(
+            [
+                {"name": key, "part": verdict, "share": share, "beside": getattr(full, attribute)}
+                for key, full in found.full.items()
+                for verdict, share in shares[key][way].items()
+            ]
+        )
+        for way, attribute in (("by rule", "verdict"), ("by mean", "by_mean"))
+    }
+
+
+def agreement(found: Judged) -> pd.DataFrame:
+    """Return how many of the drawn studies come, by rule, to the verdict of all seeds.
+
+    Book: chapter "What ten seeds can show", section "How many seeds a claim needs".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim and number of seeds: curve (the claim), x (the seeds of a study), value (the share).
+    """
+    drawn = found.drawn[~found.drawn["null"]]
+    same = drawn["by rule"] == drawn["claim"].map({key: full.verdict for key, full in found.full.items()})
+    shares = same.groupby([drawn["claim"], drawn["seeds"]], sort=False).mean()
+    return shares.rename_axis(["curve", "x"]).reset_index(name="value")
+
+
+def agreement_on(found: Judged, *verdicts: str) -> pd.DataFrame:
+    """Return the rows of `agreement` of those claims whose verdict by all seeds is one of `verdicts`."""
+    shares = agreement(found)
+    return shares[shares["curve"].isin([key for key, full in found.full.items() if full.verdict in verdicts])]
+
+
+def seeds_needed(found: Judged) -> pd.DataFrame:
+    """Return the shares of `agreement` as a table, and from which number of seeds on they are at least `ENOUGH`.
+
+    Book: chapter "What ten seeds can show", section "How many seeds a claim needs".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim (the index): the verdict of all seeds, the shares at each number of seeds (NaN: not drawn), and
+        enough, the least number of those tried from which on no share is lower (NaN: there is none).
+    """
+    shares = agreement(found).pivot(index="curve", columns="x", values="value").loc[list(found.full)]
+    table = shares.rename(columns=lambda seeds: f"n = {seeds}").rename_axis("claim")
+    table.insert(0, "all seeds", [full.verdict for full in found.full.values()])
+    table["enough"] = [_enough(row.dropna()) for _, row in shares.iterrows()]
+    return table
+
+
+def _enough(shares: pd.Series) -> float:
+    """The least index from which on all shares are at least `ENOUGH`; NaN if there is none."""
+    from_here_on = (shares >= ENOUGH)[::-1].cummin()
+    return min(from_here_on.index[from_here_on], default=np.nan)
+
+
+def orders_of_ten(study: Study) -> pd.DataFrame:
+    """Return how ten-seed studies order every two masks at every size.
+
+    Book: chapter "What ten seeds can show", section "Orders of two masks".
+
+    Args:
+        study: the full study.
+
+    Returns:
+        One row a size and pair of masks: the columns of `pair_orders`; size; within, whether both masks have overlap
+        or neither has.
+    """
+    index = draw_seeds(study, PAPER, DRAWS)
+    orders = pd.concat([pair_orders(study, size, index).assign(size=size) for size in study.sizes], ignore_index=True)
+    return orders.assign(within=orders["low"].isin(ACTIVE) == orders["high"].isin(ACTIVE))
+
+
+def order_maps(orders: pd.DataFrame, *sizes: int) -> dict[str, pd.DataFrame]:
+    """Return the shares of ten-seed studies with the order of all seeds, for `companion.show.charts.grids`.
+
+    Book: chapter "What ten seeds can show", section "Orders of two masks".
+
+    Args:
+        orders: of `orders_of_ten`.
+        sizes: those that are shown.
+
+    Returns:
+        By size, one row a pair: row and column (of two masks that with the more losses, by its label, and the other),
+        value (the share).
+    """
+    place = list(MASKS).index
+    maps = {}
+    for size in sizes:
+        chosen = orders[orders["size"] == size]
+        pairs = [sorted(pair, key=place) for pair in zip(chosen["low"], chosen["high"], strict=True)]
+        maps[f"N = {size}"] = pd.DataFrame(
+            {
+                "row": [MASK_LABELS[later] for _, later in pairs],
+                "column": [earlier for earlier, _ in pairs],
+                "value": chosen["same"].to_numpy(),
+            }
+        )
+    return maps
+
+
+def sure_orders(orders: pd.DataFrame) -> pd.DataFrame:
+    """Return how many orders of two masks by the means of ten seeds are sure, size by size.
+
+    Book: chapter "What ten seeds can show", section "Orders of two masks".
+
+    Args:
+        orders: of `orders_of_ten`.
+
+    Returns:
+        One row a size (the index, N): pairs, how many are in the same order in `SURE` of the studies, median and least
+        share, how many the test on all seeds tells apart, and how many are sure across the bands and within a band.
+    """
+    sure = (orders["same"] >= SURE).rename("sure")
+    by_size = orders.groupby("size")
+    across, within = (sure[chosen].groupby(orders["size"]).sum() for chosen in (~orders["within"], orders["within"]))
+    return pd.DataFrame(
+        {
+            "pairs": by_size.size(),
+            "the same in ≥ 95 % of studies": sure.groupby(orders["size"]).sum(),
+            "median share": by_size["same"].median(),
+            "least share": by_size["same"].min(),
+            "told apart by all seeds": by_size["told apart"].sum(),
+            "of 16 pairs across the bands, the same in ≥ 95 %": across,
+            "of 12 pairs within a band, the same in ≥ 95 %": within,
+        }
+    ).rename_axis("N")
+
+
+def bars_worth(orders: pd.DataFrame) -> pd.DataFrame:
+    """Return how often error bars, and the paired test, tell two masks apart, and how often in the wrong order.
+
+    Book: chapter "What ten seeds can show", section "What error bars are worth".
+
+    Args:
+        orders: of `orders_of_ten`.
+
+    Returns:
+        One row a group of pairs (the index): all of them by bands, by whether all seeds tell them apart, and by size;
+        pairs, bars apart (share of studies), of these, wrong order (share), test apart, wrong order, of these.
+    """
+    groups = {
+        "across the bands": orders[~orders["within"]],
+        "within a band": orders[orders["within"]],
+        "told apart by all seeds": orders[orders["told apart"]],
+        "not told apart by all seeds": orders[~orders["told apart"]],
+        **{f"N = {size}": pairs for size, pairs in orders.groupby("size")},
+    }
+    rows = [
+        {
+            "pairs of masks": name,
+            "pairs": len(pairs),
+            "bars apart": pairs["bars apart"].mean(),
+            "of these, wrong order": wrong_order(pairs, "bars"),
+            "test apart": pairs["test apart"].mean(),
+            "wrong order, of these": wrong_order(pairs, "test"),
+        }
+        for name, pairs in groups.items()
+    ]
+    return pd.DataFrame(rows).set_index("pairs of masks")
+
+
+def wrong_order(pairs: pd.DataFrame, by: str) -> float:
+    """Return in what share of the studies that tell two masks apart their order is the wrong one.
+
+    Args:
+        pairs: rows of `orders_of_ten`.
+        by: "bars" or "test".
+    """
+    return float(pairs[f"{by} wrong"].sum() / pairs[f"{by} apart"].sum())
+
+
+def worst_pair(orders: pd.DataFrame) -> pd.Series:
+    """Return the row of `orders_of_ten` whose error bars, where they are apart, are most often in the wrong order."""
+    wrong = orders["bars wrong"] / orders["bars apart"]
+    return orders.iloc[int(wrong.to_numpy().argmax())]
+
+
+def orders_of_nothing(study: Study) -> pd.DataFrame:
+    """Return what `pair_orders` finds at every size in 20 studies without any difference, 50 ten-seed studies of each.
+
+    Book: chapter "What ten seeds can show", section "What error bars are worth".
+
+    Args:
+        study: the full study, whose masks are exchanged.
+    """
+    rng, index = np.random.default_rng(0), draw_seeds(study, PAPER, DRAWS)[:50]
+    mixed = [permute_masks(study, rng) for _ in range(20)]
+    return pd.concat([pair_orders(one, size, index) for one in mixed for size in study.sizes], ignore_index=True)
+
+
+def bars_apart_by_theory(seeds: int) -> float:
+    """Return how often two means of as many normal values, with equal errors and no difference, have bars apart.
+
+    The means differ by more than 2 SEM; the standard error of their difference is √2 SEM.
+    Book: chapter "What ten seeds can show", section "What error bars are worth".
+
+    Args:
+        seeds: values in each mean, at least 2.
+    """
+    return float(2 * student.sf(2**0.5, 2 * (seeds - 1)))
+
+
+def repeats(found: Judged) -> pd.DataFrame:
+    """Return how often as many seeds as there are, drawn with replacement, come to the same verdict.
+
+    Book: chapter "What ten seeds can show", section "Error rates at 200 seeds".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim (the index): seeds, verdict, same again (share of resamples) with its Clopper-Pearson interval
+        (95 % from, to), else (the other verdicts with their shares), and the open case nearest to the level.
+    """
+    rows = []
+    for key, full in found.full.items():
+        verdicts = found.few(key, full.study.seeds)["by rule"]
+        same = _share(verdicts == full.verdict)
+        others = verdicts[verdicts != full.verdict].value_counts() / len(verdicts)
+        rows.append(
+            {
+                "claim": key,
+                "seeds": full.study.seeds,
+                "verdict": full.verdict,
+                "same again": same.value,
+                "95 % from": same.low,
+                "to": same.high,
+                "else": ", ".join(f"{other} {share:.1%}" for other, share in others.items()) or "–",
+                "open case nearest to the level": _nearest(full),
+            }
+        )
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def _share(found: pd.Series) -> paired.Interval:
+    """A share of studies with its Clopper-Pearson interval."""
+    ends: Any = proportion_confint(int(found.sum()), len(found), method="beta")
+    return paired.Interval(float(found.mean()), float(ends[0]), float(ends[1]))
+
+
+def _nearest(full: Verdict) -> str:
+    """The open case whose p-value, for or against, is the smallest, as text; "–" if no case is open."""
+    still = ~(full.supported | full.contradicted)
+    if not still.any():
+        return "–"
+    nearest = int(np.where(still, np.minimum(full.p_for, full.p_against), 2).argmin())
+    p, side = min((full.p_for[nearest], "for"), (full.p_against[nearest], "against"))
+    return f"{full.cases[nearest].name}, p {side} {p:.2g}"
+
+
+def false_verdicts(found: Judged) -> pd.DataFrame:
+    """Return how often studies without any difference are judged to show one.
+
+    Book: chapter "What ten seeds can show", section "Error rates at 200 seeds".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim of `NULL_CLAIMS` (the index): false verdicts (by rule) and studies with any false case, each as
+        a count, a share and its Clopper-Pearson interval; and the shares of three verdicts by mean.
+    """
+    rows = []
+    for key in NULL_CLAIMS:
+        verdicts = found.of_nothing(key)
+        row: dict[str, object] = {"claim": key}
+        for name, false in (
+            ("false verdicts", verdicts["by rule"] != UNDECIDED),
+            ("any false case", verdicts["any case"]),
+        ):
+            share = _share(false)
+            row[name] = f"{false.sum()} of {len(false)}"
+            row[f"{name}, share"] = share.value
+            row[f"{name}, 95 %"] = f"{share.low:.3f}–{share.high:.3f}"
+        by_mean = [(verdicts["by mean"] == verdict).mean() for verdict in (HOLDS, IN_PART, DOES_NOT_HOLD)]
+        row["by mean: holds, in part, does not hold"] = " / ".join(f"{share:.0%}" for share in by_mean)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("claim")
+
+
+class Results(NamedTuple):
+    """What the chapter shows of the stored runs: `judged`, `orders_of_ten` and `orders_of_nothing`."""
+
+    judged: Judged
+    orders: pd.DataFrame
+    nothing: pd.DataFrame
+
+
+@cache
+def results(data: Path) -> Results:
+    """Return what the chapter shows of the runs stored in `data`."""
+    studies = stored_studies(data)
+    found = judged(studies, pd.read_parquet(data / "power.parquet"))
+    return Results(found, orders_of_ten(studies["sweep"]), orders_of_nothing(studies["sweep"]))
+
+
+ELSE = {"C3": HOLDS, "C5": IN_PART, "C9": DOES_NOT_HOLD}
+"""The claims whose verdict comes again in too few resamples, and what the others say."""
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "What ten seeds can show", by name.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    found, orders, nothing = results(data)
+    return {
+        **_numbers_of_ten(found),
+        **_numbers_of_needed(found),
+        **_numbers_of_orders(orders),
+        **_numbers_of_bars(orders, nothing),
+        **_numbers_of_rates(found),
+    }
+
+
+def decided(found: Judged) -> list[str]:
+    """Return the claims that all seeds decide."""
+    return [key for key, full in found.full.items() if full.verdict != UNDECIDED]
+
+
+def seldom_right(found: Judged) -> list[str]:
+    """Return the decided claims on which fewer than one ten-seed study of twenty comes to the verdict of all seeds."""
+    right = outcomes(found).loc[decided(found), "by rule: the same"]
+    return list(right.index[right < SELDOM])
+
+
+def _numbers_of_ten(found: Judged) -> dict[str, str]:
+    table, seldom = outcomes(found), seldom_right(found)
+    harm, cases = found.full["C4"].table["effect"], len(found.full["C5"].cases)
+    the_rule_s = table["by mean: the rule's of all"]
+    by_means = {key: found.few(key)["by mean"].eq(HOLDS).mean() for key in ("C1", "C4")}
+    drawn = found.drawn[(found.drawn["claim"] == "C1") & ~found.drawn["null"]]
+    return {
+        "right-by-rule": f"{table['by rule: the same'].sum():.1f}",
+        "right-of-decided": f"{table.loc[decided(found), 'by rule: the same'].sum():.1f}",
+        "decided": f"{len(decided(found))}",
+        "seldom-right": f"{len(seldom)}",
+        "seldom-right-claims": ", ".join(seldom),
+        "c4-another-verdict": f"{table.loc['C4', 'another']:.0%}",
+        "right-by-mean": f"{the_rule_s.sum():.1f}",
+        "draws": f"{DRAWS:,}",
+        "c5-cases": f"{cases}",
+        "least-p-of-ten": f"{0.5**PAPER:.2g}",
+        "least-p-of-ten-corrected": f"{cases * 0.5**PAPER:.3f}",
+        "least-p-of-five": f"{0.5**5:.3f}",
+        "c4-mixed-by-mean": f"{by_means['C4']:.0%}",
+        "c4-harm": words.span(harm, ".2f"),
+        "c4-harm-median": f"{harm.median():.2f}",
+        "c1-lowest-by-mean": f"{by_means['C1']:.0%}",
+        "c1-lowest-by-rule": f"{found.few('C1')['by rule'].eq(HOLDS).mean():.0%}",
+        "c1-lowest-by-mean-of-any-seeds": words.span(drawn["by mean"].eq(HOLDS).groupby(drawn["seeds"]).mean(), ".0%"),
+    }
+
+
+def _numbers_of_needed(found: Judged) -> dict[str, str]:
+    enough = seeds_needed(found)["enough"][decided(found)]
+    more = enough.index[enough > 20]
+    return {
+        "more-than-twenty": f"{len(more)}",
+        "more-than-twenty-claims": ", ".join(more),
+        "c7-too-soon": f"{found.few('C7', 20)['by rule'].eq(DOES_NOT_HOLD).mean():.0%}",
+    }
+
+
+def _numbers_of_orders(orders: pd.DataFrame) -> dict[str, str]:
+    sure, within = orders["same"] >= SURE, orders["within"]
+    opposite = orders[orders["same"] < 0.5]
+    return {
+        "orders": f"{len(orders)}",
+        "orders-sure": f"{sure.sum()}",
+        "orders-told-apart": f"{orders['told apart'].sum()}",
+        "orders-across": f"{(~within).sum()}",
+        "orders-across-sure": f"{sure[~within].sum()}",
+        "orders-within": f"{within.sum()}",
+        "orders-within-sure": f"{sure[within].sum()}",
+        "orders-opposite": f"{len(opposite)}",
+        "orders-opposite-by-mean": f"{(~opposite['means too']).sum()}",
+    }
+
+
+def _numbers_of_bars(orders: pd.DataFrame, nothing: pd.DataFrame) -> dict[str, str]:
+    worst, apart = worst_pair(orders), nothing["bars apart"].mean()
+    return {
+        "bars-wrong": f"{wrong_order(orders, 'bars'):.1%}",
+        "bars-wrong-within": f"{bars_worth(orders).loc['within a band', 'of these, wrong order']:.1%}",
+        "bars-wrong-worst": f"{worst['bars wrong'] / worst['bars apart']:.0%}",
+        "bars-wrong-of-agreed": f"{wrong_order(orders[orders['means too']], 'bars'):.1%}",
+        "test-wrong": f"{wrong_order(orders, 'test'):.1%}",
+        "nothing-bars-apart": f"{apart:.0%}",
+        "nothing-test-apart": f"{nothing['test apart'].mean():.1%}",
+        "nothing-bars-apart-by-theory": f"{bars_apart_by_theory(PAPER):.0%}",
+        "nothing-false-differences": f"{len(list(combinations(MASKS, 2))) * apart:.0f}",
+    }
+
+
+def _numbers_of_rates(found: Judged) -> dict[str, str]:
+    again, false, five = repeats(found)["same again"], false_verdicts(found), found.full["C5"]
+    resampled = {key: found.few(key, found.full[key].study.seeds)["by rule"] for key in ELSE}
+    return {
+        "again-often": f"{(again >= ENOUGH).sum()}",
+        **{f"{key.lower()}-again": f"{again[key]:.1%}" for key in ELSE},
+        **{f"{key.lower()}-else": f"{resampled[key].eq(other).mean():.1%}" for key, other in ELSE.items()},
+        "c3-open-p": f"{found.full['C3'].p_for.max():.3f}",
+        "c5-supported": f"{five.supported.sum()}",
+        "c5-half": f"{len(five.cases) // 2}",
+        "false-verdicts": f"{false['false verdicts, share'].max():.1%}",
+        "false-cases": f"{false['any false case, share'].max():.1%}",
+        "nothing-c2-in-part": f"{found.of_nothing('C2')['by mean'].eq(IN_PART).mean():.0%}",
+        "share-error-of-fewer": f"{0.5 / FEWER**0.5:.1%}",
+        "share-error": f"{0.5 / DRAWS**0.5:.1%}",
+    }
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import yaml
 
 from companion.show.chapters import ROOT, digest_of
 from companion.studies import (
+    baseline,
     carriers,
     coverage,
     engine,
@@ -24,6 +25,7 @@ from companion.studies import (
     motion,
     overlap,
     playground,
+    power,
     readers,
     reconstruction,
     rounding,
@@ -34,6 +36,7 @@ from companion.studies import (
 )
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "chance": baseline.numbers,
     "coverage": coverage.numbers,
     "engine": engine.numbers,
     "expulsion": expulsion.numbers,
@@ -48,6 +51,7 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "separation": separation.numbers,
     "symmetries": symmetries.numbers,
     "temperature": temperature.numbers,
+    "ten-seeds": power.numbers,
     "usage": usage.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""

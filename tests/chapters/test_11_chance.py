@@ -1,0 +1,175 @@
+"""What chapter 11 says of the stored runs beside chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from literate import says
+
+from companion.judging.chance import chance_level, chance_summary
+from companion.judging.claims import ACTIVE, FREE
+from companion.studies import baseline, reconstruction
+
+pytestmark = pytest.mark.long
+
+states = says("11-chance")
+FREE, ACTIVE = list(FREE), list(ACTIVE)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return baseline.results(ROOT / "data")
+
+
+@pytest.fixture(scope="module")
+def medians(found):
+    """E's parts: medians, by mask (its bits) and size."""
+    return found.medians.rename(index=lambda label: label[:3], level="mask")
+
+
+def wide(table, column):
+    """A comparison's column, a row a mask and a column a size."""
+    return table.pivot(index="mask", columns="size", values=column)
+
+
+# --- the answer ---
+
+
+@states(
+    "(corrected p < 0.05)", "Below chance, corrected p < 0.05: none.", "combinations, below at …, corrected p < 0.05."
+)
+def test_the_level_is_0_05():
+    assert baseline.LEVEL == 0.05
+
+
+@states("Over 200 seeds, E is above its chance level at …", "not told from it: 010 Cov at N = 3.")
+def test_only_coverage_alone_at_3_is_not_told_from_chance(found):
+    rest = found.error[found.error["outcome"] == "not told"]
+    assert list(zip(rest["mask"], rest["size"], strict=True)) == [("010", 3)]
+    assert found.runs["seed"].nunique() == 200
+
+
+@states("The best mask's E is … times chance at $N = 3$ (010 Cov) and … times at $N = 100$ (010 Cov).")
+def test_the_best_mask_is_coverage_alone_at_3_and_at_100(found):
+    best = wide(found.error, "middle").idxmin()
+    assert best[3] == best[100] == "010" and best.index[0] == 3 and best.index[-1] == 100
+
+
+@states("Between these sizes the median chance level falls from …, and the lowest median E of any mask goes from …")
+def test_chance_falls_and_the_lowest_median_error_does_not(found):
+    by_size = reconstruction.against_chance(found.runs)
+    assert (by_size["chance, median E"].diff().dropna() < 0).all()
+    assert by_size["its median E"].iloc[-1] > by_size["its median E"].iloc[0]
+
+
+# --- the error ---
+
+
+@states(
+    "It rises with N for every mask, and the four masks with overlap lie above the four without at every size; only "
+    "coverage alone, at N = 3, is not above one."
+)
+def test_the_ratio_rises_with_the_size_and_overlap_lies_above(found):
+    ratio = wide(found.error, "middle")
+    assert (ratio.diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+    assert (ratio.loc[ACTIVE].min() > ratio.loc[FREE].max()).all()
+    assert list(ratio.stack()[lambda values: values <= 1].index) == [("010", 3)]
+
+
+@states("It is about one half for coverage alone at N = 3 and zero for every mask from N = 20 on.")
+def test_the_share_below_chance_is_a_half_for_coverage_at_3_and_zero_from_20_on(found):
+    below = wide(found.error, "below")
+    assert abs(below.loc["010", 3] - 0.5) < 0.05 and below.loc["010", 3] == below.max(axis=None)
+    assert (below.loc[:, 20:] == 0).all(axis=None)
+
+
+@states("has an E below the mean of the other 19, … of the seeds; it is not exactly one half because E is skewed")
+def test_one_more_random_set_is_below_the_others_mean_in_more_than_half_of_the_seeds(found):
+    single = baseline.one_more_set(found.runs)
+    assert (single["value"] > 0.5).all()
+    for size in single["size"]:
+        draws = chance_level(size, range(1000, 1200))
+        assert draws.shape == (200, 20)
+        less = draws - draws.mean(axis=1, keepdims=True)
+        assert (less**3).mean() > 0 and np.median(less) < 0
+
+
+@states("Below chance, corrected p < 0.05: none.")
+def test_no_mask_is_below_chance_at_any_size(found):
+    assert not (found.error["outcome"] == "below").any()
+
+
+@states("among them all eight masks at N = 5, 10, 20, 50, 100")
+def test_all_eight_masks_are_above_chance_from_5_on(found):
+    above = (wide(found.error, "outcome") == "above").sum()
+    assert list(above.index[above == 8]) == [5, 10, 20, 50, 100]
+
+
+# --- position and value ---
+
+
+@states("Neither is above E, and E is not above their sum.")
+def test_neither_part_is_above_e_and_e_is_not_above_their_sum(found):
+    runs = found.runs.sort_values(["mask", "size", "seed"], ignore_index=True)
+    error, parts = runs["reconstruction_error"], found.parts
+    assert (runs["seed"] == parts["seed"]).all()
+    assert (parts[["position_error", "value_error"]].max(axis=1) <= error * (1 + 1e-9)).all()
+    assert (error <= (parts["position_error"] + parts["value_error"]) * (1 + 1e-9)).all()
+
+
+@states(
+    "Left: median position error. Chance falls with N, every mask is higher at the largest N than at the "
+    "smallest, and the four masks with overlap lie highest at every size."
+)
+def test_position_errors_end_higher_than_they_begin_and_with_overlap_highest(found, medians):
+    position = medians["position"].unstack()
+    assert (chance_summary(found.parts, "position_error")["median"].diff().dropna() < 0).all()
+    assert (position[100] > position[3]).all() and (position.loc[ACTIVE].min() > position.loc[FREE].max()).all()
+
+
+@states("Right: median value error. It falls for most masks, but less than chance does;")
+def test_value_errors_fall_for_most_masks_but_less_than_chance(found, medians):
+    value, chance = medians["value"].unstack(), chance_summary(found.parts, "value_error").set_index("size")["median"]
+    assert (value[100] < value[3]).sum() > 4 and (value[100] / value[3] > chance[100] / chance[3]).all()
+
+
+@states("from N = 10 on every mask is above chance in both panels")
+def test_from_10_on_both_parts_are_above_chance(medians):
+    for part in ("position", "value"):
+        assert (medians[f"{part} over chance"].unstack().loc[:, 10:] > 1).all(axis=None)
+
+
+@states("Medians below chance: position none; value 010 Cov at N = 3, 5; 011 Cov+Sep at N = 3.")
+def test_only_three_medians_of_the_value_are_below_chance(medians):
+    assert (medians["position over chance"] > 1).all()
+    value = medians["value over chance"]
+    assert list(value.index[value < 1]) == [("010", 3), ("010", 5), ("011", 3)]
+
+
+@states("Without overlap the position error there is … beside a value error of …; with overlap … beside …")
+def test_at_100_the_position_error_is_the_larger_part(medians):
+    last = medians.xs(100, level="N")
+    assert (last["position"] > 2 * last["value"]).all()
+
+
+# --- specialization and expulsion ---
+
+
+@states(
+    "Left: the specialization ratio lies below chance for every mask and size, and farther below with overlap "
+    "than without at every size."
+)
+def test_specialization_is_below_chance_and_farther_with_overlap(found):
+    special = wide(found.special, "middle")
+    assert (special < 0).all(axis=None) and (special.loc[ACTIVE].max() < special.loc[FREE].min()).all()
+
+
+@states(
+    "Right: the expelled fraction lies above chance from N = 5 on for every mask, and higher with overlap than "
+    "without from N = 10 on."
+)
+def test_expulsion_is_above_chance_from_5_on_and_higher_with_overlap_from_10_on(found):
+    expelled = wide(found.expelled, "middle")
+    assert (expelled.loc[:, 5:] > 0).all(axis=None)
+    assert (expelled.loc[ACTIVE].min() > expelled.loc[FREE].max()).loc[10:].all()
