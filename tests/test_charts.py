@@ -52,9 +52,9 @@ def test_cells_of_a_grid_are_those_of_the_table():
     assert charts.cells(table).to_dict("records") == expected
 
 
-def test_named_curves_stand_one_below_the_other():
+def test_curve_rows_stand_one_below_the_other():
     x, y = torch.tensor([0.0, 1.0]), torch.tensor([2.0, 3.0])
-    drawn = charts.named_curves(x, {"up": y, "down": -y}).to_dict("list")
+    drawn = charts.curve_rows(x, {"up": y, "down": -y}).to_dict("list")
     assert drawn == {"x": [0, 1, 0, 1], "value": [2, 3, -2, -3], "curve": ["up", "up", "down", "down"]}
 
 

@@ -161,7 +161,7 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 
     return configure(alt.concat(*panels, columns=columns))
 
 
-def named_curves(x: torch.Tensor, values: Mapping[str, torch.Tensor]) -> pd.DataFrame:
+def curve_rows(x: torch.Tensor, values: Mapping[str, torch.Tensor]) -> pd.DataFrame:
     """Return rows for `curves`: several quantities at the same places.
 
     Args:
