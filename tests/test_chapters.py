@@ -201,23 +201,3 @@ def test_what_the_alternative_texts_against_chance_say_is_so():
     expelled = by_size(shown_table(stem, "The expelled fraction minus chance"))
     assert (expelled.loc[:, 5:] > 0).all(axis=None)
     assert (expelled.loc[ACTIVE].min() > expelled.loc[FREE].max()).loc[10:].all()
-
-
-def test_what_the_alternative_texts_on_whose_data_say_is_so():
-    stem = "12-whose"
-    saved = by_size(shown_table(stem, "Percent of the fresh error saved"))
-    assert saved.max(axis=None) == saved.loc["010", 3] < 25 and (saved.loc[:, 20:].abs() < 3).all(axis=None)
-    nearer = by_size(shown_table(stem, "E to the training points and to fresh samples"), "own nearer")
-    assert nearer[3].idxmax() == "010" and 0.75 < nearer.loc["010", 3] < 0.8
-    assert nearer[100].between(0.5, 0.6).all()
-
-    covered, free = ["010", "011", "110", "111"], ["000", "001", "100", "101"]
-    saved = by_size(shown_table(stem, "Percent of the nearest distance saved"))
-    assert (saved.loc[covered].min() > saved.loc[free].max()).all()
-    assert (saved.loc["010"] > 50).all() and saved.loc["011", 100] < 12 and (saved.loc[free] < 5).all(axis=None)
-    nearer = by_size(shown_table(stem, "Nearest distance to the training points"), "own nearer")
-    assert (nearer.loc[covered] > 0.65).all(axis=None) and (nearer.loc[free] < 0.6).all(axis=None)
-    for title in ("Percent of the fresh error saved", "Percent of the nearest distance saved"):
-        anchors = shown_table(stem, title).set_index("mask")
-        assert (anchors.loc["prototypes at the samples"].map(number) == 100).all()
-        assert (anchors.loc["random prototypes"].map(number).abs() < 10).all()

@@ -33,6 +33,8 @@ OF_CHAPTERS = {
     "03-separation": set(),
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
+    "12-whose": {"0.05", "0.6", "0.65", "0.8", "0.5"},
+    "13-tails": {"0.1", "97"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""
