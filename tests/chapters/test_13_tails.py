@@ -157,8 +157,8 @@ def test_e_is_no_less_than_its_farthest_prototype_allows(found):
 
 @states(
     "Before training the curve follows the line 1/(20t).",
-    "After training the curves of Std and coverage alone lie below it beyond ten, that of overlap with separation above "
-    "it, and all fall about as steeply as the line.",
+    "After training the curves of Std and coverage alone lie below it beyond ten, that of overlap with separation "
+    "above it, and all fall about as steeply as the line.",
 )
 def test_the_curves_of_survival_follow_the_line_or_run_beside_it(found):
     near, far = np.array([0.1, 1.0, 10.0]), np.array([10.0, 30.0, 100.0])
