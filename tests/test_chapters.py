@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 import yaml
 from conftest import CHAPTERS, ROOT
@@ -144,51 +143,3 @@ def test_figures_can_be_drawn_from_a_reader_s_own_runs(tmp_path):
         command = [sys.executable, "-m", "papermill", *notebook, *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-
-
-def shown_table(stem: str, title: str) -> pd.DataFrame:
-    """A table of a chapter, all its parts, as text."""
-    frames = []
-    for cell in NOTEBOOKS[stem]["cells"]:
-        for output in cell.get("outputs", []):
-            text = "".join(output.get("data", {}).get("text/markdown", ""))
-            if title in text.split("\n")[0]:
-                lines = [
-                    [part.strip() for part in line.split("|")[1:-1]] for line in text.split("\n") if line[:1] == "|"
-                ]
-                frames.append(pd.DataFrame(lines[2:], columns=lines[0]))
-    assert frames, title
-    return pd.concat(frames, ignore_index=True)
-
-
-def number(cell: str) -> float:
-    """The number that a cell of a table begins with."""
-    return float(re.match(r"[-+]?[\d.]+", cell)[0])
-
-
-def by_size(table: pd.DataFrame, column: str | None = None) -> pd.DataFrame:
-    """A table's numbers, a row a mask (its bits) and a column a size: of one column, or of a table already so."""
-    masks = table[table["mask"].str.match("[01]{3} ")].assign(mask=lambda t: t["mask"].str[:3])
-    wide = masks.set_index("mask") if column is None else masks.pivot(index="mask", columns="N", values=column)
-    wide = wide.map(number).rename(columns=lambda name: int(name.removeprefix("N = ")))
-    return wide.sort_index(axis=1)
-
-
-def test_what_the_alternative_texts_on_whose_data_say_is_so():
-    stem = "12-whose"
-    saved = by_size(shown_table(stem, "Percent of the fresh error saved"))
-    assert saved.max(axis=None) == saved.loc["010", 3] < 25 and (saved.loc[:, 20:].abs() < 3).all(axis=None)
-    nearer = by_size(shown_table(stem, "E to the training points and to fresh samples"), "own nearer")
-    assert nearer[3].idxmax() == "010" and 0.75 < nearer.loc["010", 3] < 0.8
-    assert nearer[100].between(0.5, 0.6).all()
-
-    covered, free = ["010", "011", "110", "111"], ["000", "001", "100", "101"]
-    saved = by_size(shown_table(stem, "Percent of the nearest distance saved"))
-    assert (saved.loc[covered].min() > saved.loc[free].max()).all()
-    assert (saved.loc["010"] > 50).all() and saved.loc["011", 100] < 12 and (saved.loc[free] < 5).all(axis=None)
-    nearer = by_size(shown_table(stem, "Nearest distance to the training points"), "own nearer")
-    assert (nearer.loc[covered] > 0.65).all(axis=None) and (nearer.loc[free] < 0.6).all(axis=None)
-    for title in ("Percent of the fresh error saved", "Percent of the nearest distance saved"):
-        anchors = shown_table(stem, title).set_index("mask")
-        assert (anchors.loc["prototypes at the samples"].map(number) == 100).all()
-        assert (anchors.loc["random prototypes"].map(number).abs() < 10).all()

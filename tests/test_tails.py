@@ -1,4 +1,4 @@
-"""The tails: each helper against what it stands for, and what chapter "Tails" says of its pictures."""
+"""The tails: each helper against what it stands for."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 
 from companion.core.network import initial_parameters, prototypes
 from companion.show import charts
+from companion.studies import tails
 from companion.studies.tails import neurons, spread_of_studies, tail_exponent, weight_path, worst_share
 from companion.sweeps.runs import reconstruction_points
 
 RUN = ["mask", "size", "seed"]
-
-
-@pytest.fixture(scope="module")
-def powered() -> pd.DataFrame:
-    return pd.read_parquet(ROOT / "data" / "powered.parquet")
-
-
-@pytest.fixture(scope="module")
-def each(powered) -> pd.DataFrame:
-    return neurons(powered)
 
 
 def test_the_worst_share_is_that_of_the_largest_rounded_up():
@@ -86,51 +76,82 @@ def test_curve_panels_share_curves_and_mark_powers():
     assert stretched["scale"] == {"type": "symlog", "constant": 1.0}
 
 
-@pytest.mark.slow
-def test_the_tail_before_training_is_the_one_of_the_equation(each):
-    before = each[each["mask"] == "000"]["start"].abs()
-    for t in (0.1, 1.0, 10.0):
-        assert (before > t).mean() == pytest.approx(1 / (20 * t), rel=0.1)
+def of_neurons(*rows: dict) -> pd.DataFrame:
+    """Neurons as `neurons` returns them, each near its original unless a row says otherwise."""
+    usual = {"mask": "000", "size": 2, "seed": 1, "neuron": 0, "start_w": 5.0, "start": 0.5, "w": 5.0, "prototype": 0.5}
+    usual |= {"crossed": False, "expelled": False, "sideways": 0.2, "upright": 0.1, "distance": 0.3}
+    return pd.DataFrame([{**usual, **row} for row in rows])
 
 
-@pytest.mark.long
-def test_what_the_alternative_texts_of_the_chapter_say_is_so(powered, each):
-    rows = each.assign(error=each.groupby(RUN, sort=False)["distance"].transform("sum") / each["size"])
-    farthest = rows.loc[rows.groupby(RUN, sort=False)["distance"].idxmax()]
-    farthest = farthest[farthest["sideways"] > farthest["upright"]].sort_values("error", ascending=False)
-    drawn = farthest.drop_duplicates("mask").set_index("mask").loc[["000", "001", "010", "100"]]
-    assert (drawn["w"].abs() < 1 / 50).all() and (drawn["prototype"].abs() > 50).all()  # the paths
-    for mask, row in drawn.iterrows():  # next to a change of sign the prototype is far out on both sides
-        path = weight_path(mask, row["size"], row["seed"], range(0, 2001, 10))
-        w, at = (values[:, row["neuron"]].numpy() for values in (path.w, prototypes(path.w, path.b)))
-        for turn in np.flatnonzero(np.sign(w[1:]) != np.sign(w[:-1])):
-            assert at[turn] * at[turn + 1] < 0 and np.abs(at[turn : turn + 2]).min() > 10
-
-    beyond = {
-        mask: [(group["prototype"].abs() > t).mean() for t in (10, 30, 100)] for mask, group in each.groupby("mask")
-    }
-    line = [1 / (20 * t) for t in (10, 30, 100)]  # the survival curves
-    assert all(np.less(beyond["000"], line) & np.less(beyond["010"], line) & np.greater(beyond["101"], line))
-    for _, group in each.groupby("mask"):
-        run = group.groupby(RUN).ngroup()
-        assert 0.8 < tail_exponent(run, group["prototype"].abs(), 10.0).value < 1.25
-
-    spreads = powered.groupby(["mask", "size"])["reconstruction_error"].apply(spread_of_studies).unstack()
-    middle = spreads.groupby("size").median()  # the studies
-    assert (middle["mean"] > middle["trimmed"]).all() and (middle["trimmed"] > middle["median"]).all()
-    assert (middle.loc[100, ["trimmed", "median"]] < middle.loc[3, ["trimmed", "median"]]).all()
+def test_the_carrier_of_a_run_is_its_farthest_neuron():
+    farthest = tails.carriers(of_neurons({}, {"neuron": 1, "distance": 0.9}, {"seed": 2, "distance": 4.0}, {"seed": 2}))
+    assert farthest["neuron"].tolist() == [1, 0] and farthest.index.tolist() == [("000", 2, 1), ("000", 2, 2)]
+    assert farthest["error"].tolist() == pytest.approx([0.6, 2.15])
+    assert farthest["share"].tolist() == pytest.approx([0.75, 4 / 4.3])
+    assert tails.worst_runs(farthest).index.tolist() == [("000", 2, 2)]
+    assert len(tails.worst_runs(farthest, 0.6)) == 2, "rounded up"
+    table = tails.highest_runs(farthest, 1)
+    assert table.index.tolist() == ["000 Std"] and table["share of one neuron"].tolist() == ["93%"]
 
 
-@pytest.mark.long
-def test_what_the_chapter_says_in_words_is_so(powered, each):
-    rows = each.assign(error=each.groupby(RUN, sort=False)["distance"].transform("sum") / each["size"])
-    farthest = rows.loc[rows.groupby(RUN, sort=False)["distance"].idxmax()]
-    worst = farthest[farthest.groupby(["mask", "size"])["error"].rank(ascending=False) <= 10]
-    height = (worst["upright"] > worst["sideways"]).groupby(worst["size"]).mean()
-    assert (height[[3, 5, 10]] > 0.5).all() and (height[[20, 50, 100]] < 0.2).all()  # a way of small networks
-    errors = powered.groupby(["mask", "size"])["reconstruction_error"]
-    alone = errors.apply(lambda group: group.max() / group.sum()).groupby("size").median()
-    assert alone[3] > alone[100]
-    owed = rows["distance"].where(rows["expelled"], 0).groupby([rows[name] for name in RUN]).sum()
-    share = (owed / rows.groupby(RUN)["distance"].sum()).groupby(["mask", "size"]).median()
-    assert (share > 0.8).all()
+def test_what_happened_to_a_neuron():
+    found = tails.kinds(
+        of_neurons(
+            {},
+            {"w": -0.05, "crossed": True},
+            {"w": 0.05, "start": 1.2},
+            {"w": -0.2, "crossed": True, "upright": 0.3},
+        )
+    )
+    columns = [[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(found.to_numpy().T, columns)
+
+
+def test_the_runs_drawn_are_the_highest_whose_neuron_is_off_in_place():
+    farthest = tails.carriers(
+        of_neurons(
+            {"distance": 9.0, "upright": 8.0},
+            {"seed": 2, "distance": 2.0},
+            {"seed": 3, "distance": 1.0},
+            {"mask": "100", "distance": 5.0},
+            {"mask": "111", "distance": 5.0},
+        )
+    )
+    assert tails.drawn_runs(farthest)[RUN].to_numpy().tolist() == [["000", 2, 2], ["100", 2, 1]]
+
+
+def test_a_curve_of_prototypes_has_a_gap_where_w_changes_its_sign():
+    path = pd.DataFrame({"mask": "000", "step": [0, 2, 4], "w": [0.5, -0.5, -0.25], "prototype": [1.0, -1.0, -2.0]})
+    panels = tails.path_panels(path.assign(crossed=[False, True, False]))
+    (_, weights), (_, places) = panels["w"], panels["prototype -b/w"]
+    assert weights["value"].tolist() == [0.5, -0.5, -0.25]
+    np.testing.assert_array_equal(places["value"], [1.0, np.nan, -1.0, -2.0])
+    assert places["x"].tolist() == [0, 2, 2, 4]
+
+
+def test_medians_with_and_without_a_change_of_sign_are_of_five_runs_or_more():
+    rows = [{"seed": seed, "crossed": seed < 5, "distance": seed} for seed in range(10)]
+    rows += [{"mask": "001", "seed": seed, "crossed": seed < 4, "distance": 1.0} for seed in range(10)]
+    found = tails.sign_changes(of_neurons(*rows))
+    assert found["changed"].tolist() == [5, 4] and found["runs"].tolist() == [10, 10]
+    assert found.loc[("000", 2), ["with", "without"]].tolist() == [2, 7]
+    assert tails.with_and_without(found).tolist() == ["2 / 7", "–"]
+
+
+def test_survival_is_the_share_beyond_on_either_side():
+    np.testing.assert_array_equal(
+        tails.survival([-3.0, 0.5, 1.0, 20.0], np.array([0.1, 1.0, 2.0, 30.0])), [1, 0.5, 0.5, 0]
+    )
+
+
+def test_what_is_owed_to_the_expelled_is_their_part_of_e():
+    out = {"expelled": True, "distance": 0.9}
+    parts = tails.owed(of_neurons(out, {}, {"seed": 2}, {"seed": 2}, {"seed": 3, **out}, {"seed": 3, **out}))
+    assert parts.loc[("000", 2)].to_dict() == pytest.approx({"owed": 0.75, "expelled": 0.5})
+
+
+def test_a_table_s_kinds_are_shares_of_all_neurons_and_of_the_worst():
+    each = of_neurons({"w": 0.01, "distance": 2.0}, {}, {"seed": 2}, {"seed": 2})
+    shares = tails.shares_of_kinds(each, tails.worst_runs(tails.carriers(each)))
+    assert shares.loc[tails.SMALL].tolist() == [0.25, 1, 1]
+    assert shares.columns.tolist() == ["all neurons", "the farthest of a worst run", "… at N = 2"]

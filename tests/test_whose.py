@@ -11,7 +11,10 @@ from conftest import ROOT
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
 from companion.core.metrics import reconstruction_error
 from companion.judging.chance import chance_level
+from companion.judging.paired import Interval
+from companion.studies import whose
 from companion.studies.whose import PERFECT, RANDOM, fresh_error, measure_runs, nearest_distance
+from companion.sweeps.runs import originals_and_reconstructions
 
 
 def test_prototypes_at_the_samples_know_these_points_and_no_others():
@@ -62,6 +65,78 @@ def test_nearest_distance_of_the_prototypes_inside():
     many = np.random.default_rng(8).uniform(0, 1, (5, 2))
     expected = [nearest_distance(row, [0.1, 0.9]) for row in many]
     np.testing.assert_array_equal(nearest_distance(many, [0.1, 0.9]), expected)
+
+
+def measured(own: np.ndarray, fresh: np.ndarray, name: str = "000 Std") -> pd.DataFrame:
+    """Runs of one size as `measure_runs` returns them, with the same measure for E and for the nearest distance."""
+    columns = {"E": own, "nearest": own, "fresh E": list(fresh), "fresh nearest": list(fresh)}
+    return pd.DataFrame({"name": name, "size": 3, "seed": range(len(own)), **columns})
+
+
+def test_a_comparison_of_runs_that_save_half():
+    own, draws = np.random.default_rng(5).uniform(1, 2, 40), np.array([0.5, 1.9, 2.0, 2.1, 3.0])
+    runs = [measured(own, own[:, None] * draws), measured(own * 0, own[:, None] * draws, PERFECT)]
+    table = whose.compare(pd.concat(runs, ignore_index=True), "E")
+    row, anchor = table.loc[("000 Std", 3)], table.loc[(PERFECT, 3)]
+    assert row["saved"] == pytest.approx(0.5) and row["log ratio"] == pytest.approx(np.log(2))
+    assert row["saved low"] == pytest.approx(0.5) and row["saved high"] == pytest.approx(0.5)
+    assert row["nearer"] == 1 > row["nearer low"] > 0.9 and row["p"] == row["corrected"] < 1e-6
+    assert anchor["saved"] == 1 and np.isinf(anchor["log ratio"]) and np.isnan(anchor["corrected"])
+    assert whose.starred(table).index.tolist() == [("000 Std", 3)] == whose.of_masks(table).index.tolist()
+    assert whose.medians_saved(table)["N = 3"].tolist() == ["+50.0*", "100"]
+    assert whose.farther(table).empty and whose.intervals(table, "saved")[1] == Interval(1, 1, 1)
+    assert whose.curves(table, "nearer")["curve"].tolist() == ["000 Std", PERFECT]
+
+
+def test_runs_that_lie_farther_from_their_own_points_are_told():
+    own = np.random.default_rng(5).uniform(1, 2, 40)
+    table = whose.compare(measured(own, own[:, None] * [0.4, 0.5, 0.6]), "nearest")
+    assert whose.farther(table).index.tolist() == [("000 Std", 3)] and whose.starred(table).empty
+    assert table["saved"].tolist() == pytest.approx([-1])
+
+
+def test_a_run_without_the_measure_is_left_out():
+    own = np.array([1.0, np.nan, 1.0, 1.0])
+    table = whose.compare(measured(own, np.full((4, 3), 2.0)), "nearest")
+    assert table["runs"].tolist() == [3] and table["nearer"].tolist() == [1]
+
+
+def test_the_rank_is_the_share_of_nearer_samples_ties_counted_half():
+    assert whose.rank(np.array([1.0, 2.0]), np.array([[0.5, 1.0, 3.0, 3.0], [0.0, 1.0, 1.5, 1.0]])).tolist() == [
+        0.375,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("measure", ["E", "nearest"])
+def test_other_seeds_points_come_in_turn(replication, measure):
+    runs = replication[(replication["mask"] == "010") & (replication["size"] == 5)]
+    x, y, positions, values = originals_and_reconstructions(runs)
+    expected = []
+    for run in range(len(runs)):
+        others = [(run + step) % len(runs) for step in (0, 1, 2, 3)]
+        if measure == "E":
+            found = [reconstruction_error(x[k], y[k], positions[run], values[run]) for k in others]
+        else:
+            found = [nearest_distance(x[k], positions[run]) for k in others]
+        expected.append(np.mean(np.less(found[1:], found[0])))
+    np.testing.assert_array_equal(whose.among_other_seeds(runs, measure, draws=3), expected)
+
+
+def test_stars_that_stand_are_of_runs_that_know_their_points():
+    rows = []
+    for seed in range(60):
+        x, y = (values.numpy() for values in sample_task(5, seed))
+        spread = np.linspace(0.1, 0.9, 5)
+        for mask, at in (("010", x), ("000", spread)):  # prototypes at the samples; the same in every run
+            w = np.full(5, 30.0)
+            rows.append({"mask": mask, "size": 5, "seed": seed, "x": x, "y": y, "w": w, "b": -w * at, "a": y, "c": 0.0})
+    runs = pd.DataFrame(rows)
+    stars = pd.DataFrame({"corrected": 0.01}, index=[("000 Std", 5), ("010 Cov", 5)])
+    assert whose.standing(runs, stars, "nearest").index.tolist() == [("010 Cov", 5)]
+    assert whose.standing(runs, stars.assign(corrected=0.9), "nearest").empty
+    assert whose.shares_inside(runs).to_dict() == {"010": 1.0, "000": 1.0}
+    assert whose.shares_inside(runs.assign(b=runs["b"] * 10)).max() < 0.5
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
+import pandas as pd
+
+from companion.core.settings import MASK_LABELS
 from companion.judging.paired import Interval
 
 
@@ -59,3 +64,20 @@ def at_sizes(rows: Iterable[tuple[str, int]], sizes: Collection[int] = ()) -> st
         f"{name} at {'every N' if len(at) == len(sizes) else 'N = ' + ', '.join(at)}" for name, at in found.items()
     ]
     return "; ".join(texts) or "none"
+
+
+def by_mask(values: pd.Series, write: Callable[[Any], str] = str) -> pd.DataFrame:
+    """Return a table of texts, a row a mask and a column a size.
+
+    Args:
+        values: of mask (its bits; any other name stays as it is) and size, in the order of the rows and columns.
+        write: how each value is written.
+    """
+    table = values.unstack(sort=False).map(write)
+    table.index = table.index.map(lambda name: MASK_LABELS.get(name, name)).rename("mask")
+    return table.rename(columns=lambda size: f"N = {size}")
+
+
+def percent(share: float) -> str:
+    """Return a share in whole percent, "–" where there is none."""
+    return "–" if math.isnan(share) else f"{share:.0%}"

@@ -31,8 +31,10 @@ from companion.studies import (
     rounding,
     separation,
     symmetries,
+    tails,
     temperature,
     usage,
+    whose,
 )
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
@@ -50,9 +52,11 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "rounding": rounding.numbers,
     "separation": separation.numbers,
     "symmetries": symmetries.numbers,
+    "tails": tails.numbers,
     "temperature": temperature.numbers,
     "ten-seeds": power.numbers,
     "usage": usage.numbers,
+    "whose": whose.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
