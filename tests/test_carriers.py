@@ -14,6 +14,7 @@ from companion.core.losses import fit_loss
 from companion.core.metrics import expelled_fraction, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes
 from companion.judging.chance import chance_level
+from companion.show import words
 from companion.studies import carriers
 from companion.studies.carriers import (
     carried,
@@ -347,7 +348,7 @@ def test_tables_of_masks_by_sizes():
     table = carriers.wide(runs, "count")
     assert table.loc["010"].to_dict() == {3: 2, 12: 4} and list(table.index) == ["000", "010"]
     assert carriers.wide(runs, "count", "mean").loc["010", 3] == 4
-    printed = carriers.labelled(table)
+    printed = words.labelled(table)
     assert (list(printed.index), list(printed)) == (["000 Std", "010 Cov"], ["N = 3", "N = 12"])
     found = carriers.medians(runs, "count").set_index(["mask", "size"])
     assert found.loc[("010", 3)].to_dict() == {"value": 2, "low": 1, "high": 9}

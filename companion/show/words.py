@@ -66,6 +66,16 @@ def at_sizes(rows: Iterable[tuple[str, int]], sizes: Collection[int] = ()) -> st
     return "; ".join(texts) or "none"
 
 
+def labelled(table: pd.DataFrame, heading: str = "N = {}") -> pd.DataFrame:
+    """Return a table of masks by sizes with the heads that the book prints: rows "010 Cov", columns "N = 3".
+
+    Args:
+        table: a row a mask, by its bits (any other name stays as it is), and a column a number.
+        heading: of a column, as `str.format` takes it.
+    """
+    return table.rename(index=MASK_LABELS, columns=heading.format).rename_axis(index="mask", columns=None)
+
+
 def by_mask(values: pd.Series, write: Callable[[Any], str] = str) -> pd.DataFrame:
     """Return a table of texts, a row a mask and a column a size.
 
@@ -73,9 +83,7 @@ def by_mask(values: pd.Series, write: Callable[[Any], str] = str) -> pd.DataFram
         values: of mask (its bits; any other name stays as it is) and size, in the order of the rows and columns.
         write: how each value is written.
     """
-    table = values.unstack(sort=False).map(write)
-    table.index = table.index.map(lambda name: MASK_LABELS.get(name, name)).rename("mask")
-    return table.rename(columns=lambda size: f"N = {size}")
+    return labelled(values.unstack(sort=False).map(write))
 
 
 def percent(share: float) -> str:

@@ -194,8 +194,7 @@ def difference_table(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = zip(table["middle"], table["below"], table["p"], strict=True)
     cells = [f"{middle:+.2f} ({below:.2f}){'*' if p < LEVEL else ''}" for middle, below, p in rows]
-    wide = table.assign(cell=cells).pivot(index="mask", columns="size", values="cell").rename(index=MASK_LABELS)
-    return wide.rename(columns=lambda size: f"N = {size}").rename_axis(columns=None)
+    return words.labelled(table.assign(cell=cells).pivot(index="mask", columns="size", values="cell"))
 
 
 def error_parts(runs: pd.DataFrame) -> pd.DataFrame:

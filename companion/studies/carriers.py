@@ -453,11 +453,6 @@ def wide(frame: pd.DataFrame, column: str, statistic: str = "median") -> pd.Data
     return frame.groupby(["mask", "size"])[column].agg(statistic).unstack("size")
 
 
-def labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of masks by sizes as the book prints it: rows "010 Cov", columns "N = 3"."""
-    return table.rename(index=MASK_LABELS, columns="N = {}".format).rename_axis("mask").rename_axis(columns=None)
-
-
 def force_medians(forces: pd.DataFrame) -> pd.DataFrame:
     """Return medians over seeds of √L_fit, of the bound of the fit's force and of the force, at the least and most N.
 
@@ -513,7 +508,9 @@ def effective_table(carried: pd.DataFrame) -> pd.DataFrame:
         carried: what `carried` returned.
     """
     found = medians(with_starts(carried), "effective")
-    table = labelled(found.assign(text=_with_interval(found, ".3g")).pivot(index="mask", columns="size", values="text"))
+    table = words.labelled(
+        found.assign(text=_with_interval(found, ".3g")).pivot(index="mask", columns="size", values="text")
+    )
     exponents = growth(carried)
     table["exponent"] = [words.interval(exponents[mask], ".2f") for mask in sorted(exponents)]
     return table
@@ -551,7 +548,7 @@ def errors_table(done: pd.DataFrame, kind: str) -> pd.DataFrame:
             found["before"], _with_interval(found, ".2g"), found["refitted"], strict=True
         )
     ]
-    return labelled(found.pivot(index="mask", columns="size", values="text"))
+    return words.labelled(found.pivot(index="mask", columns="size", values="text"))
 
 
 def hurt_table(done: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -564,7 +561,7 @@ def hurt_table(done: pd.DataFrame, kind: str) -> pd.DataFrame:
         kind: one of `KINDS`.
     """
     part = done[done["kind"] == kind]
-    return labelled(wide(part, "hurt", "mean").map("{:.2f} of ".format) + wide(part, "hurt", "size").astype(str))
+    return words.labelled(wide(part, "hurt", "mean").map("{:.2f} of ".format) + wide(part, "hurt", "size").astype(str))
 
 
 def rest_medians(rests: pd.DataFrame) -> pd.DataFrame:

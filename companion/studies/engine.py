@@ -18,6 +18,7 @@ from companion.core.network import Parameters, initial_parameters
 from companion.core.settings import MASK_LABELS, Settings
 from companion.core.train import train
 from companion.engine import driver, lanes
+from companion.show import words
 from companion.show.findings import claim_counts
 from companion.sweeps.runs import groups_of
 from companion.sweeps.sweep import BATCH_RUNS
@@ -156,8 +157,7 @@ def elsewhere(both: pd.DataFrame) -> pd.DataFrame:
     Args:
         both: of `both_engines`.
     """
-    table = both.pivot_table(index="mask", columns="size", values="elsewhere", aggfunc="sum").rename(index=MASK_LABELS)
-    return table.rename(columns=lambda size: f"N = {size}")
+    return words.labelled(both.pivot_table(index="mask", columns="size", values="elsewhere", aggfunc="sum"))
 
 
 def median_moves(both: pd.DataFrame) -> pd.Series:

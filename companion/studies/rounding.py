@@ -19,11 +19,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from companion.core.measures import measure
 from companion.core.network import Parameters, starting_batch
-from companion.core.settings import MASK_LABELS, MASKS, Settings
+from companion.core.settings import MASKS, Settings
 from companion.engine import driver
 from companion.judging.claims import CLAIMS
 from companion.judging.ledger import COLUMNS, marked
 from companion.judging.verdicts import Verdict
+from companion.show import words
 from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.sweep import PAPER_SIZES
 from companion.version import library_versions
@@ -192,13 +193,7 @@ def share_table(both: pd.DataFrame, column: str = "size") -> pd.DataFrame:
         One row a mask (its label), one column a size or a number of steps.
     """
     shares = both.groupby(["mask", column])["elsewhere"].apply(share_in_words)
-    return _by_mask(shares, "N = {}" if column == "size" else "{} steps")
-
-
-def _by_mask(values: pd.Series, heading: str = "N = {}") -> pd.DataFrame:
-    """Return a column of a mask and a number as a table: a row a mask, a column a number."""
-    table = values.unstack().rename(index=MASK_LABELS, columns=heading.format)
-    return table.rename_axis("mask").rename_axis(columns=None)
+    return words.labelled(shares.unstack(), "N = {}" if column == "size" else "{} steps")
 
 
 def kinds(both: pd.DataFrame) -> dict[str, pd.Series]:
@@ -335,7 +330,9 @@ def median_table(found: pd.DataFrame) -> pd.DataFrame:
     Args:
         found: what `medians` returned.
     """
-    return _by_mask(found["stored"].map("{:.3g}".format) + " / " + found["moved"].map("{:.3g}".format))
+    return words.labelled(
+        (found["stored"].map("{:.3g}".format) + " / " + found["moved"].map("{:.3g}".format)).unstack()
+    )
 
 
 def orders(found: pd.DataFrame) -> pd.DataFrame:

@@ -166,11 +166,6 @@ def agreement(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.groupby(["mask", "size"])["same"].mean().unstack("size")
 
 
-def agreement_table(agree: pd.DataFrame) -> pd.DataFrame:
-    """Return what `agreement` returned, with the labels of masks and sizes."""
-    return agree.rename(index=MASK_LABELS, columns="N = {}".format).rename_axis("mask").rename_axis(columns=None)
-
-
 def wide_case(samples: pd.DataFrame) -> pd.Series:
     """Return the sample to which a wide bump answers from afar most clearly.
 
