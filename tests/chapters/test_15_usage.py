@@ -78,6 +78,11 @@ def test_both_claims_have_the_same_verdict_either_way(found):
     assert words == {"C2": {"holds"}, "C7": {"holds in part"}}
 
 
+@states("mean ± SEM over 200 seeds of each mask, by either meaning")
+def test_the_picture_is_of_200_seeds_of_each_mask(runs):
+    assert set(runs.groupby(["mask", "size"])["seed"].nunique()) == {200} and set(runs["mask"]) == set(MASKS)
+
+
 @states("The mean ratios differ by … at most (010 Cov, $N = 50$)")
 def test_the_mean_ratios_differ_most_under_coverage_at_50(means):
     assert means["gap"].idxmax() == ("010", 50)
