@@ -33,6 +33,7 @@ OF_CHAPTERS = {
     "03-separation": set(),
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
+    "16-forces": {"0.01", "0.09", "0.1", "0.3", "0.8", "0.9", "1000–1039"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""
@@ -51,7 +52,7 @@ def numbers_in(text: str) -> list[str]:
         r"\{[^}]*\}",
         r"\]\([^)]*\)",
         r"@[\w-]+",
-        r"<[^>]*>",
+        r"<[^<>$]*>",
     ):
         text = re.sub(gone, " ", text, flags=re.M)
     formulas = re.findall(r"\$([^$]*)\$", text)
