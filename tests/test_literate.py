@@ -34,6 +34,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
     "16-forces": {"0.01", "0.09", "0.1", "0.3", "0.8", "0.9", "1000–1039"},
+    "17-crowding": {"0.01", "0.03", "0.1", "4", "1000–1029"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

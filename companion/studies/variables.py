@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import forces, reconstruction
+from companion.studies import crowding, forces, reconstruction
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "reconstruction": reconstruction.numbers,
+    "crowding": crowding.numbers,
     "forces": forces.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
