@@ -113,3 +113,12 @@ def test_force_fields_show_every_force_the_samples_and_the_other_prototypes():
     found = {name: [row["value"] for row in drawn if row.get("force") == name] for name in field}
     assert found == {name: values.tolist() for name, values in field.items()}
     assert {row["x"] for row in drawn if "force" not in row} == {0.25, 0.75}
+
+
+def test_a_table_s_columns_are_curves_over_its_index():
+    table = pd.DataFrame({"b": [1.0, 2.0], "a": [3.0, 4.0]}, index=[0.1, 0.2])
+    assert charts.as_curves(table).to_dict("list") == {
+        "x": [0.1, 0.2, 0.1, 0.2],
+        "curve": ["b", "b", "a", "a"],
+        "value": [1.0, 2.0, 3.0, 4.0],
+    }

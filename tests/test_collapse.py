@@ -120,48 +120,91 @@ def test_the_stored_collapse_is_what_the_runs_give(temperature, stored):
     np.testing.assert_allclose([point["ratio"] for point in stored["points"]], wide["001"] / wide["000"], rtol=1e-5)
 
 
-def test_what_the_chapter_says_of_the_collapse_is_so(temperature, stored):
-    quality = {name: found["value"] for name, found in stored["quality"].items()}
-    assert quality["noise"] < quality["residual_2"] < 0.5 * quality["residual_1"] < 0.5 * quality["residual_0"]
-    assert stored["quality"]["noise"]["low"] < quality["residual_2"] <= stored["quality"]["noise"]["high"]
-    grid = collapse.grid(temperature)
-    y = collapse.log_ratio(grid.values)
-    factor = {p: 10 ** float(collapse.residual(y, *grid[:2], p)) for p in np.round(np.linspace(0, 4, 41), 1)}
-    assert 1.5 < min(factor, key=factor.get) < 2 and 1.2 < min(factor.values()) < 1.35
-    assert all(value > 2 for p, value in factor.items() if p <= 1 or p >= 3)
-    points = pd.DataFrame(stored["points"])
-    assert points[points["crowding"] <= 0.1]["ratio"].between(0.9, 1.3).all() and points["ratio"].max() > 700
-    excess = (points["expelled"] - points["expelled_std"]).groupby(points["size"]).max()
-    assert (excess[[3, 5]] < 0.1).all() and (excess[[20, 50, 100]] > 0.25).all() and excess.idxmax() == 100
-    std = points.groupby("size")["expelled_std"].first()
-    assert (std[[3, 5]] > std[[20, 50, 100]].max()).all()
+def test_the_stored_collapse_is_read_with_decades_as_factors(stored):
+    points, quality = collapse.stored(ROOT / "data/collapse.json")
+    assert quality.loc["spread", "low"] == pytest.approx(10 ** stored["quality"]["spread"]["low"])
+    assert quality.loc["growth_exponent"].to_dict() == stored["quality"]["growth_exponent"]
+    first = stored["points"][0]
+    assert points.loc[0, "excess"] == pytest.approx(first["expelled"] - first["expelled_std"])
+    assert list(quality.index) == list(collapse.QUALITY) and len(points) == len(SIZES) * len(HEATS)
 
 
-def test_what_the_chapter_says_of_the_room_is_so(temperature):
-    spreads = temperature.assign(
-        length=[np.subtract(*np.quantile(-r.b / r.w, [0.75, 0.25])) for r in temperature.itertuples()]
+# --- what the chapter reads off ---
+
+
+def test_levels_and_pairs_of_curves_that_collapse_are_equal():
+    curves = collapse.Ratios(made_up(2.0), SIZES, HEATS)
+    levels = collapse.at_levels(curves)
+    np.testing.assert_allclose(levels.loc[100], [(1 + u) ** 0.5 for u in collapse.LEVELS], rtol=0.01)
+    assert levels.loc[3].isna().tolist() == [False, False, False, True, True]  # 3 neurons end at τN² = 90
+    assert list(collapse.between_sizes(levels)) == pytest.approx([1] * 4, rel=0.02)
+    apart = curves._replace(y=curves.y + np.log10([1, 1, 1, 1, 1, 3])[:, None])
+    assert list(collapse.between_sizes(collapse.at_levels(apart))) == pytest.approx([3] * 4, rel=0.02)
+    pairs = collapse.between_pairs(apart)
+    assert (
+        len(pairs) == 15 and pairs[3, 100] == pytest.approx(3, rel=0.02) and pairs[3, 5] == pytest.approx(1, rel=0.02)
     )
-    sizes, heats, values = collapse.grid(spreads, "length")
-    u, lengths = heats * sizes[:, None] ** 2, np.median(values[1], axis=-1)
-    over = lengths / (np.sqrt(heats) * sizes[:, None])
-    assert (over[(u >= 10 * (1 - 1e-9)) & (u <= 1e3 * (1 + 1e-9))] > 0.8).all() and over[-1, -1] < 0.2
-    assert (over[:, :5].argmax(axis=1) == 0).all() and (lengths.max(axis=1) > 100 * lengths[:, 0]).all()
+
+
+def test_factors_are_least_at_the_exponent_of_curves_that_collapse():
+    factors = collapse.factors(collapse.Ratios(made_up(2.0), SIZES, HEATS), [1, 2, 3])["10^R(p)"]
+    assert factors[2] == pytest.approx(1, abs=0.01) and min(factors[1], factors[3]) > 1.5
+
+
+def test_intervals_of_onset_and_growth_hold_their_numbers():
+    noise = RNG(1).lognormal(0, 0.1, (2, *made_up(2.0).shape, 30))
+    noise[1] *= 10 ** made_up(2.0)[..., None]
+    errors = collapse.Grid(SIZES, HEATS, noise)
+    found = collapse.onsets(errors)
+    assert [one.value for one in found] == collapse.onset(*collapse.ratios(errors)).tolist()
+    assert all(one.low <= one.value <= one.high < 2 * one.low for one in found)
+    assert np.median([one.value for one in found]) == pytest.approx(3, rel=0.1)  # √(1 + u) is 2 there
+    growth = collapse.growth(errors)
+    assert growth.low < growth.value == pytest.approx(0.5, abs=0.05) and growth.value < growth.high
+
+
+def test_the_room_taken_is_the_median_length_between_quartiles_over_n_root_tau():
+    assert collapse.middle_length([[0, 1, 2, 3, 4], [0, 0, 0, 0, 8]]).tolist() == [2, 0]
+    settings = [(m, n, t, s) for m in ("000", "001") for n in (3, 5) for t in (0.25, 100.0) for s in (1, 2, 3)]
+    runs = pd.DataFrame(settings, columns=["mask", "size", "temperature", "seed"])
+    runs["w"] = [np.full(n, -2.0) for n in runs["size"]]
+    runs["b"] = [2 * seed * np.arange(n) for n, seed in zip(runs["size"], runs["seed"], strict=True)]
+    halves = collapse.middle_halves(runs)
+    assert halves.values[1, :, 0].tolist() == [[1, 2, 3], [2, 4, 6]]
+    room = collapse.room_taken(halves)
+    assert room["length"].tolist() == [2, 2, 4, 4] and room["crowding"].tolist() == [2.25, 900, 6.25, 2500]
+    assert room["over"].tolist() == [2 / 1.5, 2 / 30, 4 / 2.5, 4 / 50]
+    assert collapse.where_taken(room).tolist() == [2 / 30]
+    _, frame = collapse.room_panels(room)["the same over N√τ"]
+    assert frame["value"].tolist() == room["over"].tolist() and set(frame["curve"]) == {"N = 3", "N = 5"}
+
+
+def test_strengths_are_compared_size_by_size():
+    one = collapse.Interval(2.0, 1.0, 4.0)
+    rows = [
+        {"strength": s, "size": n, "onset": one._replace(value=n / s), "growth": one, "ratios": pd.Series({0.1: s})}
+        for s in (1.0, 10.0)
+        for n in (2, 4)
+    ]
+    effects = pd.DataFrame(rows)
+    onsets = collapse.onsets_by_strength(effects)
+    assert onsets.to_numpy().tolist() == [[2, 4], [0.2, 0.4]]
+    assert collapse.added_by_strength(onsets).to_numpy().tolist() == [[4.5, 2.25]]
+    table = collapse.strength_table(effects)
+    assert table.index.tolist() == ["1", "10"] and table.loc["10", "N = 4, onset"] == "0.4 [1.0, 4.0]"
+    assert (
+        list(table)[:2] == ["N = 2, onset", "N = 2, growth"] and table.loc["1", "N = 2, growth"] == "2.00 [1.00, 4.00]"
+    )
+    _, frame = collapse.strength_panels(effects)["N = 4"]
+    assert frame[["x", "value", "curve"]].to_numpy().tolist() == [[1.6, 1, "λ = 1"], [1.6, 10, "λ = 10"]]
 
 
 @pytest.mark.long
-def test_what_the_chapter_says_of_the_strength_is_so(strength, temperature):
+def test_std_of_a_strength_is_the_temperature_sweep_s(strength, temperature):
     effects = collapse.by_strength(strength, temperature)
-    assert effects[["strength", "size"]].to_numpy().tolist() == [
-        [s, n] for s in (0.01, 0.1, 1, 10, 100) for n in (10, 100)
-    ]
-    ratios = effects.set_index(["strength", "size"])["ratios"]
-    for size in (10, 100):
-        strong = np.log10([ratios[s, size] for s in (1, 10, 100)])
-        assert np.ptp(strong[:, :-1], axis=0).max() < np.log10(2.3)
-        assert (ratios[0.01, size].iloc[-2:] < ratios[0.1, size].iloc[-2:]).all()
-        assert (ratios[0.1, size].iloc[-2:] < ratios[1.0, size].iloc[-2:]).all()
-    onsets = {(r.strength, r.size): r.onset.value for r in effects.itertuples()}
-    assert 10 * onsets[1.0, 100] < 100 < onsets[0.01, 100] and onsets[0.1, 100] > 3 * onsets[1.0, 100]
+    pairs = [[s, n] for s in (0.01, 0.1, 1, 10, 100) for n in (10, 100)]
+    assert effects[["strength", "size"]].to_numpy().tolist() == pairs
     nominal = temperature[(temperature["size"] == 100) & np.isclose(temperature["temperature"], 0.1)]
     medians = nominal.groupby("mask")["reconstruction_error"].median()
+    ratios = effects.set_index(["strength", "size"])["ratios"]
     assert ratios[1.0, 100][0.1] == pytest.approx(medians["001"] / medians["000"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -284,3 +285,48 @@ def other_branch(resistance: float, size: int, temperature: float, strength: flo
 def test_proposition_strength_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
         check_strength(*variant[1])
+
+
+# --- what the chapter reads off ---
+
+
+def test_the_least_repulsion_found_is_that_of_two_prototypes_at_the_ends():
+    assert crowding.least_found(2, 0.5) == pytest.approx(np.exp(-2), rel=1e-6)
+    three = float(separation_loss(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), 0.1))
+    assert crowding.least_found(3, 0.1) == pytest.approx(three, rel=1e-6)
+
+
+def test_looseness_leaves_bounds_of_0_out():
+    bounds = pd.DataFrame({"the bound": [0.0, 0.1, 0.2], "least found": [0.1, 0.2, 0.8]}, index=[1, 2, 3])
+    assert crowding.looseness(bounds).to_dict() == {2: 2.0, 3: 4.0}
+
+
+def test_reaches_are_the_same_at_any_size_and_temperature():
+    table = crowding.reaches({"half": 0.5, "five": 5}, [1, 100])
+    assert table.index.tolist() == ["1", "100"] and table.isna().to_numpy().tolist() == [[False, True], [False, False]]
+    for size, temperature in ((3, 0.1), (100, 1e-4)):
+        peak = crowding.peak_force(size, temperature)
+        found = crowding.reach(peak * np.array([0.5, 5]), size, temperature, 100.0) / np.sqrt(temperature)
+        np.testing.assert_allclose(table.loc["100"], found, rtol=1e-9)
+
+
+def test_room_needed_and_taken_is_that_of_the_middle_half():
+    places = np.array([-50.0, 0.0, 1.0, 2.0, 90.0])
+    runs = pd.DataFrame([{"size": 5, "temperature": 1e-4, "w": np.full(5, 2.0), "b": -2 * places}])
+    rooms = crowding.needed_and_taken(runs)
+    assert rooms["taken"].item() == 2 and rooms["needed"].item() == crowding.room_needed(3, 0.0, 1e-4)
+    table = crowding.room_table(runs)
+    assert table.loc["0.0001"].to_dict() == {
+        "N√τ": 0.05,
+        "room needed (proven)": rooms["needed"].item(),
+        "room taken": 2,
+    }
+
+
+def test_winning_strengths_are_medians_over_seeds_of_std_at_the_lowest_temperature():
+    columns = {"mask": "000", "size": 3, "temperature": 1e-5, "fit_mse": 4.0, "a": np.ones(3)}
+    runs = pd.DataFrame([columns | {"w": np.array(w)} for w in ([1.0, 2.0, 6.0], [3.0, 4.0, 5.0], [0.0, 3.0, 9.0])])
+    others = pd.concat([runs.assign(mask="001", fit_mse=1e3), runs.assign(temperature=1.0, fit_mse=1e3)])
+    table = crowding.winning_strengths(pd.concat([others, runs]))
+    # N (N - 1) √τ √L is 3 · 2 · ⅓ · 2 = 4.
+    assert table.loc[3].tolist() == pytest.approx([4 * 3, 4 * 6])

@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 import sympy
 import torch
 
-from companion.core.data import TARGETS
 from companion.core.losses import coverage_loss, fit_loss, overlap_loss, separation_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.core.settings import Settings
-from companion.core.train import BETAS, EPSILON, LEARNING_RATE, train
+from companion.core.train import BETAS, EPSILON, LEARNING_RATE
 from companion.studies import forces
 
 LOSSES = {
@@ -378,49 +378,73 @@ def test_proposition_not_compatible_fails_for_a_false_variant():
         check_overlap_wins(lambda *given: 0.0)  # at every distance
 
 
-# --- the chapter ---
+# --- what the chapter reads off ---
 
 
-def test_what_the_chapter_s_alternative_texts_say_is_so():
-    x = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
-    y, w = TARGETS["sine"](x), torch.full_like(x, 5.0)
-    a = torch.linalg.solve(activations(x, w, -w * x), y - 0.5)
-    network = Parameters(w, -w * x, a, torch.tensor(0.5, dtype=torch.float64))
-    grid = torch.linspace(-0.5, 1.5, 401, dtype=torch.float64)
-    left, right = grid < 0.1, grid > 0.9
-    for temperature, strength in ((1e-4, 1.0), (1e-2, 1.0), (1e-2, 10.0)):
-        settings = Settings("111", strength=strength, temperature=temperature)
-        field = forces.force_field(x, y, network, (4, grid), settings)
-        assert (field["overlap"][left] < 0).all() and (field["overlap"][right] > 0).all()
-        around = (grid > 0.82) & (grid < 0.98)
-        assert (field["coverage"][around] * (0.9 - grid[around]) >= 0).all()
-        far = (grid < -0.4) | (grid > 1.4)
-        assert max(float(field[name][far].abs().max()) for name in ("coverage", "separation")) < 1e-6  # no pixel
-
-    b = (-w * x).expand(len(grid), -1).clone()
-    b[:, 4] = -5.0 * grid
-    centre = forces.crowd_centre(x.expand(len(grid), -1), w.expand(len(grid), -1), b)[:, 4]
-    assert (torch.diff(centre) > 0).all() and centre.min() > 0.1 - 1e-9 and centre.max() < 0.9 + 1e-9
-    below = grid < centre  # once below, then above: one crossing
-    assert below[0] and not below[-1] and int((below[1:] != below[:-1]).sum()) == 1
-
-    distance = torch.logspace(-2, 0.3, 139, dtype=torch.float64)
-    b = (-w * x).expand(len(distance), -1).clone()
-    b[:, 3], b[:, 4] = -5.0 * 0.8, -5.0 * (0.9 + distance)
-    batch = x.expand(len(distance), -1), w.expand(len(distance), -1), b
-    at = prototypes(batch[1], b)
-    pull, push = forces.coverage_force(batch[0], at, 1e-4)[:, 4].abs(), forces.overlap_force(*batch)[:, 4]
-    assert (push > pull).all() and (pull[distance > 0.15] < 1e-40).all() and push[distance > 1].max() > 1e-12
-    assert (torch.diff(pull[distance < 0.09]) > 0).all()
+def test_a_moved_neuron_is_the_only_thing_that_moves():
+    x, _, network = forces.five_neurons()
+    at = torch.tensor([-0.3, 0.6], dtype=torch.float64)
+    moved = forces.moved_along(network, 1, at)
+    near(moved.w, network.w.expand(2, -1))
+    near(prototypes(moved.w, moved.b), torch.tensor([[0.1, p, 0.5, 0.7, 0.9] for p in at], dtype=torch.float64))
+    assert moved.c.tolist() == [0.5, 0.5] and torch.equal(prototypes(network.w, network.b), x)
 
 
-def test_the_first_step_is_as_the_chapter_draws_it():
-    *data, start = starting_batch(100, range(1000, 1040))
-    after = train(*data, start, Settings("111", steps=1)).parameters
-    moved = forces.displacement(start.w, start.b, after.w - start.w, after.b - start.b).abs()
-    for low, high in ((0.05, 0.2), (0.2, 1.0), (1.0, 10.0)):
-        chosen = (start.w.abs() > low) & (start.w.abs() < high)
-        law = LEARNING_RATE * (1 + prototypes(start.w, start.b).abs()[chosen]) / start.w.abs()[chosen]
-        assert 0.5 < float(moved[chosen].median() / law.median()) <= 1.05
-        plain = float((moved[chosen] * start.w.abs()[chosen]).median()) / LEARNING_RATE
-        assert plain > 3 if high < 0.5 else plain < 3  # 1/|w| alone is right where |w| is large
+def made_up_moves(small: float, large: float) -> pd.DataFrame:
+    """Neurons whose moves go with one power of |w| below 1 and with another above."""
+    weight = np.logspace(-1.5, 1, 2001)[1:-1]
+    moved = np.where(weight < 1, weight**small, weight**large)
+    return pd.DataFrame({"weight": weight, "reach": 2.0, "moved": moved})
+
+
+def test_moves_are_read_off_by_weight():
+    moves = forces.moves_by_weight(made_up_moves(-2, -1))
+    assert len(moves) == 10 and moves.notna().all(axis=None)
+    np.testing.assert_allclose(moves.index[1:] / moves.index[:-1], 10**0.25)
+    assert forces.powers_of_the_weight(moves) == pytest.approx((-2, -1), abs=0.01)
+    np.testing.assert_allclose(moves["median of the neurons"].iloc[-4:] * moves.index[-4:], 1, rtol=0.01)
+    np.testing.assert_allclose(moves["η(1 + |x̂|)/|w|, median"], 2 * moves["η/|w|"], rtol=0.01)
+    assert moves["largest"].iloc[-1] == pytest.approx(10**-0.75, rel=0.01)
+
+
+def test_a_move_is_compared_with_what_the_proposition_allows():
+    longest = forces.longest_adam_step() * LEARNING_RATE
+    neurons = pd.DataFrame({"weight": [longest, 2 * longest, 3 * longest], "reach": [1.0, 2.0, 3.0], "moved": 1.0})
+    assert forces.bounded_moves(neurons).tolist() == pytest.approx(
+        [1 / 2, 2 / 3]
+    )  # longest · reach / (weight - longest)
+
+
+def test_ways_out_are_medians_over_seeds(replication):
+    few = replication[(replication["size"] == 5) & replication["mask"].isin(["000", "100", "110"])]
+    table = forces.two_ways(few)
+    assert table.index.tolist() == [5] and table.shape == (1, 5)
+    overlap = few[few["mask"] == "100"]
+    assert table["median |w|, 100 Ovl"].item() == np.median([np.median(np.abs(w)) for w in overlap["w"]])
+    assert table["expelled, 100 Ovl"].item() == overlap["expelled_fraction"].median()
+    before = [starting_batch(5, [seed])[2].w.abs().median().item() for seed in range(1000, 1010)]
+    assert table["median |w| before"].item() == np.median(before)
+
+
+def test_expelled_prototypes_are_told_apart_by_who_holds_them():
+    """Outside stand one near to the right end that overlap hardly sees, one behind it, and one on the left."""
+    x, at, w = np.array([0.0, 1.0, 0.4, 0.5]), np.array([1.01, 1.02, -0.2, 0.45]), np.array([0.1, 3.0, 3.0, 3.0])
+    run = {"size": 4, "temperature": 1e-4, "x": x, "y": x, "w": w, "b": -w * at, "a": w, "c": 0.0}
+    runs = pd.DataFrame([run])
+    outside = forces.expelled_prototypes(runs)
+    batch = [torch.tensor(value) for value in (x, w, -w * at)]
+    push, pull = forces.overlap_force(*batch), forces.coverage_force(batch[0], torch.tensor(at), 1e-4)
+    sign = torch.tensor([1.0, 1.0, -1.0])
+    near(torch.tensor(outside["push"]), sign * push[:3])
+    near(torch.tensor(outside["pull"]), -sign * pull[:3])
+    assert outside["nearest"].tolist() == [True, False, True]
+    assert forces.who_wins(runs).to_dict("records") == [
+        {
+            "expelled": 3,
+            "push above 0": 3,
+            "pull exactly 0": 0,
+            "push exceeds pull": 2,  # the second, shielded; the third, for all its pull
+            "pull holds, nearest to a sample": 1,
+            "pull holds, shielded": 0,
+        }
+    ]

@@ -249,6 +249,15 @@ def named_curves(frame: pd.DataFrame, x_title: str, y_title: str, ticks: Sequenc
     return configure(alt.concat(lines.properties(width=NARROW_PANEL * 2, height=220) + names))
 
 
+def as_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table's columns as curves over its index: what `curves` draws, a row a point.
+
+    Args:
+        table: numbers; the names of its columns are those of the curves.
+    """
+    return table.rename_axis("x").melt(ignore_index=False, var_name="curve").reset_index()
+
+
 def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
     """Draw a claim's cases: each effect with its interval, against the line of no difference.
 

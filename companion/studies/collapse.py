@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from companion.judging.paired import RESAMPLES, Interval
+from companion.show import words
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +27,26 @@ ONSET = 2.0
 """Ratio of median E to Std's that counts as the onset of crowding."""
 
 
+LEVELS = (0.1, 1.0, 10.0, 100.0, 1000.0)
+"""τN² at which sizes are compared."""
+TAKEN = (10.0, 1000.0)
+"""τN² between which the chapter says how much room prototypes take, the ends included."""
+QUALITY = {
+    "spread": "spread of all y, as a factor",
+    "residual_0": "10^R(0): temperature alone",
+    "residual_1": "10^R(1)",
+    "residual_2": "10^R(2): τN²",
+    "noise": "10^R(2) that the seeds alone make",
+    "best_exponent": "exponent with the least R",
+    "growth_exponent": "growth exponent γ",
+}
+"""What is stored of the quality of the collapse, as a table names it."""
+PANELS = ("median E over Std's", "expelled fraction minus Std's")
+"""Titles of the picture of the collapse."""
+ROOM_PANELS = ("length of the middle half", "the same over N√τ")
+"""Titles of the picture of the room."""
+
+
 class Grid(NamedTuple):
     """A temperature sweep as arrays: sizes (S,), temperatures (T,) ascending, values (2, S, T, seeds).
 
@@ -34,6 +56,14 @@ class Grid(NamedTuple):
     sizes: np.ndarray
     temperatures: np.ndarray
     values: np.ndarray
+
+
+class Ratios(NamedTuple):
+    """Curves of separation alone against Std: y of `log_ratio`, shape (S, T), with sizes (S,) and temperatures (T,)."""
+
+    y: np.ndarray
+    sizes: np.ndarray
+    temperatures: np.ndarray
 
 
 def grid(runs: pd.DataFrame, metric: str = "reconstruction_error") -> Grid:
@@ -67,6 +97,11 @@ def log_ratio(errors: np.ndarray) -> np.ndarray:
     """
     std, separated = np.median(errors, axis=-1)
     return np.log10(separated / std)
+
+
+def ratios(errors: Grid) -> Ratios:
+    """Return the curves of a temperature sweep."""
+    return Ratios(log_ratio(errors.values), errors.sizes, errors.temperatures)
 
 
 def differences(sizes: ArrayLike, temperatures: ArrayLike, exponent: float) -> np.ndarray:
@@ -219,6 +254,246 @@ def at_crowding(y: ArrayLike, sizes: ArrayLike, temperatures: ArrayLike, crowdin
             for place, row in zip(places, np.asarray(y, float), strict=True)
         ]
     )
+
+
+def at_levels(curves: Ratios) -> pd.DataFrame:
+    """Return the ratio of median E to Std's at equal τN², those of `LEVELS`.
+
+    Book: chapter "Crowding", section "Where it fails".
+
+    Returns:
+        A row a size (the index, N) and a column a level, named by it: "0.1"; NaN beyond the sweep.
+    """
+    columns = {f"{level:g}": 10 ** at_crowding(*curves, level) for level in LEVELS}
+    return pd.DataFrame(columns, index=pd.Index(curves.sizes, name="N"))
+
+
+def between_sizes(levels: pd.DataFrame) -> pd.Series:
+    """Return the largest factor between two sizes at each level from τN² = 1 on.
+
+    Args:
+        levels: what `at_levels` returned.
+    """
+    return (levels.max() / levels.min()).drop("0.1")
+
+
+def between_pairs(curves: Ratios) -> pd.Series:
+    """Return 10^R(2) of every two sizes, by the pair: how far they typically are apart at equal τN².
+
+    Book: chapter "Crowding", section "Where it fails".
+    """
+    y, sizes, temperatures = curves
+    pairs = list(combinations(range(len(sizes)), 2))
+    found = [10 ** float(residual(y[list(pair)], sizes[list(pair)], temperatures, 2.0)) for pair in pairs]
+    return pd.Series(found, index=pd.MultiIndex.from_tuples([(int(sizes[i]), int(sizes[k])) for i, k in pairs]))
+
+
+def factors(curves: Ratios, exponents: ArrayLike) -> pd.DataFrame:
+    """Return the typical factor between sizes at equal u = τN^p, 10^R(p).
+
+    Book: chapter "Crowding", section "How good is the collapse?".
+
+    Args:
+        curves: of all sizes.
+        exponents: p, shape (exponents,).
+
+    Returns:
+        One row an exponent (the index); the column "10^R(p)".
+    """
+    exponents = np.asarray(exponents, float)
+    return pd.DataFrame({"10^R(p)": [10 ** float(residual(*curves, p)) for p in exponents]}, index=exponents)
+
+
+def onsets(errors: Grid) -> list[Interval]:
+    """Return the onset of each size with its 95 % interval, by resampling the seeds.
+
+    Book: chapter "Crowding", section "Where it fails".
+    """
+    axes = errors.sizes, errors.temperatures
+    again = onset(resampled(errors.values), *axes)
+    return [interval(*found) for found in zip(onset(*ratios(errors)), again.T, strict=True)]
+
+
+def growth(errors: Grid) -> Interval:
+    """Return the growth exponent with its 95 % interval, by resampling the seeds.
+
+    Book: chapter "Crowding", equation (growth).
+    """
+    again = growth_exponent(resampled(errors.values), errors.sizes, errors.temperatures)
+    return interval(growth_exponent(*ratios(errors)), again)
+
+
+def independent(path: str | Path) -> Ratios:
+    """Return the curves of the independent implementation, of medians that it published.
+
+    Args:
+        path: of `independent.json`.
+    """
+    cells = pd.DataFrame(json.loads(Path(path).read_text(encoding="utf-8"))["tau_sweep"])
+    separated, std = ([cell["median"] for cell in cells[name]] for name in ("reconstruction_error", "std_error"))
+    table = cells.assign(y=np.log10(np.divide(separated, std))).pivot(index="N", columns="tau", values="y")
+    return Ratios(table.to_numpy(), table.index.to_numpy(), table.columns.to_numpy(float))
+
+
+def middle_halves(runs: pd.DataFrame) -> Grid:
+    """Return the length of the middle half of each run's prototypes, between the quartiles.
+
+    Book: chapter "Crowding", section "The room they take".
+
+    Args:
+        runs: masks 000 and 001 at several sizes and temperatures, weights included.
+    """
+    lengths = [float(middle_length(-b / w)) for w, b in zip(runs["w"], runs["b"], strict=True)]
+    return grid(runs.assign(length=lengths), "length")
+
+
+def room_taken(halves: Grid) -> pd.DataFrame:
+    """Return how much room the middle half of prototypes takes under separation alone, medians over seeds.
+
+    Book: chapter "Crowding", section "The room they take".
+
+    Args:
+        halves: what `middle_halves` returned.
+
+    Returns:
+        One row a size and temperature: size, crowding (τN²), length, and over (the length over N√τ).
+    """
+    sizes, temperatures, values = halves
+    length = np.median(values[1], axis=-1)
+    number = np.repeat(sizes, len(temperatures))
+    root = np.sqrt(np.tile(temperatures, len(sizes)))
+    columns = {"size": number, "crowding": (number * root) ** 2, "length": length.ravel()}
+    return pd.DataFrame(columns | {"over": length.ravel() / (number * root)})
+
+
+def where_taken(room: pd.DataFrame) -> pd.Series:
+    """Return the lengths over N√τ where τN² lies between the ends of `TAKEN`.
+
+    Args:
+        room: what `room_taken` returned.
+    """
+    low, high = TAKEN
+    return room["over"][room["crowding"].between(low * (1 - 1e-9), high * (1 + 1e-9))]
+
+
+def panels(points: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return the picture of the collapse, as `companion.show.charts.against` draws it.
+
+    Args:
+        points: what `stored` returned.
+    """
+    ratio, excess = (_curves(points, column) for column in ("ratio", "excess"))
+    return {PANELS[0]: ("τN²", ratio.assign(low=points["low"], high=points["high"])), PANELS[1]: ("τN²", excess)}
+
+
+def room_panels(room: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return the picture of the room, as `companion.show.charts.against` draws it.
+
+    Args:
+        room: what `room_taken` returned.
+    """
+    return {title: ("τN²", _curves(room, name)) for title, name in zip(ROOM_PANELS, ("length", "over"), strict=True)}
+
+
+def strength_panels(effects: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return the picture of the strengths, a panel a size, as `companion.show.charts.against` draws it.
+
+    Args:
+        effects: what `by_strength` returned.
+    """
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    for size, group in effects.groupby("size"):
+        curves = dict(zip((f"λ = {strength:g}" for strength in group["strength"]), group["ratios"], strict=True))
+        frame = pd.DataFrame(curves).melt(ignore_index=False, var_name="curve").reset_index(names="x")
+        frame["x"] *= group["size"].iloc[0] ** 2
+        found[f"N = {size}"] = ("τN²", frame.assign(low=np.nan, high=np.nan))
+    return found
+
+
+def middle_length(places: ArrayLike) -> np.ndarray:
+    """Return the length of the middle half of some places, between their quartiles.
+
+    Args:
+        places: shape (..., places).
+
+    Returns:
+        Shape (...).
+    """
+    low, high = np.quantile(np.asarray(places), [0.25, 0.75], axis=-1)
+    return high - low
+
+
+def points_table(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the numbers of the picture of the collapse, by N and τ.
+
+    Args:
+        points: what `stored` returned.
+    """
+    names = {"size": "N", "temperature": "τ", "crowding": "τN²", "excess": "expelled, minus Std's"}
+    shown = points[["size", "temperature", "crowding", "ratio", "low", "high", "excess"]].rename(columns=names)
+    return shown.assign(τ=[f"{value:g}" for value in shown["τ"]]).set_index(["N", "τ"])
+
+
+def strength_table(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return onset and growth exponent with their intervals, as text: a row a strength.
+
+    Args:
+        effects: what `by_strength` returned.
+    """
+    columns = {
+        f"N = {size}, {name}": [words.interval(found, form) for found in group[name]]
+        for size, group in effects.groupby("size")
+        for name, form in (("onset", ".1f"), ("growth", ".2f"))
+    }
+    strengths = [f"{strength:g}" for strength in effects["strength"].unique()]
+    return pd.DataFrame(columns, index=pd.Index(strengths, name="λ"))
+
+
+def onsets_by_strength(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the onsets in τN² without their intervals: a row a strength, a column a size.
+
+    Book: chapter "Crowding", section "What the strength changes".
+
+    Args:
+        effects: what `by_strength` returned.
+    """
+    values = effects.assign(onset=[found.value for found in effects["onset"]])
+    return values.pivot(index="strength", columns="size", values="onset")
+
+
+def added_by_strength(onsets: pd.DataFrame) -> pd.DataFrame:
+    """Return how much each factor of 10 in λ adds to 1/u*, u* the onset: a row a step of λ, a column a size.
+
+    Book: chapter "Crowding", section "What the strength changes".
+
+    Args:
+        onsets: what `onsets_by_strength` returned.
+    """
+    return (1 / onsets).diff().dropna()
+
+
+def _curves(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One of the columns against τN², a curve a size, without bars."""
+    curve = [f"N = {size}" for size in rows["size"]]
+    return pd.DataFrame({"x": rows["crowding"], "value": rows[column], "curve": curve, "low": np.nan, "high": np.nan})
+
+
+def stored(path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the stored collapse: its points, and how good it is.
+
+    Args:
+        path: of `collapse.json`.
+
+    Returns:
+        Points as in `collapse`, and excess (the expelled fraction beyond Std's). Quality: a row a number of `QUALITY`
+        (the index), with value, low and high; what is stored in decades stands there as a factor.
+    """
+    found = json.loads(Path(path).read_text(encoding="utf-8"))
+    points = pd.DataFrame(found["points"])
+    quality = pd.DataFrame(found["quality"]).T.loc[list(QUALITY), ["value", "low", "high"]]
+    decades = [name for name in QUALITY if not name.endswith("exponent")]
+    quality.loc[decades] = 10 ** quality.loc[decades]
+    return points.assign(excess=points["expelled"] - points["expelled_std"]), quality
 
 
 def collapse(runs: pd.DataFrame) -> dict[str, Any]:
