@@ -161,16 +161,23 @@ def motion(x: torch.Tensor, moves: pd.DataFrame, every: int = 2, columns: int = 
     return configure(alt.concat(*panels, columns=columns))
 
 
+def as_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table's columns as curves over its index: what `curves` draws, a row a point.
+
+    Args:
+        table: numbers; the names of its columns are those of the curves.
+    """
+    return table.rename_axis("x").melt(ignore_index=False, var_name="curve").reset_index()
+
+
 def curve_rows(x: torch.Tensor, values: Mapping[str, torch.Tensor]) -> pd.DataFrame:
-    """Return rows for `curves`: several quantities at the same places.
+    """Return several quantities at the same places as curves: see `as_curves`.
 
     Args:
         x: places, shape (places,).
         values: by the curve's name, shape (places,).
     """
-    return pd.concat(
-        pd.DataFrame({"x": x.numpy(), "value": value.numpy(), "curve": name}) for name, value in values.items()
-    )
+    return as_curves(pd.DataFrame({name: value.numpy() for name, value in values.items()}, index=x.numpy()))
 
 
 def curves(
@@ -247,15 +254,6 @@ def named_curves(frame: pd.DataFrame, x_title: str, y_title: str, ticks: Sequenc
     names = alt.Chart(named).mark_text(align="left", dx=6, dy=12, fontSize=12)
     names = names.encode(x="x:Q", y="value:Q", text="curve:N")
     return configure(alt.concat(lines.properties(width=NARROW_PANEL * 2, height=220) + names))
-
-
-def as_curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table's columns as curves over its index: what `curves` draws, a row a point.
-
-    Args:
-        table: numbers; the names of its columns are those of the curves.
-    """
-    return table.rename_axis("x").melt(ignore_index=False, var_name="curve").reset_index()
 
 
 def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
