@@ -69,7 +69,9 @@ def by_means(verdict: Verdict) -> pd.DataFrame:
 def counted(verdict: Verdict) -> str:
     """Return how the cases of a verdict came out: "5 of 6 cases supported, 0 contradicted, 1 open"."""
     supported, contradicted = verdict.supported.sum(), verdict.contradicted.sum()
-    return f"{supported} of {len(verdict.cases)} cases supported, {contradicted} contradicted, {still_open(verdict)} open"
+    return (
+        f"{supported} of {len(verdict.cases)} cases supported, {contradicted} contradicted, {still_open(verdict)} open"
+    )
 
 
 def still_open(verdict: Verdict) -> int:

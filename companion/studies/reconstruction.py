@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from companion.core.settings import MASK_LABELS
 from companion.judging.chance import chance_summary
 from companion.sweeps.runs import groups_of
 
+Statistic = Literal["mean", "median"]
 EXAMPLE = {"mask": "010", "size": 5, "seed": 1000}
 """The run that the chapter matches point by point."""
 
@@ -50,13 +52,13 @@ def leaning(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(share, ascending=False, kind="stable").set_index("mask")
 
 
-def by_mask(runs: pd.DataFrame, metric: str, statistic: str = "median") -> pd.DataFrame:
+def by_mask(runs: pd.DataFrame, metric: str, statistic: Statistic = "median") -> pd.DataFrame:
     """Return a metric's mean or median over seeds, a row a size (the index, N) and a column a mask, by its bits.
 
     Args:
         runs: one row a run.
         metric: a column, such as "specialization_ratio".
-        statistic: "mean" or "median".
+        statistic: which.
     """
     return runs.pivot_table(index="size", columns="mask", values=metric, aggfunc=statistic).rename_axis("N")
 

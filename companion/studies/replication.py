@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
@@ -13,17 +14,22 @@ import numpy as np
 import pandas as pd
 
 from companion.core.settings import MASK_LABELS
-from companion.judging.chance import chance_summary
 from companion.judging.claims import ACTIVE, FACTOR, FREE, SHARE
-from companion.studies.reconstruction import by_mask, stored_runs
+from companion.studies.reconstruction import Statistic, by_mask, stored_runs
 from companion.sweeps.runs import median_run, reconstruction_points, summary
 
 OF_POSITIONS = ("000", "010", "100")
 """Masks of the paper's figure 3."""
 OF_RECONSTRUCTIONS = ("000", "010", "111")
 """Masks of its figure 7."""
-CLEAR = {"reconstruction_error": float(np.log(FACTOR)), "specialization_ratio": SHARE, "expelled_fraction": SHARE}
-"""From which difference on two medians of a metric are clearly apart; of E, a difference of logarithms."""
+METRICS = {
+    "E": "reconstruction_error",
+    "specialization ratio": "specialization_ratio",
+    "expelled fraction": "expelled_fraction",
+}
+"""Metrics whose order is compared with that of the independent implementation, by their names in prose."""
+HEAT = "E by temperature"
+"""What is compared over temperatures."""
 
 
 def sizes_drawn(runs: pd.DataFrame) -> tuple[int, int]:
@@ -133,14 +139,15 @@ def claim_counts(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a claim: claim, cases (how many there are), by mean, by median (in how many of them it holds).
     """
-    rows = []
-    for claim, cases in _cases(runs, "mean").items():
-        medians = _cases(runs, "median")[claim]
-        rows.append({"claim": claim, "cases": len(cases), "by mean": sum(cases), "by median": sum(medians)})
+    by_mean, by_median = _cases(runs, "mean"), _cases(runs, "median")
+    rows = [
+        {"claim": claim, "cases": len(cases), "by mean": sum(cases), "by median": sum(by_median[claim])}
+        for claim, cases in by_mean.items()
+    ]
     return pd.DataFrame(rows)
 
 
-def _cases(runs: pd.DataFrame, statistic: str) -> dict[str, list[bool]]:
+def _cases(runs: pd.DataFrame, statistic: Statistic) -> dict[str, list[bool]]:
     """Each claim's cases, true where these runs show it."""
     errors = by_mask(runs, "reconstruction_error", statistic)
     special = by_mask(runs, "specialization_ratio", statistic)
@@ -243,27 +250,22 @@ def against_independent(
         independent: what `data/independent.json` holds.
 
     Returns:
-        What `same_order` returned, of the sizes in `runs`: for "E", "specialization ratio" and "expelled fraction" over
-        masks, for "E by temperature" over temperatures of separation alone.
+        What `same_order` returned, of the sizes in `runs`: for each of `METRICS` over masks, for `HEAT` over the
+        temperatures of separation alone. Clearly apart are values of E from a factor of
+        `companion.judging.claims.FACTOR` on, ratios and fractions from a difference of its `SHARE` on.
     """
+    tables = {
+        name: (by_mask(runs, metric), independent_medians(independent, metric)) for name, metric in METRICS.items()
+    }
+    tables[HEAT] = (separation_by_temperature(sweep), independent_temperatures(independent))
     compared: dict[str, pd.DataFrame] = {}
-    for name, metric in (
-        ("E", "reconstruction_error"),
-        ("specialization ratio", "specialization_ratio"),
-        ("expelled fraction", "expelled_fraction"),
-    ):
-        ours = by_mask(runs, metric)
-        theirs = independent_medians(independent, metric).reindex(index=ours.index, columns=ours.columns)
-        compared[name] = same_order(_compared(ours, metric), _compared(theirs, metric), CLEAR[metric])
-    ours, metric = separation_by_temperature(sweep), "reconstruction_error"
-    theirs = independent_temperatures(independent).reindex(index=ours.index, columns=ours.columns)
-    compared["E by temperature"] = same_order(_compared(ours, metric), _compared(theirs, metric), CLEAR[metric])
+    for name, (ours, theirs) in tables.items():
+        theirs = theirs.reindex(index=ours.index, columns=ours.columns)
+        if name in ("E", HEAT):
+            compared[name] = same_order(ours.apply(np.log), theirs.apply(np.log), math.log(FACTOR))
+        else:
+            compared[name] = same_order(ours, theirs, SHARE)
     return compared
-
-
-def _compared(medians: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Medians on the scale of `CLEAR`."""
-    return medians.apply(np.log) if metric == "reconstruction_error" else medians
 
 
 def agreement(compared: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -291,11 +293,16 @@ def other_orders(compared: Mapping[str, pd.DataFrame]) -> dict[tuple[str, int], 
         Text such as "000 Std under 010 Cov, 001 Sep under 010 Cov".
     """
     return {
-        (name, int(size)): ", ".join(f"{MASK_LABELS.get(low, low)} under {MASK_LABELS.get(high, high)}" for low, high in found)
+        (name, size): ", ".join(f"{_label(low)} under {_label(high)}" for low, high in found)
         for name, counts in compared.items()
-        for size, found in counts["other order"].items()
+        for size, found in zip(counts.index.tolist(), counts["other order"], strict=True)
         if found
     }
+
+
+def _label(column: Any) -> str:
+    """A mask's label, or a temperature as it is."""
+    return MASK_LABELS.get(column, str(column))
 
 
 @cache
