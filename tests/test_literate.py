@@ -33,7 +33,7 @@ OF_CHAPTERS = {
     "03-separation": set(),
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
-    "08-replication": {"0.1", "1.5"},
+    "08-replication": {"0.1", "1.5", "4", "6", "7"},  # the paper's figures among them
     "09-ledger": {"0.01", "0.1", "0.995", "1.5", "16", "2.5", "7.5"},
     "90-rerun": {"0.01", "450", "1000–1029"},
     "_findings": {"1e-05", "4"},  # the coldest temperature; the fourth finding
