@@ -54,9 +54,10 @@ coverage: .venv/everything ## which lines of the module its tests run; compiled 
 test-machines: .venv/everything ## what a processor, fonts, a locale or a folder could decide, on machines simulated here
 	$(BIN)/python tests/machines.py
 
-chapters: .venv/everything ## execute the chapters that read something else than when they were last executed, in place
+chapters: .venv/everything ## compute the prose's numbers and execute the chapters that read something else than when this was last done
+	$(BIN)/python -m companion.studies.variables
 	$(BIN)/python -m companion.show.chapters
-	$(BIN)/python -m companion.show.findings
+	$(BIN)/python -m companion.studies.findings
 
 replicate: .venv/everything ## everything from nothing: the sweeps, chapters, book
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb

@@ -44,7 +44,7 @@ def hidden(cell: dict[str, Any]) -> bool:
 def prose(chapter: str, root: Path = ROOT) -> str:
     """All that a person wrote of a chapter to be read: Markdown cells, captions and alternative texts, in their order.
 
-    "index", "_findings" and "_findings-beyond" name the front page and what it includes.
+    "index", "_verdicts", "_findings" and "_findings-beyond" name the front page and what pages include.
     """
     for suffix in (".qmd", ".md"):
         if (page := root / (chapter + suffix)).exists():

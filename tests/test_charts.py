@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,6 +29,28 @@ def test_a_forest_shows_every_case_with_its_interval_and_the_line_of_no_differen
     drawn = rows(charts.forest(cases, "ratio", ratios))
     assert [row for row in drawn if "effect" in row] == cases.to_dict("records")
     assert {"none": 1.0 if ratios else 0.0} in drawn
+
+
+@pytest.mark.parametrize(
+    ("metric", "comparison", "statements", "label"),
+    [
+        ("fit", "E: 010 < 000", 1, "N = 3"),
+        ("fit", "E: 010 < 000", 2, "N = 3: 010 < 000"),
+        ("place", "place of 001: N = 5 ≈ N = 3", 8, "N = 3: place of 001"),
+    ],
+)
+def test_a_verdict_s_forest_names_a_case_of_several_statements_with_what_is_compared(
+    metric, comparison, statements, label
+):
+    row = {"case": "N = 3", "metric": metric, "comparison": comparison, "outcome": "open"}
+    verdict = SimpleNamespace(
+        table=pd.DataFrame([row | {"effect": 1.5, "low": 1.0, "high": 2.0}]),
+        cases=[SimpleNamespace(statements=[None] * statements)],
+    )
+    drawn = rows(charts.verdict_forest(verdict))
+    assert [found["label"] for found in drawn if "label" in found] == [label]
+    assert {"none": 1.0 if metric == "place" else 0.0} in drawn, "a ratio's line is at 1"
+    assert "label" not in verdict.table
 
 
 def test_panels_by_size_show_values_and_intervals():

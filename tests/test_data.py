@@ -17,7 +17,7 @@ from companion.core.metrics import expelled_fraction, reconstruction_error, spec
 from companion.core.network import activations, predict, prototypes
 from companion.core.settings import MASKS, Settings
 from companion.judging.beyond import labelled_runs
-from companion.show.findings import same_order
+from companion.studies.replication import same_order
 from companion.sweeps.runs import settings_in
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 

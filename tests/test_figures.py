@@ -248,34 +248,3 @@ def test_every_figure_is_one_function_of_a_table():
         function = getattr(figures, name)
         assert function.__doc__.startswith(f"Figure {number}")
         assert next(iter(inspect.signature(function).parameters)) == "runs"
-
-
-def test_what_the_alternative_texts_say_is_so(replication, chance):
-    """Chapter "The full replication": the finding that stands in place of each picture."""
-    level = chance.set_index("size")
-    means, medians = (
-        replication.pivot_table(index="size", columns="mask", values="reconstruction_error", aggfunc=statistic)
-        for statistic in ("mean", "median")
-    )
-    active, free = [mask for mask in MASKS if MASKS[mask].overlap], [mask for mask in MASKS if not MASKS[mask].overlap]
-    for errors, statistic in ((means, "mean"), (medians, "median")):  # figures 1 and 2
-        assert (errors[active].min(axis=1) > errors[free].max(axis=1)).all()
-        assert (errors.loc[5:].min(axis=1) > level.loc[5:, statistic]).all()
-        assert level[statistic].is_monotonic_decreasing
-
-    shares = [median_run(replication, mask, 100)["expelled_fraction"] for mask in ("000", "010", "100")]
-    assert 1 / 2 < shares[1] < shares[0] < 2 / 3 and shares[2] > 0.9  # figure 3
-
-    ratios = replication.pivot_table(index="size", columns="mask", values="specialization_ratio", aggfunc="mean")
-    assert (ratios.loc[100] < ratios.loc[3]).all() and ratios.loc[100].idxmin() == "100"  # figure 5
-    assert (ratios.loc[100, ["001", "011"]] > ratios.loc[10, ["001", "011"]] - 0.05).all()
-    darker = ratios[active].max(axis=1) < ratios[free].min(axis=1)  # figure 6
-    assert darker.loc[10:].all()
-
-    for mask in ("000", "010", "111"):  # figure 7
-        run = median_run(replication, mask, 5)
-        points = reconstruction_points(run)
-        assert (points["distance"] < 0.01).sum() == 1
-        assert run["reconstruction_error"] > level["median"][5]
-    far = points[points["distance"] > 1]
-    assert len(far) == 3 and (far["prototype"] < min(run["x"])).all()

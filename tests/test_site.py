@@ -13,7 +13,7 @@ import pytest
 from conftest import CHAPTERS, REPLICATION, ROOT, open_page, requests, wait
 from literate import captions, letters
 
-from companion.studies.variables import fill, stored
+from companion.show.prose import fill, stored
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
 

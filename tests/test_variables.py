@@ -9,15 +9,16 @@ import pytest
 from conftest import CHAPTERS, ROOT
 from literate import prose
 
+from companion.show.prose import VARIABLE, fill
 from companion.studies import variables
 
-PAGES = ["index", "_findings", "_findings-beyond", *(path.stem for path in CHAPTERS)]
+PAGES = ["index", "_verdicts", "_findings", "_findings-beyond", *(path.stem for path in CHAPTERS)]
 STORED = variables.stored(ROOT)
 
 
 def named(page: str) -> set[str]:
     """The variables that a page names."""
-    return set(variables.VARIABLE.findall(prose(page)))
+    return set(VARIABLE.findall(prose(page)))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def existing() -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_variable_that_prose_names_exists(page, existing):
     assert named(page) <= existing
-    assert prose(page).count("{{< var") == len(variables.VARIABLE.findall(prose(page))), "one that is not well formed"
+    assert prose(page).count("{{< var") == len(VARIABLE.findall(prose(page))), "one that is not well formed"
     assert "{{{<" not in prose(page), "Quarto shows what stands in three braces as it is written"
 
 
@@ -68,9 +69,9 @@ def test_stored_numbers_are_what_the_data_give(chapter):
 
 def test_prose_is_filled():
     values = {"tails": {"worst-share": "0.96 [0.94, 0.98]"}}
-    assert variables.fill("It is {{< var tails.worst-share >}}.", values) == "It is 0.96 [0.94, 0.98]."
+    assert fill("It is {{< var tails.worst-share >}}.", values) == "It is 0.96 [0.94, 0.98]."
     with pytest.raises(KeyError):
-        variables.fill("It is {{< var tails.best-share >}}.", values)
+        fill("It is {{< var tails.best-share >}}.", values)
 
 
 def test_the_file_is_written_again_only_where_it_is_stale(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The ledger: every claim's verdict at the paper's ten seeds and at two hundred, as a table and for machines.
 
-`companion.show.findings` writes it into `data/claims.json` and `_ledger.md`.
+`companion.studies.findings` writes it into `data/claims.json` and `_ledger.md`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def table(entries: dict[str, Entry]) -> str:
         Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
     """
     # The verdict comes first: on a narrow screen a wide table shows its left side.
-    seeds, fewer = _seeds(entries)
+    seeds, fewer = entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
     head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} seeds (C8: {fewer})")
     widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
     rows = [
@@ -143,27 +143,6 @@ def beyond_table(verdicts: dict[str, Verdict], survival: referee.LedgerRow | Non
         rows.append((f"**{marked(survival.verdict)}**", statement, *survival[2:5]))
     lines = [head, tuple(":" + "-" * width for width in (14, 30, 20, 16, 20)), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def in_a_sentence(entries: dict[str, Entry]) -> str:
-    """Return how many claims came out in each way, at all seeds and at the paper's ten, as Markdown."""
-    counts = {
-        name: "; ".join(
-            f"{marked(verdict)}: {[getattr(entry, name).verdict for entry in entries.values()].count(verdict)}"
-            for verdict in MARKS
-        )
-        for name in ("all", "ten")
-    }
-    seeds, fewer = _seeds(entries)
-    return (
-        f"Of the paper's ten claims, judged by rules that were fixed first, at {seeds} seeds (C8: {fewer}): "
-        f"{counts['all']}. The same rules at the paper's ten seeds: {counts['ten']}."
-    )
-
-
-def _seeds(entries: dict[str, Entry]) -> tuple[int, int]:
-    """How many seeds the sweep has, and how many the temperature sweep, by which C8 is judged."""
-    return entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
 
 
 def marked(verdict: str) -> str:

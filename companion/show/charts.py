@@ -13,6 +13,7 @@ from altair.typing import ChartType
 
 from companion.core.network import Parameters, activations, predict, prototypes
 from companion.core.settings import MASK_LABELS
+from companion.judging.verdicts import LOGARITHMIC, Verdict
 from companion.show.figures import (
     CHANCE,
     COLORS,
@@ -281,6 +282,22 @@ def forest(cases: pd.DataFrame, title: str, ratios: bool) -> alt.TopLevelMixin:
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, shape=shape),
     )
     return configure(alt.concat(layers.properties(width=NARROW_PANEL * 1.2, height=max(90, 17 * len(cases)))))
+
+
+def verdict_forest(verdict: Verdict) -> alt.TopLevelMixin:
+    """Draw the cases of a verdict as a `forest`, each by the statement that decided it.
+
+    A case of several statements is named with the groups compared in it; where a mask's place is compared, with the
+    mask.
+    """
+    cases = verdict.table
+    parts = cases["comparison"].str.split(": ")
+    compared = parts.str[0].where(cases["metric"] == "place", parts.str[1])
+    several = [len(case.statements) > 1 for case in verdict.cases]
+    labels = cases["case"].where(~np.array(several), cases["case"] + ": " + compared)
+    ratios = bool(cases["metric"].isin(LOGARITHMIC).all())
+    title = f"typical {'ratio' if ratios else 'difference'}, 95 % interval"
+    return forest(cases.assign(label=labels), title, ratios)
 
 
 def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_title: str) -> alt.TopLevelMixin:

@@ -40,8 +40,12 @@ def show_source(*functions: Callable[..., object], fold: str | None = None) -> N
 def show_chart(chart: alt.TopLevelMixin) -> None:
     """Display a chart as SVG, which the web page, the PDF and Jupyter all can draw, with its `digest` as its text."""
     with alt.data_transformers.enable(max_rows=None):  # a picture of many bumps holds more points than altair's limit
-        picture = vl_convert.vegalite_to_svg(chart.to_json())
-        display({"image/svg+xml": picture, "text/plain": f"chart {digest(chart)}"}, raw=True)
+        display({"image/svg+xml": svg(chart), "text/plain": f"chart {digest(chart)}"}, raw=True)
+
+
+def svg(chart: alt.TopLevelMixin) -> str:
+    """Return a chart's picture."""
+    return vl_convert.vegalite_to_svg(chart.to_json())
 
 
 def digest(chart: alt.TopLevelMixin) -> str:
@@ -110,6 +114,16 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
     for part in range(parts):
         heading = title if parts == 1 else f"{title} ({part + 1} of {parts})"
         display(Markdown(_folded(_markdown(table.iloc[part * rows : (part + 1) * rows], digits), heading)))
+
+
+def show_verdicts(table: str, key: str) -> None:
+    """Display a ledger, which is a Markdown table with references, and what its cells mean.
+
+    Args:
+        table: what `companion.judging.ledger.table` or `beyond_table` returned.
+        key: `companion.judging.ledger.KEY` or `BEYOND_KEY`.
+    """
+    display(Markdown(f"{table}\n\n{key}"))
 
 
 def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:

@@ -19,7 +19,7 @@ from companion.core.settings import MASK_LABELS, Settings
 from companion.core.train import train
 from companion.engine import driver, lanes
 from companion.show import words
-from companion.show.findings import claim_counts
+from companion.studies.replication import claim_counts
 from companion.sweeps.runs import groups_of
 from companion.sweeps.sweep import BATCH_RUNS
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from companion.core.settings import MASK_LABELS
 from companion.judging.chance import chance_summary
-from companion.sweeps.runs import groups_of, summary
+from companion.sweeps.runs import groups_of
 
+Statistic = Literal["mean", "median"]
 EXAMPLE = {"mask": "010", "size": 5, "seed": 1000}
 """The run that the chapter matches point by point."""
 
@@ -50,14 +52,15 @@ def leaning(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(share, ascending=False, kind="stable").set_index("mask")
 
 
-def medians(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a metric's medians over seeds, a row a size and a column a mask, by its bits.
+def by_mask(runs: pd.DataFrame, metric: str, statistic: Statistic = "median") -> pd.DataFrame:
+    """Return a metric's mean or median over seeds, a row a size (the index, N) and a column a mask, by its bits.
 
     Args:
         runs: one row a run.
         metric: a column, such as "specialization_ratio".
+        statistic: which.
     """
-    return summary(runs, metric).pivot(index="size", columns="mask", values="median").rename_axis("N")
+    return runs.pivot_table(index="size", columns="mask", values=metric, aggfunc=statistic).rename_axis("N")
 
 
 def against_chance(runs: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +74,7 @@ def against_chance(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a size (the index, N): chance, median E; best mask; its median E; times chance; masks below chance.
     """
-    errors, chance = medians(runs, "reconstruction_error"), chance_summary(runs).set_index("size")["median"]
+    errors, chance = by_mask(runs, "reconstruction_error"), chance_summary(runs).set_index("size")["median"]
     return pd.DataFrame(
         {
             "chance, median E": chance,
@@ -91,7 +94,7 @@ def specialization(runs: pd.DataFrame) -> pd.DataFrame:
     Args:
         runs: one row a run.
     """
-    shares = medians(runs, "specialization_ratio").rename(columns=MASK_LABELS)
+    shares = by_mask(runs, "specialization_ratio").rename(columns=MASK_LABELS)
     shares["random choice"] = [1 - (1 - 1 / size) ** size for size in shares.index]
     return shares
 
@@ -113,6 +116,6 @@ def numbers(data: Path) -> dict[str, str]:
     return {
         "example-error": f"{run['reconstruction_error']:.2f}",
         "below-chance": f"{chance['masks below chance'].sum()}",
-        "combinations": f"{medians(runs, 'reconstruction_error').size}",
+        "combinations": f"{by_mask(runs, 'reconstruction_error').size}",
         "largest-times-chance": f"{chance['times chance'].iloc[-1]:.1f}",
     }

@@ -7,14 +7,12 @@ folder, computes those that may have changed since they were written; `--all` co
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from companion.show.chapters import ROOT, digest_of
+from companion.show.prose import READS, stored
 from companion.studies import (
     baseline,
     carriers,
@@ -22,7 +20,9 @@ from companion.studies import (
     crowding,
     engine,
     expulsion,
+    findings,
     forces,
+    ledger,
     model,
     motion,
     overlap,
@@ -30,6 +30,7 @@ from companion.studies import (
     power,
     readers,
     reconstruction,
+    replication,
     rounding,
     separation,
     symmetries,
@@ -45,14 +46,17 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "crowding": crowding.numbers,
     "engine": engine.numbers,
     "expulsion": expulsion.numbers,
+    "findings": findings.numbers,
     "forces": forces.numbers,
     "holding": carriers.numbers,
+    "ledger": ledger.numbers,
     "memory": readers.numbers,
     "model": model.numbers,
     "motion": motion.numbers,
     "overlap": overlap.numbers,
     "playground": playground.numbers,
     "reconstruction": reconstruction.numbers,
+    "replication": replication.numbers,
     "rounding": rounding.numbers,
     "separation": separation.numbers,
     "symmetries": symmetries.numbers,
@@ -63,16 +67,6 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "whose": whose.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
-READS = "reads"
-"""The key in `_variables.yml` of what each chapter's numbers were computed from; no chapter has this name."""
-VARIABLE = re.compile(r"\{\{< var ([\w.-]+) >\}\}")
-"""A variable as it stands in prose."""
-
-
-def stored(root: Path = ROOT) -> dict[str, dict[str, str]]:
-    """Return what is stored: of each chapter its numbers by name, and under `READS` what they were computed from."""
-    path = root / "_variables.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {READS: {}}
 
 
 def digest(chapter: str, root: Path = ROOT) -> str:
@@ -84,24 +78,6 @@ def stale(root: Path = ROOT) -> list[str]:
     """Return the chapters whose numbers were computed from something else than what stands there now."""
     before = stored(root)[READS]
     return [chapter for chapter in NUMBERS if before.get(chapter) != digest(chapter, root)]
-
-
-def fill(text: str, variables: Mapping[str, Mapping[str, str]]) -> str:
-    """Return Markdown with its variables' values in their places, as both builds show it.
-
-    Args:
-        text: Markdown.
-        variables: what `stored` returned.
-
-    Raises:
-        KeyError: if the text names a variable that does not exist.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        chapter, _, name = found[1].partition(".")
-        return variables[chapter][name]
-
-    return VARIABLE.sub(value, text)
 
 
 def write(root: Path = ROOT, everything: bool = False) -> None:

@@ -12,8 +12,8 @@ from literate import prose, says
 from companion.core.losses import fit_loss
 from companion.core.network import predict
 from companion.core.settings import Settings
+from companion.show.prose import fill, stored
 from companion.studies import playground
-from companion.studies.variables import fill, stored
 
 states = says("21-playground")
 BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
