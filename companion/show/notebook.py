@@ -66,6 +66,11 @@ def show_text(text: str) -> None:
     display(Markdown(text))
 
 
+def show_ledger(table: str) -> None:
+    """Display a ledger of verdicts as `companion.judging.ledger` writes it: a pipe table whose cells are Markdown."""
+    display(Markdown(table))
+
+
 def show_provenance(runs: pd.DataFrame, command: str) -> None:
     """Display what made the runs of a figure, and the command (from the book's folder) that makes them again.
 
