@@ -34,6 +34,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"1.1", "0.7"},
     "22-attractor": {"0.01", "0.1", "0–39", "1,001", "1.5", "2000–2029"},
+    "23-space": {"3000", "4", "8", "16", "0–99", "0.95", "442"},
     "90-rerun": {"0.01", "450", "1000–1029"},
 }
 """More of them, chapter by chapter: places in examples, parameters."""

@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 from companion.show.chapters import ROOT, digest_of
-from companion.studies import attraction, reconstruction
+from companion.studies import attraction, reconstruction, space
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "attractor": attraction.numbers,
     "reconstruction": reconstruction.numbers,
+    "space": space.numbers,
 }
 """The function of each chapter that names numbers; the chapter is named by its file, without its place in the book."""
 READS = "reads"
