@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -327,3 +328,91 @@ def test_the_attractor_by_its_name_is_its_loss(attractor):
     one, nothing = torch.ones_like(at), torch.zeros_like(at)
     network = Parameters(one, -at, nothing, nothing[0])
     assert total_loss(x, nothing, network, Settings("010", attractor, temperature=0.1)) == expected
+
+
+# --- what the runs show, on made-up ones ---
+
+E = attraction.E
+
+
+def made_up(error, sizes=(3, 5), seeds=(1, 2, 3)) -> pd.DataFrame:
+    """Runs of every row of the chapter's table; `error` gives E by mask, attractor and size."""
+    rows = []
+    for mask in attraction.REPULSIONS.values():
+        for label in (attraction.ALONE[mask], *(f"{mask} {one}" for one in Attractor)):
+            rows += [
+                {"label": label, "mask": label[:3], "size": size, "seed": seed, "strength": 1.0, E: error(label, size)}
+                for size in sizes
+                for seed in seeds
+            ]
+    return pd.DataFrame(rows)
+
+
+def test_the_table_of_errors_has_its_rows_in_order_and_small_numbers_at_four_decimals():
+    errors = attraction.medians(made_up(lambda label, size: 0.00123 if "transport" in label else size / 4), E)
+    table = attraction.error_table(errors, pd.Series({3: 0.3, 5: 0.2}))
+    assert list(table) == ["N = 3", "N = 5"] and list(table.index.names) == ["repulsion", "attractor"]
+    assert [row for row in table.index if row[0] == "overlap"] == [
+        ("overlap", one) for one in ("none", "coverage", "chamfer", "transport")
+    ]
+    assert table.loc[("overlap", "none")].tolist() == ["0.750", "1.250"]
+    assert table.loc[("separation", "transport")].tolist() == ["0.0012", "0.0012"]
+    assert table.index[-1] == ("–", "chance") and table.iloc[-1].tolist() == ["0.300", "0.200"]
+
+
+def test_strength_1_is_taken_from_transport_s_runs_with_the_same_seeds():
+    runs = made_up(lambda label, size: 0.5 if label == "110 transport" else 9.0)
+    runs.loc[runs["seed"] == 3, E] = 99.0
+    strengths = pd.DataFrame(
+        {"mask": "110", "size": 3, "seed": [1, 2, 1, 2], "strength": [0.1, 0.1, 3.0, 3.0], E: [0.4, 0.2, 0.7, 0.7]}
+    )
+    table = attraction.by_strength(strengths, runs)
+    own = table[(table["mask"] == "110") & (table["size"] == 3)].set_index("strength")["median"]
+    assert own.to_dict() == pytest.approx({0.1: 0.3, 1.0: 0.5, 3.0: 0.7})
+    best = attraction.best_strength(table, pd.Series({3: 0.1, 5: 0.25}))
+    assert best.to_dict() == pytest.approx({3: 3.0, 5: 2.0})
+    panel = attraction.strength_panels(table)["overlap"][1]
+    np.testing.assert_allclose(panel.loc[panel["curve"] == "N = 3", ["x", "value"]], [[0.1, 0.3], [1, 0.5], [3, 0.7]])
+
+
+def test_what_is_left_is_compared_with_the_other_forces():
+    """The forces by differentiation: on x̂ at fixed w, that is b = -w x̂; annealed, the push is the last step's."""
+    size, balance, steps = 4, 10.0, 200
+    x, y = sample_task(size, 1)
+    start = initial_parameters(size, 1)
+    row = {"size": size, "balance": balance, "steps": steps, "x": x.numpy(), "y": y.numpy(), "c": float(start.c)}
+    row |= {name: getattr(start, name).numpy() for name in "wba"}
+    kinds = {"110 transport κ=10": False, "110 transport κ=10 annealed": True}
+    left = attraction.left_over(pd.DataFrame([{**row, "label": name, "anneal": on} for name, on in kinds.items()]))
+    at = prototypes(start.w, start.b)
+    for kind, rho in (("κ=10", 1.0), ("κ=10 annealed", 1 / steps)):
+
+        def others(positions, rho=rho):
+            b = -start.w * positions
+            fit = fit_loss(predict(x, start.w, b, start.a, start.c), y)
+            return fit + rho * overlap_loss(activations(x, start.w, b))
+
+        expected = (forces(others, at).abs() * size / (2 * balance)).median()
+        assert left.loc[(kind, size), "by the forces"] == pytest.approx(float(expected))
+        assert left.loc[(kind, size), "to its sample"] == float((attraction.matched_samples(x, at) - at).abs().median())
+    assert left.loc[("κ=10 annealed", size), "R"] < left.loc[("κ=10", size), "R"]
+
+
+def test_ratios_on_the_grid_are_typical_ones_seed_by_seed_and_clear_where_the_interval_excludes_1():
+    alone = np.array([1.0, 10.0, 100.0, 1000.0])
+    grid = pd.DataFrame(
+        {("100", 3): alone, ("110 transport", 3): 2 * alone, ("100", 5): alone, ("110 transport", 5): alone / 4}
+    ).T.rename_axis(["label", "size"])
+    for label in ("000", "001", "101"):
+        grid.loc[(label, 3), :] = alone
+    ratios = attraction.grid_ratios(grid)
+    assert ratios[["repulsion", "attractor", "size"]].to_numpy().tolist() == [
+        ["overlap", "transport", 3],
+        ["overlap", "transport", 5],
+    ]
+    np.testing.assert_allclose(ratios[["value", "low", "high"]], [[2.0] * 3, [0.25] * 3])
+    assert attraction.clear_sides(ratios, "overlap", "transport") == ([5], [3])
+    assert attraction.ratio_table(ratios).loc[("overlap", "transport"), "N = 3"] == "2.00 [2.00, 2.00]"
+    roots = attraction.grid_table(grid)
+    assert roots.loc[("overlap", "none"), "N = 3"] == pytest.approx(55**0.5)
+    assert roots.loc[("overlap", "transport"), "N = 5"] == pytest.approx((55 / 4) ** 0.5)

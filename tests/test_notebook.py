@@ -93,6 +93,22 @@ def test_provenance_names_all_strengths(strength, shown):
     assert "λ = 0.01, 0.1, 10, 100; τ = 1e-05, 0.0001" in shown[0]
 
 
+def test_provenance_in_space_names_the_rule_and_counts_what_was_lost(shown):
+    runs = pd.DataFrame({"seed": [3, 4], "size": [30, 10], "strength": 1.0, "steps": 200, "engine": "fast"})
+    runs = runs.assign(reconstruction_error=[float("nan"), 0.5])
+    runs.attrs = {"versions": {"numba": "1", "torch": "2", "numpy": "3", "scipy": "4"}}
+    notebook.show_provenance_in_space(runs, "make it")
+    wanted = (
+        "*2 runs, 1 of them lost to overflow; seeds 3–4; N = 10, 30; λ = 1; τ by @eq-space-temperature; 200 steps; "
+    )
+    assert shown[0] == f"{wanted}engine fast; numba 1, torch 2, numpy 3, scipy 4. Made by*\n\n```bash\nmake it\n```"
+
+
+def test_a_ledger_is_shown_as_it_is(shown):
+    notebook.show_verdicts("| **✓ holds** |\n| :--- |")
+    assert shown == ["| **✓ holds** |\n| :--- |"]
+
+
 def line(values: list[float], title: str = "E") -> alt.Chart:
     frame = pd.DataFrame({"x": range(len(values)), "E": values})
     return alt.Chart(frame).mark_line().encode(x="x:Q", y=alt.Y("E:Q", title=title))

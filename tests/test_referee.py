@@ -109,6 +109,54 @@ def test_survival_counts_what_holds_at_home():
         survival(table_of(home, home).query("dimension == 4"))
 
 
+def test_the_tables_of_verdicts_count_other_cells_of_each_dimension():
+    home = {"C1": HOLDS, "C2": IN_PART, "C3": DOES_NOT_HOLD}
+    verdicts = table_of({**dict.fromkeys(CLAIMS, DOES_NOT_HOLD), **home}, {"C1": HOLDS, "C2": UNDECIDED, "C3": HOLDS})
+    table = space.survival_table(verdicts)
+    assert table.index[0] == "C1 Cov has the lowest E" and len(table) == len(CLAIMS)
+    assert table.iloc[:3].to_numpy().tolist() == [
+        ["✓ holds", "–", "1 of 1"],
+        ["◐ holds in part", "–", "0 of 1"],
+        ["✗ does not hold", "–", "–"],
+    ]
+    assert space.only_elsewhere(verdicts).to_dict() == {"C3": 1}
+    other = table_of({}, {"C1": HOLDS, "C2": HOLDS})
+    assert space.same_verdicts(verdicts, other).tolist() == [True, False]
+
+
+def test_errors_are_counted_and_compared_training_set_by_training_set():
+    """Two dimensions; coverage is lowest of the masks in one of them, transport below chance in the other."""
+    runs = pd.DataFrame(
+        [
+            {"dimension": d, "density": "bell", "size": 5, "mask": mask, "attractor": pull, "heat": heat, "seed": seed,
+             "reconstruction_error": own * heat, "chance": 0.5, "fresh_outside": d / 10}
+            for d, lowest in ((1, "010"), (4, "000"))
+            for mask, pull, own in [*((mask, "coverage", 1 - 0.1 * (mask == lowest)) for mask in MASKS),
+                                    ("010", "transport", 0.2 * d), ("110", "transport", 9.0)]
+            for heat in (1.0, HOT)
+            for seed in (1, 2, 3)
+        ]
+    )  # fmt: skip
+    errors, chance = space.median_errors(runs), space.median_chance(runs)
+    assert space.below_chance(errors, chance).loc[["000 Std", "transport"]].tolist() == [0, 1]
+    lowest = space.lowest_masks(errors)
+    assert lowest[5].tolist() == ["010", "000"]
+    verdicts = pd.DataFrame({"dimension": [4, 1], "density": "bell", "claim": "C1", "verdict": [UNDECIDED, HOLDS]})
+    assert space.where_c1_is_undecided(lowest, verdicts)[5].tolist() == ["000"]
+    curves = space.error_curves(runs, size=5)["bell"]
+    assert list(curves["curve"].unique()) == [*space.CURVES, "chance"]
+    table = space.curve_table(curves, "median E")
+    assert table.loc["transport"].tolist() == pytest.approx([0.2, 0.8]) and table.loc["chance"].tolist() == [0.5, 0.5]
+    assert space.by_dimension(runs, "fresh_outside").loc[("bell", 5)].tolist() == pytest.approx([0.1, 0.4])
+    assert space.table_errors(runs.assign(neuron="ridge")).loc[("bell", "ridge"), "transport"] == pytest.approx(0.5)
+
+
+def test_on_the_line_a_ridge_neuron_s_runs_are_the_radial_ones():
+    radial = pd.DataFrame({"dimension": [1, 1, 2], "density": ["bell", "uniform", "bell"], "run": [0, 1, 2]})
+    ridge = pd.DataFrame({"dimension": [2], "density": ["bell"], "run": [3]})
+    assert space.with_the_line(ridge, radial)["run"].tolist() == [0, 3]
+
+
 # The sweep
 
 
@@ -268,45 +316,6 @@ def test_the_ledger_s_row_is_made_of_the_stored_verdicts(runs):
     assert 0 < len(found.cases) <= 19 * 10 and "19 other cells" in row.compared
     for claim, group in survived.groupby(found.cases["claim"]):
         assert f"{claim} in {group.sum()} of {len(group)}" in row.by_claim.split("; ")
-
-
-# What captions and alternative texts say
-
-
-def test_transport_is_the_lowest_curve_in_every_panel(runs):
-    nominal = runs["space"].query("heat == 1 and size == 30")
-    medians = nominal.groupby(["density", "dimension", "mask", "attractor"])["reconstruction_error"].median()
-    shown = medians.unstack(["mask", "attractor"])[
-        [("000", "coverage"), ("010", "coverage"), ("100", "coverage"), ("110", "coverage"), ("010", "transport"),
-         ("110", "transport")]
-    ]  # fmt: skip
-    assert (shown.idxmin(axis=1) == ("010", "transport")).all()
-    chance = nominal.groupby(["density", "dimension"])["chance"].median()
-    assert (shown["010", "transport"] < chance).all()
-
-
-def test_the_null_rises_to_one(runs):
-    part = runs["space"].query("density == 'uniform' and size == 100")
-    null = part.groupby("dimension")["fresh_outside"].mean()
-    assert null.is_monotonic_increasing and null[1] < 0.05 and null[16] > 0.999
-
-
-@pytest.mark.parametrize(
-    ("name", "densities"), [("space", ("uniform", "clusters")), ("tables", ("diabetes-2", "linnerud-2"))]
-)
-def test_the_pictures_show_what_their_texts_say(name, densities):
-    networks = pd.read_parquet(ROOT / f"data/{name}-networks.parquet").query("neuron == 'radial' and heat == 1")
-    for density in densities:
-        near = {}
-        for key in (("000", "coverage"), ("010", "coverage"), ("100", "coverage"), ("010", "transport")):
-            run = networks[
-                (networks["density"] == density) & (networks["mask"] == key[0]) & (networks["attractor"] == key[1])
-            ].iloc[0]
-            x, positions = (np.reshape(run[column], (-1, 2)) for column in ("x", "prototypes"))
-            distance = np.linalg.norm(positions[:, None] - x[None], axis=-1).min(-1)
-            near[key] = (distance < 0.05).mean()
-        assert near.pop(("010", "transport")) > 0.8
-        assert max(near.values()) < 0.75
 
 
 def test_a_sweep_s_files_have_the_columns_and_types_of_the_stored_ones(tmp_path, runs):

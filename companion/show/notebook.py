@@ -78,21 +78,45 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
         runs: a sweep's table, with its versions in `attrs`.
         command: papermill's command line.
     """
-    seeds = sorted(runs["seed"].unique())
-    of_seeds = f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     settings = settings_in(runs)
     temperatures = [f"{value:g}" for value in sorted({one.temperature for one in settings})]
     strengths = [f"{value:g}" for value in sorted({one.strength for one in settings})]
-    versions = runs.attrs["versions"]
-    display(
-        Markdown(
-            f"*{len(runs)} runs; {of_seeds}; λ = {', '.join(strengths)}; "
-            f"τ = {', '.join(temperatures)}; {settings[0].steps} steps; "
-            f"engine {', '.join(sorted(runs['engine'].unique()))}; numba {versions['numba']}, "
-            f"torch {versions['torch']}, numpy {versions['numpy']}. Definitions: @sec-choices. "
-            f"Made by*\n\n```bash\n{command}\n```"
-        )
-    )
+    facts = [
+        f"{len(runs)} runs; {_seeds(runs)}; λ = {', '.join(strengths)}; τ = {', '.join(temperatures)}",
+        f"{settings[0].steps} steps; engine {', '.join(sorted(runs['engine'].unique()))}",
+        _versions(runs, "numba", "torch", "numpy"),
+    ]
+    _show_made_by(f"{'; '.join(facts)}. Definitions: @sec-choices.", command)
+
+
+def show_provenance_in_space(runs: pd.DataFrame, command: str) -> None:
+    """Display the same of runs in d dimensions, whose temperature a rule sets, with their sizes and how many were lost.
+
+    Args:
+        runs: what `companion.studies.space.run_cells` returned, with its versions in `attrs`.
+        command: papermill's command line.
+    """
+    lost, sizes = int(runs["reconstruction_error"].isna().sum()), sorted(runs["size"].unique())
+    facts = [
+        f"{len(runs)} runs, {lost} of them lost to overflow; {_seeds(runs)}; N = {', '.join(map(str, sizes))}",
+        f"λ = {runs['strength'].iloc[0]:g}; τ by @eq-space-temperature",
+        f"{runs['steps'].iloc[0]} steps; engine {runs['engine'].iloc[0]}",
+        _versions(runs, "numba", "torch", "numpy", "scipy"),
+    ]
+    _show_made_by(f"{'; '.join(facts)}.", command)
+
+
+def _seeds(runs: pd.DataFrame) -> str:
+    seeds = sorted(runs["seed"].unique())
+    return f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
+def _versions(runs: pd.DataFrame, *libraries: str) -> str:
+    return ", ".join(f"{library} {runs.attrs['versions'][library]}" for library in libraries)
+
+
+def _show_made_by(facts: str, command: str) -> None:
+    display(Markdown(f"*{facts} Made by*\n\n```bash\n{command}\n```"))
 
 
 def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int = 3) -> None:
@@ -116,14 +140,14 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
         display(Markdown(_folded(_markdown(table.iloc[part * rows : (part + 1) * rows], digits), heading)))
 
 
-def show_verdicts(table: str, key: str) -> None:
+def show_verdicts(table: str, key: str = "") -> None:
     """Display a ledger, which is a Markdown table with references, and what its cells mean.
 
     Args:
         table: what `companion.judging.ledger.table` or `beyond_table` returned.
-        key: `companion.judging.ledger.KEY` or `BEYOND_KEY`.
+        key: `companion.judging.ledger.KEY` or `BEYOND_KEY`; none where the text says it.
     """
-    display(Markdown(f"{table}\n\n{key}"))
+    display(Markdown(f"{table}\n\n{key}".rstrip()))
 
 
 def show_numbers(table: pd.DataFrame, chart: alt.TopLevelMixin, figure: str, digits: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""More dimensions, other densities: the referee's sweep, what it is read beside, and entropic transport.
+"""More dimensions, other densities: the referee's sweep, what it is read beside, what it shows, and entropic transport.
 
 Every neuron, dimension, density, mask, attractor and size is trained and measured at a temperature that keeps its ratio
 to the squared distance of neighbours.
@@ -22,10 +22,15 @@ from companion.core.data import DENSITIES, diagonal, draw, random_stream, sample
 from companion.core.hull import outside_hull
 from companion.core.losses import matched_loss
 from companion.core.metrics import reconstruction_error
-from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Density, Neuron, Settings, Target
+from companion.core.network import ridge_prototypes, squared_distances, starting_batch
+from companion.core.settings import MASK_LABELS, MASKS, ROWS_OF_A_TABLE, Attractor, Density, Neuron, Settings, Target
 from companion.core.tables import TABLES, table_task
-from companion.judging.referee import HOT
-from companion.sweeps.runs import write_runs
+from companion.judging import referee
+from companion.judging.claims import CLAIMS
+from companion.judging.ledger import MARKS, marked
+from companion.judging.referee import HOT, IN_SHORT, NOT_ASKED
+from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED
+from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.store import Group
 from companion.sweeps.sweep import list_of, require_seed, run_groups
 from companion.sweeps.workers import as_they_finish
@@ -421,3 +426,441 @@ def alignment(one: Transport, other: Transport) -> float:
     """
     size = np.linalg.norm(one.gradient) * np.linalg.norm(other.gradient)
     return float((one.gradient * other.gradient).sum() / size)
+
+
+def blurring(times: float, dimension: int, seed: int) -> tuple[float, float]:
+    """Return how entropic transport differs from the exact one at a ridge network's start, N = 30.
+
+    Book: chapter "More dimensions, other densities", section "Entropic transport".
+
+    Args:
+        times: ε in units of δ², the squared distance of neighbours.
+        dimension: d.
+        seed: of the start and its data.
+
+    Returns:
+        The plan's cost over the least cost, and the cosine of the two gradients.
+    """
+    start = Settings(neuron=Neuron.RIDGE, dimension=dimension, target=Target.DIAGONAL)
+    x, _, parameters = starting_batch(30, [seed], start)
+    positions = ridge_prototypes(parameters.w, parameters.b, x.mean(-2))[0].numpy()
+    exact = exact_transport(x[0].numpy(), positions)
+    blurred = entropic_transport(x[0].numpy(), positions, times * nearest_neighbour_distance(30, dimension) ** 2)
+    return blurred.value / exact.value, alignment(exact, blurred)
+
+
+@cache
+def blurring_table() -> pd.DataFrame:
+    """Return the medians of `blurring` over seeds 3000 to 3002, by dimension and ε.
+
+    Book: chapter "More dimensions, other densities", section "Entropic transport".
+
+    Returns:
+        One row a dimension and ε/δ² (the index): cost over the least cost, cosine of the gradients.
+    """
+    rows = {
+        (dimension, times): np.median([blurring(times, dimension, seed) for seed in range(3000, 3003)], axis=0)
+        for dimension, times in product((2, 8), (1, 3, 10))
+    }
+    columns = ["cost over the least cost", "cosine of the gradients"]
+    return pd.DataFrame(rows, index=columns).T.rename_axis(["d", "ε/δ²"])
+
+
+# --- what the runs show ---
+
+SIGNS = MARKS | {NOT_ASKED: "–"}
+"""A sign for each verdict, and for none."""
+CURVES = {
+    **{MASK_LABELS[mask]: (mask, Attractor.COVERAGE) for mask in ("000", "010", "100", "110")},
+    "transport": ("010", Attractor.TRANSPORT),
+    "overlap with transport": ("110", Attractor.TRANSPORT),
+}
+"""What is drawn: mask and attractor, by the curve's name."""
+CLOUDS = {
+    "Std": ("000", Attractor.COVERAGE),
+    "Cov": ("010", Attractor.COVERAGE),
+    "Ovl": ("100", Attractor.COVERAGE),
+    "transport": ("010", Attractor.TRANSPORT),
+}
+"""What is drawn in the plane: mask and attractor, by the panel's name."""
+BESIDE = {"reconstruction_error": ("chance", "chance"), "expelled_fraction": ("fresh_outside", "null")}
+"""The column that a metric is to be read beside, and its curve's name."""
+PLACE = ["dimension", "density", "size"]
+"""What a training set is known by."""
+
+
+def with_the_line(ridge: pd.DataFrame, radial: pd.DataFrame) -> pd.DataFrame:
+    """Return the ridge neuron's runs with those on the line, where it is a radial one and was not trained again.
+
+    Args:
+        ridge: the ridge neuron's runs.
+        radial: the radial neuron's.
+    """
+    return pd.concat([radial[(radial["dimension"] == 1) & radial["density"].isin(ridge["density"])], ridge])
+
+
+def nominal(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs at the temperature of the rule."""
+    return runs[runs["heat"] == 1]
+
+
+def by_dimension(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a column's means over runs, a row a density and size and a column a dimension.
+
+    Book: chapter "More dimensions, other densities", section "Data".
+
+    Args:
+        runs: of one neuron.
+        column: such as "fresh_outside".
+    """
+    means = runs.groupby(["density", "size", "dimension"], sort=False)[column].mean().unstack("dimension")
+    return _named(means.rename_axis(index=["density", "N"]))
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns, dimensions, are named for readers."""
+    return table.rename(columns=lambda d: f"d = {d}").rename_axis(columns=None)
+
+
+def median_errors(runs: pd.DataFrame) -> pd.Series:
+    """Return the nominal runs' median E by dimension, density, size, mask and attractor."""
+    return nominal(runs).groupby([*PLACE, "mask", "attractor"])["reconstruction_error"].median()
+
+
+def median_chance(runs: pd.DataFrame) -> pd.Series:
+    """Return chance's median E by dimension, density and size."""
+    return runs.groupby(PLACE)["chance"].median()
+
+
+def below_chance(errors: pd.Series, chance: pd.Series) -> pd.Series:
+    """Return for each of `CURVES` in how many training sets its median E is below chance's.
+
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
+
+    Args:
+        errors: what `median_errors` returned.
+        chance: what `median_chance` returned.
+    """
+    shown = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
+    return pd.Series({name: int(own.lt(chance).sum()) for name, own in shown.items()})
+
+
+def lowest_masks(errors: pd.Series) -> pd.DataFrame:
+    """Return which of the eight masks has the lowest median E, a row a dimension and density and a column a size.
+
+    Args:
+        errors: what `median_errors` returned.
+    """
+    return errors.xs(Attractor.COVERAGE, level="attractor").unstack("mask").idxmin(axis=1).unstack("size")
+
+
+def where_c1_is_undecided(lowest: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of those cells where it is undecided whether coverage's E is the lowest.
+
+    Args:
+        lowest: what `lowest_masks` returned.
+        verdicts: what `companion.judging.referee.judge_cells` returned.
+    """
+    first = verdicts[verdicts["claim"] == "C1"].set_index(["dimension", "density"])["verdict"]
+    return lowest[first.reindex(lowest.index) == UNDECIDED]
+
+
+def curves(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a metric's medians with their intervals against the dimension, and what they are to be read beside.
+
+    Args:
+        runs: of one neuron, density and size.
+        metric: one of `BESIDE`.
+
+    Returns:
+        One row a curve and dimension, as `companion.show.charts.by_dimension` takes them: dimension, curve, value,
+        low and high; the curve read beside comes last, without an interval.
+    """
+    here, (column, name) = nominal(runs), BESIDE[metric]
+    frames = []
+    for curve, (mask, attractor) in CURVES.items():
+        own = summary(here[(here["mask"] == mask) & (here["attractor"] == attractor)], metric, ["dimension"])
+        frames.append(own.assign(curve=curve, value=own["median"])[["dimension", "curve", "value", "low", "high"]])
+    beside = here[here["mask"] == "000"].groupby("dimension")[column].median().rename("value").reset_index()
+    return pd.concat([*frames, beside.assign(curve=name, low=np.nan, high=np.nan)])
+
+
+def error_curves(runs: pd.DataFrame, size: int = 30) -> dict[str, pd.DataFrame]:
+    """Return the curves of E of one size, by density.
+
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
+
+    Args:
+        runs: of one neuron.
+        size: N.
+    """
+    here = runs[runs["size"] == size]
+    return {density: curves(own, "reconstruction_error") for (density,), own in groups_of(here, "density")}
+
+
+def expelled_curves(runs: pd.DataFrame, size: int = 100) -> pd.DataFrame:
+    """Return the curves of the expelled fraction of one size, inputs uniform.
+
+    Book: chapter "More dimensions, other densities", section "Expelled, beside the null".
+
+    Args:
+        runs: of one neuron.
+        size: N.
+    """
+    return curves(runs[(runs["density"] == "uniform") & (runs["size"] == size)], "expelled_fraction")
+
+
+def curve_table(drawn: pd.DataFrame, title: str) -> pd.DataFrame:
+    """Return the values of curves, a row a curve and a column a dimension.
+
+    Args:
+        drawn: what `curves` returned.
+        title: of the rows.
+    """
+    order = drawn["curve"].drop_duplicates()
+    return _named(drawn.pivot(index="curve", columns="dimension", values="value").loc[order].rename_axis(index=title))
+
+
+def clouds(networks: pd.DataFrame, densities: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return samples and prototypes of the radial neuron's networks that are drawn in the plane.
+
+    Args:
+        networks: one row a run, as `write_space` writes them.
+        densities: which to draw, one row of panels each.
+
+    Returns:
+        By title, samples and prototypes, each of shape (points, 2): what `companion.show.charts.clouds` takes.
+    """
+    panels = {}
+    for density, (name, (mask, attractor)) in product(densities, CLOUDS.items()):
+        chosen = nominal(networks[(networks["neuron"] == Neuron.RADIAL) & (networks["density"] == density)])
+        run = chosen[(chosen["mask"] == mask) & (chosen["attractor"] == attractor)].iloc[0]
+        panels[f"{name}, {density}"] = (np.reshape(run["x"], (-1, 2)), np.reshape(run["prototypes"], (-1, 2)))
+    return panels
+
+
+def pair_distance(size: int, dimension: int, seeds: Iterable[int]) -> float:
+    """Return the mean squared distance of two samples of one run, inputs uniform.
+
+    Args:
+        size: N, at least 2.
+        dimension: d.
+        seeds: over which it is averaged.
+    """
+    clouds = (sample_cloud(size, seed, dimension)[0] for seed in seeds)
+    return float(np.mean([float(squared_distances(x, x).sum()) / (size * (size - 1)) for x in clouds]))
+
+
+# --- the verdicts ---
+
+
+def verdict_panels(verdicts: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the verdicts as `companion.show.charts.verdict_map` takes them, by density.
+
+    Book: chapter "More dimensions, other densities", section "What survives".
+
+    Args:
+        verdicts: what `companion.judging.referee.judge_cells` returned.
+    """
+    rows = [f"{claim} {IN_SHORT[claim]}" for claim in verdicts["claim"]]
+    drawn = verdicts.assign(row=rows, column=verdicts["dimension"].astype(str))
+    return {density: own for (density,), own in groups_of(drawn, "density")}
+
+
+def at_home(verdicts: pd.DataFrame) -> pd.Series:
+    """Return the verdicts at d = 1, uniform, by claim."""
+    dimension, density = referee.HOME
+    home = verdicts[(verdicts["dimension"] == dimension) & (verdicts["density"] == density)]
+    return home.set_index("claim")["verdict"]
+
+
+def survival_table(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Return in how many other cells of each dimension a claim survives, of those where it is asked.
+
+    Book: chapter "More dimensions, other densities", section "What survives".
+
+    Args:
+        verdicts: what `companion.judging.referee.judge_cells` returned.
+
+    Returns:
+        One row a claim, with its verdict at home and its counts by dimension, "–" where it is no case.
+    """
+    home = at_home(verdicts)
+    counts = {
+        key: f"{(own['outcome'] == 'supported').sum()} of {len(own)}"
+        for key, own in groups_of(referee.survival(verdicts).cases, "claim", "dimension")
+    }
+    rows = {
+        f"{claim} {IN_SHORT[claim]}": {
+            "at d = 1, uniform": marked(home[claim]),
+            **{f"d = {d}": counts.get((claim, d), "–") for d in verdicts["dimension"].unique()},
+        }
+        for claim in CLAIMS
+    }
+    return pd.DataFrame(rows).T.rename_axis("claim")
+
+
+def only_elsewhere(verdicts: pd.DataFrame) -> pd.Series:
+    """Return in how many cells claims hold, at least in part, that do not hold at home, by claim.
+
+    Args:
+        verdicts: what `companion.judging.referee.judge_cells` returned.
+    """
+    held = verdicts[verdicts["verdict"].isin((HOLDS, IN_PART))]
+    home = at_home(held)
+    return held[~held["claim"].isin(home.index)].groupby("claim", sort=False).size()
+
+
+def same_verdicts(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Return whether two neurons get the same verdict, a value a claim and cell with d >= 2 that both have.
+
+    Args:
+        one, other: what `companion.judging.referee.judge_cells` returned for each.
+    """
+    both = one.merge(other, on=["dimension", "density", "claim"], suffixes=(" of one", " of other"))
+    both = both[both["dimension"] > 1]
+    return both["verdict of one"] == both["verdict of other"]
+
+
+# --- the real tables ---
+
+
+def table_verdicts(tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the signs of the claims' verdicts on each real table.
+
+    Book: chapter "More dimensions, other densities", section "Two real tables".
+
+    Args:
+        tables: runs on the tables, of both neurons.
+
+    Returns:
+        One row a table and neuron (the index), a column a claim.
+    """
+    found = {
+        f"{table}, {neuron}": referee.judge_cell(runs)
+        for (neuron, table), runs in groups_of(tables, "neuron", "density")
+    }
+    return pd.DataFrame(found).map(lambda verdict: SIGNS[verdict]).T.rename_axis("table, neuron")
+
+
+def table_errors(tables: pd.DataFrame) -> pd.DataFrame:
+    """Return the median E of each of `CURVES` on each real table, with chance and the null of expelled fractions.
+
+    Book: chapter "More dimensions, other densities", section "Two real tables".
+
+    Args:
+        tables: runs on the tables, of both neurons.
+
+    Returns:
+        One row a table and neuron (the index); the names of `CURVES`, chance, null.
+    """
+    keys = ["density", "neuron"]
+    errors = nominal(tables).groupby([*keys, "mask", "attractor"], sort=False)["reconstruction_error"].median()
+    columns = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
+    beside = tables.groupby(keys, sort=False)[["chance", "fresh_outside"]].first()
+    table = pd.DataFrame(columns).assign(chance=beside["chance"], null=beside["fresh_outside"])
+    return table.rename_axis(["table", "neuron"])
+
+
+# --- the chapter's numbers ---
+
+
+class Results(NamedTuple):
+    """What the chapter's sentences are about: the runs of both neurons and on the tables, and the verdicts on them."""
+
+    radial: pd.DataFrame
+    ridge: pd.DataFrame
+    tables: pd.DataFrame
+    verdicts: pd.DataFrame
+    ridge_verdicts: pd.DataFrame
+
+
+@cache
+def results(data: Path) -> Results:
+    """Return what the chapter's sentences are about, of the stored runs.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    radial, ridge, tables = (pd.read_parquet(data / f"{name}.parquet") for name in ("space", "space-ridge", "tables"))
+    ridge = with_the_line(ridge, radial)
+    return Results(radial, ridge, tables, referee.judge_cells(radial), referee.judge_cells(ridge))
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "More dimensions, other densities", by name.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    found = results(data)
+    return {**_of_survival(found), **_of_errors(found), **_of_the_hull(found), **_of_transport(found)}
+
+
+def _of_survival(found: Results) -> dict[str, str]:
+    cases, ridge = (referee.survival(one).cases for one in (found.verdicts, found.ridge_verdicts))
+    row = referee.ledger_row(found.verdicts, found.radial["seed"].nunique())
+    kept, same = list(cases["claim"].unique()), same_verdicts(found.verdicts, found.ridge_verdicts)
+    return {
+        "kept-claims": f"{len(kept)}",
+        "kept-claims-listed": ", ".join(kept),
+        "other-cells": f"{len(cases[['dimension', 'density']].drop_duplicates())}",
+        "cases": f"{len(cases)}",
+        "survived": f"{(cases['outcome'] == 'supported').sum()}",
+        "contradicted": f"{(cases['outcome'] == 'contradicted').sum()}",
+        "ledger-counts": row.counts,
+        "ledger-compared": row.compared,
+        "ledger-by-claim": row.by_claim,
+        "only-elsewhere": ", ".join(f"{claim} in {count}" for claim, count in only_elsewhere(found.verdicts).items()),
+        "ridge-cases": f"{len(ridge)}",
+        "ridge-survived": f"{(ridge['outcome'] == 'supported').sum()}",
+        "ridge-contradicted": f"{(ridge['outcome'] == 'contradicted').sum()}",
+        "same-verdicts": f"{same.sum()}",
+        "compared-verdicts": f"{len(same)}",
+    }
+
+
+def _of_errors(found: Results) -> dict[str, str]:
+    errors, chance = median_errors(found.radial), median_chance(found.radial)
+    below, lowest = below_chance(errors, chance), lowest_masks(errors)
+    undecided, times = where_c1_is_undecided(lowest, found.verdicts), lowest.stack().value_counts()
+    places = {"two": (2, "uniform", 30), "sixteen": (16, "uniform", 30)}
+    return {
+        **{f"transport-{name}": f"{errors[*place, '010', 'transport']:.2g}" for name, place in places.items()},
+        **{f"std-{name}": f"{errors[*place, '000', 'coverage']:.2g}" for name, place in places.items()},
+        **{f"chance-{name}": f"{chance[place]:.2g}" for name, place in places.items()},
+        "training-sets": f"{lowest.size}",
+        "lowest-coverage": f"{times['010']}",
+        "lowest-coverage-and-separation": f"{times['011']}",
+        "lowest-std": f"{times['000']}",
+        "undecided-cells": f"{len(undecided)}",
+        "undecided-sizes": f"{undecided.size}",
+        "undecided-coverage-lowest": f"{(undecided == '010').to_numpy().sum()}",
+        "below-chance-std": f"{below['000 Std']}",
+        "below-chance-coverage": f"{below['010 Cov']}",
+        "below-chance-overlap": f"{below['100 Ovl']}",
+        "below-chance-overlap-and-coverage": f"{below['110 Ovl+Cov']}",
+        "below-chance-transport": f"{below['transport']}",
+        "below-chance-overlap-with-transport": f"{below['overlap with transport']}",
+    }
+
+
+def _of_the_hull(found: Results) -> dict[str, str]:
+    eight = curve_table(expelled_curves(found.radial), "expelled")["d = 8"]
+    return {
+        "expelled-coverage": f"{eight['010 Cov']:.2g}",
+        "expelled-fresh": f"{eight['null']:.2g}",
+        "expelled-transport": f"{eight['transport']:.2g}",
+        "temperature": f"{by_dimension(nominal(found.radial), 'temperature').loc[('uniform', 100), 'd = 8']:.2g}",
+        "pair-distance": f"{pair_distance(100, 8, range(3000, 3010)):.2g}",
+    }
+
+
+def _of_transport(found: Results) -> dict[str, str]:
+    cosine, errors = blurring_table()["cosine of the gradients"], table_errors(found.tables)
+    return {
+        "cosine-two": f"{cosine[2, 1]:.2f}",
+        "cosine-eight": f"{cosine[8, 1]:.2f}",
+        "table-lines": f"{len(errors)}",
+        "table-lines-transport-lowest": f"{(errors[list(CURVES)].idxmin(axis=1) == 'transport').sum()}",
+    }

@@ -14,6 +14,7 @@ from pathlib import Path
 from companion.show.chapters import ROOT, digest_of
 from companion.show.prose import READS, stored
 from companion.studies import (
+    attraction,
     baseline,
     carriers,
     coverage,
@@ -33,6 +34,7 @@ from companion.studies import (
     replication,
     rounding,
     separation,
+    space,
     symmetries,
     tails,
     temperature,
@@ -41,6 +43,7 @@ from companion.studies import (
 )
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
+    "attractor": attraction.numbers,
     "chance": baseline.numbers,
     "coverage": coverage.numbers,
     "crowding": crowding.numbers,
@@ -59,6 +62,7 @@ NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "replication": replication.numbers,
     "rounding": rounding.numbers,
     "separation": separation.numbers,
+    "space": space.numbers,
     "symmetries": symmetries.numbers,
     "tails": tails.numbers,
     "temperature": temperature.numbers,

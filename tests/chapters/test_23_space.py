@@ -1,0 +1,345 @@
+"""What chapter 23 says of the stored runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import ot
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, history
+from literate import prose, says
+
+from companion.core.data import sample_cloud
+from companion.core.network import initial_parameters_in, ridge_prototypes, starting_batch
+from companion.core.settings import MASKS, Density, Neuron, Settings
+from companion.core.tables import table_task
+from companion.judging import referee
+from companion.judging.referee import HOT, HULL_CLAIMS, NEED_SIZES, NOT_ASKED, NULL_LIMIT
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
+from companion.studies import space
+from companion.sweeps.store import Group
+from companion.sweeps.sweep import run_groups
+
+pytestmark = pytest.mark.long
+states = says("23-space")
+DENSITIES = ["uniform", "arcsine", "bell", "clusters"]
+DIMENSIONS = [1, 2, 4, 8, 16]
+
+
+@pytest.fixture(scope="module")
+def found() -> space.Results:
+    return space.results(ROOT / "data")
+
+
+@pytest.fixture(scope="module")
+def cases(found) -> pd.DataFrame:
+    """The claims that hold at home, in every other cell, the radial neuron."""
+    return referee.survival(found.verdicts).cases
+
+
+@pytest.fixture(scope="module")
+def errors(found) -> pd.Series:
+    return space.median_errors(found.radial)
+
+
+@pytest.fixture(scope="module")
+def chance(found) -> pd.Series:
+    return space.median_chance(found.radial)
+
+
+# --- the answer ---
+
+
+@states(
+    "C2 alone survives in every other cell, and each of them in some.",
+    "So the statement that what holds at home survives elsewhere *does not hold*",
+    f"Row R of the ledger, “{referee.STATEMENT}”: ✗ does not hold; …",
+)
+def test_one_claim_survives_everywhere_and_the_statement_does_not_hold(found, cases):
+    survives = (cases["outcome"] == "supported").groupby(cases["claim"])
+    assert survives.all().pipe(lambda everywhere: list(everywhere.index[everywhere])) == ["C2"]
+    assert survives.any().all()
+    assert referee.survival(found.verdicts).verdict == DOES_NOT_HOLD
+    assert space.SIGNS[DOES_NOT_HOLD] == "✗"
+
+
+@states(
+    "The attractor that works on the line works everywhere: at $N = 30$, uniform, transport's median $E$ is … at "
+    "$d = 2$ and … at $d = 16$, where chance is … and …, and Std's … and …."
+)
+def test_transport_is_below_chance_everywhere_and_std_is_not(errors, chance):
+    below = space.below_chance(errors, chance)
+    assert below["transport"] == len(chance) == 60 and below["000 Std"] == 0
+
+
+# --- data ---
+
+
+@states(
+    "Every training set is trained with the eight masks, with transport in coverage's place alone (010) and beside "
+    "overlap (110), and with separation alone at $10^5\\,\\tau$, which C8 asks for.",
+    "Each cell, a dimension and a density, holds three sizes and 30 seeds.",
+    "draws the inputs from four densities",
+)
+def test_a_cell_holds_three_sizes_thirty_seeds_and_the_eleven_settings(found):
+    wanted = {(mask, "coverage", 1.0) for mask in MASKS}
+    wanted |= {("010", "transport", 1.0), ("110", "transport", 1.0), ("001", "coverage", 1e5)}
+    assert HOT == 1e5 and list(found.radial["density"].unique()) == DENSITIES
+    for _, cell in found.radial.groupby(["dimension", "density"]):
+        assert set(zip(cell["mask"], cell["attractor"], cell["heat"], strict=True)) == wanted
+        assert cell["size"].nunique() == 3 and set(cell["seed"]) == set(range(3000, 3030))
+        assert len(cell) == len(wanted) * 3 * 30
+
+
+@states("A temperature that is cold on the line would be colder in space, where neighbours are farther apart.")
+def test_neighbours_are_farther_apart_in_more_dimensions():
+    for density in DENSITIES:
+        assert np.all(np.diff([space.nearest_neighbour_distance(30, d, density) for d in DIMENSIONS]) > 0)
+
+
+# --- what survives ---
+
+
+def test_the_chapter_states_the_rules_that_judge():
+    text = " ".join(prose("23-space").replace("\n>", "\n").split())
+    assert f"*A cell.* {referee.CELL}" in text and f"*The statement.* {referee.SURVIVAL}" in text
+
+
+@states("they were committed before the seeds of this chapter were trained")
+def test_the_rules_were_committed_before_the_runs():
+    """History: `companion/referee.py` (its path then) came before each of the sweep's files."""
+    rules = history("log", "--format=%H", "--diff-filter=A", "--", "companion/referee.py").split()
+    for name in ("space", "space-ridge", "tables"):
+        runs = history("log", "--format=%H", "--diff-filter=A", "--", f"data/{name}.parquet").split()
+        if not rules or not runs:
+            pytest.skip("the history here is not the one in which the book was written")
+        assert rules[-1] != runs[-1] and history("merge-base", rules[-1], runs[-1]) == rules[-1]
+
+
+@states(
+    "Four panels, one a density (uniform, arcsine, bell, clusters), each a grid of ten claims against dimensions 1, 2, "
+    "4, 8 and 16. Every cell has a colour and a sign: a tick for holds, a half circle for holds in part, a cross for "
+    "does not hold, a question mark for undecided, a dash for not asked.",
+    "Not asked: so few fresh points lie inside the hull that expulsion says nothing.",
+    "Two panels, uniform and clusters, each a grid of ten claims against dimensions 1, 2, 4, 8 and 16",
+    "by density and dimension d, N = 10, 30, 100, thirty seeds",
+)
+def test_the_maps_show_every_claim_in_every_cell_and_not_asked_where_the_hull_is_too_small(found):
+    for verdicts, runs, densities in (
+        (found.verdicts, found.radial, DENSITIES),
+        (found.ridge_verdicts, found.ridge, ["uniform", "clusters"]),
+    ):
+        panels = space.verdict_panels(verdicts)
+        assert list(panels) == densities and set(runs["size"]) == {10, 30, 100} and runs["seed"].nunique() == 30
+        for panel in panels.values():
+            assert list(panel["column"].unique()) == [str(d) for d in DIMENSIONS] and len(panel) == 10 * len(DIMENSIONS)
+        null = runs.groupby(["dimension", "density", "size"])["fresh_outside"].mean()
+        for (dimension, density), cell in verdicts.groupby(["dimension", "density"]):
+            silent = HULL_CLAIMS if (null[dimension, density] > NULL_LIMIT).all() else ()
+            assert set(cell.loc[cell["verdict"] == NOT_ASKED, "claim"]) == set(silent)
+    assert space.SIGNS == {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?", NOT_ASKED: "–"}
+
+
+@states("Claims that do not hold at home are no cases; elsewhere some of them do hold: … cells.")
+def test_some_claims_that_do_not_hold_at_home_hold_elsewhere(found, cases):
+    elsewhere = space.only_elsewhere(found.verdicts)
+    assert (elsewhere > 0).any() and not set(elsewhere.index) & set(cases["claim"])
+
+
+@states(
+    "Behind C1: the mask of the eight with the lowest median $E$ is, in the … combinations of dimension, density and "
+    "size, 010 Cov … times, 011 Cov+Sep … times, 000 Std … times. In the … cells where C1 is undecided it is coverage "
+    "at … of … sizes: mostly the paper's order, not certain at thirty seeds"
+)
+def test_coverage_has_mostly_the_lowest_error_even_where_that_is_undecided(found, errors):
+    lowest = space.lowest_masks(errors)
+    times = lowest.stack().value_counts()
+    assert list(times.index) == ["010", "011", "000"] and times["010"] > lowest.size / 2
+    undecided = space.where_c1_is_undecided(lowest, found.verdicts)
+    assert 1 / 2 < (undecided == "010").to_numpy().mean() < 1
+
+
+@states("On the line they are radial neurons, and the column $d = 1$ is the same.")
+def test_on_the_line_both_neurons_have_the_same_verdicts(found):
+    radial, ridge = (one[one["dimension"] == 1] for one in (found.verdicts, found.ridge_verdicts))
+    radial = radial[radial["density"].isin(ridge["density"])]
+    pd.testing.assert_frame_equal(radial.reset_index(drop=True), ridge.reset_index(drop=True))
+
+
+# --- how the errors grow ---
+
+
+@states("Distances grow with $d$, chance with them")
+def test_distances_grow_with_the_dimension_and_chance_with_them(chance):
+    distances = [space.pair_distance(30, d, range(3000, 3010)) for d in DIMENSIONS]
+    assert np.all(np.diff(distances) > 0) and (chance.unstack("dimension").diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
+
+
+@states("Transport is the lowest curve in every panel and dimension.")
+def test_transport_is_the_lowest_curve_in_every_panel(found):
+    for curves in space.error_curves(found.radial).values():
+        assert (curves.pivot(index="dimension", columns="curve", values="value").idxmin(axis=1) == "transport").all()
+
+
+# --- expelled, beside the null ---
+
+
+@states(
+    "in grey the share of fresh points outside the hull, which rises from near zero on the line to one at sixteen "
+    "dimensions",
+    "fresh points of the same density too",
+)
+def test_the_null_rises_from_near_zero_to_one(found):
+    for runs in (found.radial, found.ridge):
+        null = space.curve_table(space.expelled_curves(runs), "expelled").loc["null"]
+        assert null.is_monotonic_increasing and null["d = 1"] < 0.05 and null["d = 16"] > 0.999
+    assert (space.by_dimension(found.radial, "fresh_outside")["d = 16"] > 0.99).all()
+
+
+@pytest.fixture(scope="module")
+def expelled(found) -> pd.Series:
+    """Median expelled fractions of the radial neuron at d = 8, N = 100, uniform."""
+    return space.curve_table(space.expelled_curves(found.radial), "expelled")["d = 8"]
+
+
+@states(
+    "At $d = 8$ coverage's radial prototypes are outside in … of the cases, where fresh points are in …: they are "
+    "*more* inside than the data's own density."
+)
+def test_coverage_s_prototypes_are_more_inside_than_fresh_points(expelled):
+    assert expelled["010 Cov"] < expelled["null"] - 0.5
+
+
+@states("Transport has no temperature, and its prototypes are outside like fresh points, in …")
+def test_transport_s_prototypes_are_outside_like_fresh_points(expelled):
+    assert abs(expelled["transport"] - expelled["null"]) < 0.05
+
+
+@states(
+    "in many dimensions all distances become alike: there $\\tau$ is … and the mean squared distance of any two "
+    "samples …, so the soft minimum counts nearly all prototypes at once, and coverage pulls them to the middle of the "
+    "data"
+)
+def test_in_eight_dimensions_the_temperature_reaches_all_prototypes_and_coverage_draws_them_to_the_middle():
+    spread = []
+    for d in DIMENSIONS:
+        squared = torch.pdist(sample_cloud(100, 3000, d)[0]) ** 2
+        spread.append(float(squared.std() / squared.mean()))
+    assert np.all(np.diff(spread) < 0) and spread[-1] < 0.4
+    temperature = space.temperature_of(100, 8, "uniform")
+    assert 1 / 2 < temperature / space.pair_distance(100, 8, range(3000, 3010)) < 1
+    x = sample_cloud(100, 3000, 8)[0]
+    drawn = sample_cloud(100, 3001, 8)[0]  # as prototypes among the data
+    assert counted(torch.softmax(-(torch.cdist(x, drawn) ** 2) / temperature, -1).numpy()) > 80
+
+    settings = Settings("010", neuron=Neuron.RADIAL, dimension=8, target="diagonal", temperature=temperature)
+    run = run_groups([Group(settings, 100, (3000,))], progress=False).iloc[0]
+    prototypes = np.reshape(-np.asarray(run["b"]) / np.asarray(run["w"]), (-1, 8))
+    inputs = x.numpy()
+    from_middle = [np.linalg.norm(points - inputs.mean(0), axis=1) for points in (prototypes, inputs)]
+    assert from_middle[0].max() < from_middle[1].min()
+
+
+def counted(shares: np.ndarray) -> float:
+    """How many entries a row of shares counts: the exponential of its entropy, the median of the rows."""
+    shares = np.maximum(shares, 1e-300)
+    return float(np.median(np.exp(-(shares * np.log(shares)).sum(-1))))
+
+
+@states(
+    "With transport the diamonds lie on the circles; with the others many diamonds lie away from them or beyond the "
+    "window."
+)
+@pytest.mark.parametrize(
+    ("name", "densities"), [("space", ("uniform", "clusters")), ("tables", ("diabetes-2", "linnerud-2"))]
+)
+def test_in_the_plane_only_transport_s_prototypes_lie_on_the_samples(name, densities):
+    networks = pd.read_parquet(ROOT / f"data/{name}-networks.parquet")
+    for title, (samples, prototypes) in space.clouds(networks, densities).items():
+        distance = np.linalg.norm(prototypes[:, None] - samples, axis=-1).min(-1)
+        near = (distance < 0.05).mean()
+        assert near > 0.8 if title.startswith("transport") else near < 0.75
+
+
+# --- entropic transport ---
+
+
+def start(dimension: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A ridge network's samples and prototypes before training, N = 30."""
+    x, _, (w, b, _, _) = starting_batch(30, [seed], Settings(neuron="ridge", dimension=dimension, target="diagonal"))
+    return x[0].numpy(), ridge_prototypes(w, b, x.mean(-2))[0].numpy()
+
+
+def sinkhorn(dimension: int, seed: int, times: float) -> tuple[np.ndarray, int]:
+    """The plan that chapter's entropic transport follows, and after how many turns."""
+    x, prototypes = start(dimension, seed)
+    weights, strength = np.full(30, 1 / 30), times * space.nearest_neighbour_distance(30, dimension) ** 2
+    options = {"method": "sinkhorn_log", "numItermax": 10_000, "warn": False, "log": True}
+    plan, log = ot.sinkhorn(weights, weights, ot.dist(x, prototypes), strength, **options)
+    return plan, log["niter"]
+
+
+@states(
+    "At $\\varepsilon = \\delta^2$ the two gradients have the cosine … at $d = 2$ and … at $d = 8$: in eight "
+    "dimensions the blurred plan pulls prototypes to averages of many samples, not to one sample each."
+)
+def test_in_eight_dimensions_the_blurred_plan_pulls_to_averages_of_many_samples():
+    cosine = space.blurring_table()["cosine of the gradients"]
+    assert cosine[2, 1] > 0.9 and cosine[8, 1] < 0.5
+    samples = [np.median([counted(30 * sinkhorn(d, seed, 1)[0].T) for seed in range(3000, 3003)]) for d in (2, 8)]
+    assert samples[1] > 10 and samples[1] > 3 * samples[0]
+
+
+@states("A smaller $\\varepsilon$ mends that and takes more turns.")
+def test_a_smaller_epsilon_is_nearer_to_the_exact_plan_and_takes_more_turns():
+    smaller, larger = ([space.blurring(times, 8, seed)[1] for seed in range(3000, 3003)] for times in (0.3, 1))
+    assert np.all(np.array(smaller) > np.array(larger) + 0.2)
+    assert all(sinkhorn(8, seed, 0.3)[1] > sinkhorn(8, seed, 1)[1] for seed in range(3000, 3003))
+
+
+# --- two real tables ---
+
+
+@states(
+    "Of *diabetes* we take 100 of its 442 rows, drawn once with seed 0; of *linnerud* all 20",
+    "With one size, claims that compare sizes are not asked.",
+    "The 30 seeds differ in the start only.",
+)
+def test_the_tables_have_one_size_and_what_compares_sizes_is_not_asked(found):
+    rows = {
+        name: (len(task.x), len(task.others_x)) for name in ("diabetes-2", "linnerud-2") for task in [table_task(name)]
+    }
+    assert rows == {"diabetes-2": (100, 342), "linnerud-2": (20, 0)}
+    assert (found.tables.groupby("density")[["size", "chance"]].nunique(dropna=False) == 1).all(axis=None)
+    assert found.tables["seed"].nunique() == 30
+    signs = space.table_verdicts(found.tables)
+    assert {claim for claim in signs if (signs[claim] == "–").any()} == set(NEED_SIZES)
+
+
+@states("Transport has the lowest median $E$ in … of … lines")
+def test_transport_has_the_lowest_error_on_the_tables(found):
+    table = space.table_errors(found.tables)
+    assert (table[list(space.CURVES)].idxmin(axis=1) == "transport").all()
+    assert len(table) == 2 * len([density for density in Density if density not in DENSITIES])
+
+
+# --- what this leaves open ---
+
+
+@states(
+    "So each coordinate of a radial prototype starts distributed as on the line.",
+    "The radial neuron's start keeps the line's heavy tails in *each* coordinate, so in many dimensions nearly every "
+    "prototype starts far away in some coordinate",
+)
+def test_the_radial_start_has_the_line_s_tails_in_each_coordinate_and_so_lies_outside_the_cube():
+    starts = {}
+    for d in (1, 16):
+        drawn = [initial_parameters_in(d, 100, seed, "radial") for seed in range(3000, 3030)]
+        starts[d] = torch.cat([-one.b / one.w for one in drawn])
+    quantiles = torch.tensor([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99], dtype=torch.float64)
+    line, each = (torch.quantile(starts[d].flatten(), quantiles) for d in (1, 16))
+    torch.testing.assert_close(line, each, rtol=0.25, atol=0.02)
+    outside = ((starts[16] < 0) | (starts[16] > 1)).any(-1).double().mean()
+    far = ((starts[16] < -0.5) | (starts[16] > 1.5)).any(-1).double().mean()  # beyond the window of the pictures
+    assert outside > 0.99 and far > 0.5
