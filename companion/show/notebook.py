@@ -1,4 +1,4 @@
-"""What the chapters show: source of the companion, pictures, folded tables, computed sentences.
+"""What the chapters show: source of the companion, pictures, folded tables, what made the runs.
 
 Everything is displayed as Markdown or SVG, never as text/html: Quarto adds scripts of another host
 to any page that holds an HTML output.
@@ -64,11 +64,6 @@ def digest(chart: alt.TopLevelMixin) -> str:
         text = text.replace(f'"{name}"', json.dumps(table.to_dict("list"), sort_keys=True))
     plain = json.loads(text, parse_float=lambda number: f"{float(number) + 0.0:.6g}")
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:16]
-
-
-def show_text(text: str) -> None:
-    """Display computed prose."""
-    display(Markdown(text))
 
 
 def show_provenance(runs: pd.DataFrame, command: str) -> None:
