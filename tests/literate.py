@@ -41,9 +41,10 @@ def hidden(cell: dict[str, Any]) -> bool:
     return not (given.get("echo", True) and given.get("include", True))
 
 
-def prose(chapter: str, root: Path = ROOT) -> str:
+def prose(chapter: str, root: Path = ROOT, of_cells: tuple[str, ...] = ("fig-cap", "fig-alt")) -> str:
     """All that a person wrote of a chapter to be read: Markdown cells, captions and alternative texts, in their order.
 
+    `of_cells` names the options of code cells that count.
     "index", "_verdicts", "_findings" and "_findings-beyond" name the front page and what pages include.
     """
     for suffix in (".qmd", ".md"):
@@ -54,7 +55,7 @@ def prose(chapter: str, root: Path = ROOT) -> str:
         if cell["cell_type"] == "markdown":
             parts.append(source(cell))
         else:
-            parts += [options(cell)[name] for name in ("fig-cap", "fig-alt") if name in options(cell)]
+            parts += [options(cell)[name] for name in of_cells if name in options(cell)]
     return "\n\n".join(parts)
 
 
