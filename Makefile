@@ -4,6 +4,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 # A reader's own settings of pip are for other environments than this one.
 export PIP_USER := 0
+# Tests run in several processes, and the second reads what the first compiled; set, even to 0, Python would keep nothing.
+export PYTHONDONTWRITEBYTECODE :=
 SWEEPS := $(wildcard chapters/*sweep.ipynb)
 # Chapters that take half a minute each: `make test` sees whether they are stale, `make test-slow` executes them.
 SLOW_CHAPTERS := $(patsubst %,chapters/%.ipynb,11-chance 18-holding 22-attractor 91-engine)

@@ -41,6 +41,7 @@ def test_one_run_of_ten_can_double_a_mean(replication):
     assert reconstruction.leaning(replication)["worst run's share of the sum"].iloc[0] > 0.5
 
 
+@pytest.mark.long
 @states("every picture of E in this book shows it")
 def test_the_pictures_of_the_replication_show_chance(replication, temperature):
     drawn_from = {
