@@ -52,6 +52,12 @@ def fill(text: str, variables: Variables) -> str:
     return re.sub(r"\{\{< var ([\w-]+)\.([\w-]+) >\}\}", lambda found: variables[found[1]][found[2]], text)
 
 
+def with_includes(text: str, folder: Path) -> str:
+    """Return text with the files in the places of its `{{< include … >}}`; their paths start from `folder`."""
+    include = re.compile(r"^\{\{< include (\S+) >\}\}$", re.MULTILINE)
+    return include.sub(lambda found: (folder / found[1]).read_text(encoding="utf-8"), text)
+
+
 def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
     """Return a chapter as Markdown, with its includes and variables; put a notebook's pictures beside `page`."""
     text = source.read_text(encoding="utf-8")
@@ -63,8 +69,7 @@ def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
         text = "\n\n".join(cell_markdown(cell, page, number) for number, cell in enumerate(cells))
     # Quarto labels an equation as $$ ... $$ {#eq-name}; pandoc knows a span with an identifier.
     text = re.sub(r"(?s)(\$\$(?:(?!\$\$).)+\$\$) *\{#(eq-[\w-]+)\}", r'<span id="\2">\1</span>', text)
-    include = re.compile(r"^\{\{< include (\S+) >\}\}\s*$", re.MULTILINE)
-    text = include.sub(lambda found: (source.parent / found[1]).read_text(encoding="utf-8"), text)
+    text = with_includes(text, source.parent)
     try:
         return fill(text, variables)
     except KeyError as missing:
@@ -72,10 +77,11 @@ def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
 
 
 def notebook_text(source: Path, variables: Variables) -> str:
-    """Return a chapter as a notebook to download, its variables filled: Jupyter would show them as they are written."""
+    """Return a chapter as a notebook to download, includes and variables in place; Jupyter shows their names."""
     notebook = json.loads(source.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
-        cell["source"] = [fill(line, variables) for line in cell["source"]]
+        text = with_includes("".join(cell["source"]), source.parent)
+        cell["source"] = fill(text, variables).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 

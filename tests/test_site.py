@@ -11,11 +11,15 @@ from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 from conftest import CHAPTERS, REPLICATION, ROOT, open_page, requests, wait
-from literate import captions, letters
+from literate import captions, letters, source
 
 from companion.show.prose import fill, stored
 
 PAGES = ["index.html", *(f"chapters/{path.stem}.html" for path in CHAPTERS), "references.html"]
+
+
+INCLUDE = re.compile(r"\{\{< include \.\./(\S+) >\}\}")
+"""A file that a chapter includes, from the book's folder."""
 
 
 def test_the_site_has_every_page(book):
@@ -154,7 +158,7 @@ def test_no_page_shows_a_variable_s_name(book):
     for page in PAGES:
         text = (book / page).read_text(encoding="utf-8")
         # Quarto repeats an alternative text, not filled, in an attribute of a div, where HTML has none of this name.
-        assert "{{<" not in re.sub(r'<div id="fig-[^>]*>', "", text), page
+        assert "{{<" not in re.sub(r'<div id="fig-[^"]*"(?: \w+="[^"]*")*>', "", text), page
 
 
 def test_a_notebook_to_download_is_its_chapter_with_the_numbers(book, parsed):
@@ -162,11 +166,16 @@ def test_a_notebook_to_download_is_its_chapter_with_the_numbers(book, parsed):
     links = {link for link in parsed["chapters/90-rerun.html"].links if "notebooks/" in link}
     assert {Path(link).name for link in links} == {path.name for path in CHAPTERS}
     for path in CHAPTERS:
-        wanted = json.loads(path.read_text(encoding="utf-8"))
+        wanted, given = (
+            json.loads(file.read_text(encoding="utf-8")) for file in (path, book / "notebooks" / path.name)
+        )
         for cell in wanted["cells"]:
-            cell["source"] = [fill(line, variables) for line in cell["source"]]
-        given = (book / "notebooks" / path.name).read_text(encoding="utf-8")
-        assert json.loads(given) == wanted and "{{<" not in given
+            cell["source"] = fill(
+                INCLUDE.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), source(cell)), variables
+            )
+        for cell in given["cells"]:
+            cell["source"] = source(cell)
+        assert given == wanted and "{{<" not in json.dumps(given)
 
 
 def test_equations_are_mathml(book):
