@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DIGEST = "reads"
 """Key of a notebook's metadata."""
+OPTIONS = re.compile(r"\A(#\|.*\n?)*")
+"""A cell's lines for Quarto."""
 OF_THE_RUN = "metadata.papermill cell.metadata.papermill cell.metadata.execution"
 """When and how long a cell ran is no result: it stays out of the stored notebooks."""
 
@@ -30,10 +33,12 @@ def chapters(root: Path = ROOT) -> list[Path]:
 def digest(chapter: Path, root: Path = ROOT) -> str:
     """Return 16 hexadecimal digits of what a chapter reads, the same on any machine.
 
-    That is its own code, the companion's files that it imports, those that they import in turn, and all of `data/` (a
-    chapter names files in too many ways to tell which) but `claims.json`, which is written for machines.
+    That is its own code (but for captions and other `#|` lines, which are prose), the companion's files that it
+    imports, those that they import in turn, and all of `data/` (a chapter names files in too many ways to tell which)
+    but `claims.json`, which is written for machines.
     """
-    return digest_of([source(cell) for cell in _read(chapter)["cells"] if cell["cell_type"] == "code"], root)
+    code = [OPTIONS.sub("", source(cell)) for cell in _read(chapter)["cells"] if cell["cell_type"] == "code"]
+    return digest_of(code, root)
 
 
 def digest_of(code: Iterable[str], root: Path = ROOT) -> str:

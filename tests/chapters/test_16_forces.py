@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from literate import says
@@ -113,11 +114,15 @@ def test_no_prototype_moves_further_than_the_bound_and_most_move_far_less():
     assert forces.bounded_moves(forces.first_step()).max() < 0.2
 
 
-@states("neurons (N = 100, mask 111 Full, seeds 1000–1039) in ten parts of equal ratio.")
+@states(
+    "neurons (N = 100, mask 111 Full, seeds 1000–1039). Those with |w| from 0.03 to 10 are in ten parts of equal ratio"
+)
 def test_the_first_step_is_of_forty_networks_of_a_hundred_neurons_in_ten_parts():
     neurons = forces.first_step()
     assert len(neurons) == 40 * 100 and neurons.equals(forces.first_step(100, "111", range(1000, 1040)))
-    assert len(forces.moves_by_weight(neurons)) == 10
+    middles = np.log10(forces.moves_by_weight(neurons).index)
+    assert len(middles) == 10 and np.allclose(np.diff(middles), 0.25)
+    assert round(10 ** (middles[0] - 0.125), 2) == 0.03 and np.isclose(middles[-1] + 0.125, 1)
 
 
 @states(

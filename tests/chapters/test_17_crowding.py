@@ -249,8 +249,8 @@ def test_lengths_grow_less_than_the_theory_says_as_the_larger_networks_fall_behi
 @states(
     "Left, under separation: level at low crowding, then rising with it by more than two decades, and at 50 and 100 "
     "neurons falling off at the highest temperatures. Right, the same over N times the root of the temperature: "
-    "falling until about 1, then level between about … and …, but falling below at the highest crowding of the larger "
-    "sizes."
+    "falling until about 1, then level, between a little below one and a little below two, but falling below at the "
+    "highest crowding of the larger sizes."
 )
 def test_lengths_are_level_then_rise_and_fall_off_for_the_largest_networks(room):
     for size, rows in room.groupby("size"):
@@ -259,6 +259,8 @@ def test_lengths_are_level_then_rise_and_fall_off_for_the_largest_networks(room)
         assert rows["over"][rows["crowding"] < 0.1].is_monotonic_decreasing
         assert rows["over"].iloc[0] > 1.1 * rows["over"][rows["crowding"].between(0.7, 2)].iloc[0]
         assert (rows["over"].iloc[-1] < collapse.where_taken(room).min()) == (size >= 20)
+    level = collapse.where_taken(room)
+    assert 0.8 < level.min() < 1 and 1.8 < level.max() < 2
     low = room[room["crowding"] < 0.003]
     assert (low.groupby("size")["length"].max() < 2 * low.groupby("size")["length"].min()).all()
 

@@ -48,8 +48,8 @@ def test_of_the_counts_c2_by_median_moved_and_no_other():
     assert list(counts.index[counts["fast"] != counts["plain"]]) == [("C2", "by median")]
 
 
-@states("The fast engine stands close above the floor of the exponentials")
-def test_the_fast_engine_stands_close_above_the_floor(seconds):
+@states("The fast engine stands close above the floor of its own exponentials")
+def test_the_fast_engine_stands_close_above_the_floor_of_its_own_exponentials(seconds):
     assert 1 < seconds["fast engine"] / seconds["only the exponentials, our own"] < 1.5
 
 
@@ -107,7 +107,7 @@ def test_no_gpu_was_measured(benchmarks):
     assert "gpu" not in benchmarks
 
 
-@states("the store refuses, names the part and says what to do")
+@states("the store refuses:", "The error names the part and says what to do:")
 def test_a_store_refuses_runs_of_the_other_engine_in_the_words_that_the_chapter_quotes(tmp_path):
     design = {"masks": ["000", "100"], "sizes": [5], "steps": 200, "seeds": [1, 2], "store": tmp_path / "runs"}
     run_sweep(**design)
