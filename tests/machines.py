@@ -30,11 +30,15 @@ def files(*names: str, only: str = "") -> list[str]:
 
 ARITHMETIC = files("carriers", "crowding", "losses", "memory", "metrics", "network", "space", "train")
 COMPILED = files("engine", "engine_space")
+NUMBERS = files("variables", only="data_give")
 PICTURES = ["--nbval", "--nbval-current-env", "chapters/19-symmetries.ipynb"]
-TEXT = files(
-    *("chapters", "findings", "ledger", "notebook", "referee", "sweep"),
-    only="not reader_s_own_runs and (not test_sweep or papermill_runs or papermill_ends or notebook)",
-)
+TEXT = [
+    "tests/chapters/test_findings.py",
+    *files(
+        *("chapters", "ledger", "notebook", "referee", "sweep"),
+        only="not reader_s_own_runs and (not test_sweep or papermill_runs or papermill_ends or notebook)",
+    ),
+]
 PATHS = "papermill or notebook or refused or removed or written or full_disk"
 HISTORY = files("ledger", "beyond", only="fixed_them or before_their_runs")
 FONT_FOLDERS = ["/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "/System/Library/Fonts"]
@@ -178,6 +182,14 @@ MACHINES: dict[str, Callable[[Path], Run]] = {
     "OpenBLAS for Prescott": partial(processor, OPENBLAS_CORETYPE="Prescott"),
     "PyTorch without vectors": partial(processor, ATEN_CPU_CAPABILITY="default", MKL_CBWR="COMPATIBLE"),
     "NumPy without AVX": partial(processor, feature="avx2", NPY_DISABLE_CPU_FEATURES="X86_V3"),
+    "prose's numbers without AVX": partial(
+        processor,
+        tests=NUMBERS,
+        feature="avx2",
+        OPENBLAS_CORETYPE="Prescott",
+        ATEN_CPU_CAPABILITY="default",
+        NPY_DISABLE_CPU_FEATURES="X86_V3",
+    ),
     "numba for any processor": partial(processor, tests=COMPILED, NUMBA_CPU_NAME="generic"),
     "no fonts": fonts,
     "DejaVu fonts": partial(fonts, family="DejaVu"),
