@@ -2,7 +2,7 @@
 // _variables.yml in their places, where Jupyter would show `{{< … >}}`. Quarto runs it; embedded/__main__.py does the same.
 const values: Record<string, string> = {};
 let chapter = "";
-for (const line of Deno.readTextFileSync("_variables.yml").split("\n")) {
+for (const line of Deno.readTextFileSync("_variables.yml").split(/\r?\n/)) {
   chapter = line.match(/^([\w-]+):$/)?.[1] ?? chapter;
   const [, name, value] = line.match(/^  ([\w-]+): (".*")$/) ?? [];
   if (name) values[`${chapter}.${name}`] = JSON.parse(value);
@@ -11,7 +11,10 @@ const include = /^\{\{< include (\S+) >\}\}$/gm;
 const fill = (text: string) =>
   text
     .replace(include, (_, path) => Deno.readTextFileSync(`chapters/${path}`))
-    .replace(/\{\{< var ([\w.-]+) >\}\}/g, (_, name) => values[name]);
+    .replace(/\{\{< var ([\w.-]+) >\}\}/g, (_, name) => {
+      if (!(name in values)) throw new Error(`_variables.yml has no ${name}; run make chapters`);
+      return values[name];
+    });
 
 const folder = `${Deno.env.get("QUARTO_PROJECT_OUTPUT_DIR") ?? "_book"}/notebooks`;
 Deno.mkdirSync(folder, { recursive: true });

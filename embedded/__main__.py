@@ -72,8 +72,8 @@ def chapter_markdown(source: Path, page: Path, variables: Variables) -> str:
     text = with_includes(text, source.parent)
     try:
         return fill(text, variables)
-    except KeyError as missing:
-        raise ValueError(f"{source}: _variables.yml has no {missing}; run `make chapters`") from None
+    except (KeyError, TypeError) as missing:  # no such chapter or name, or a value that is no text
+        raise ValueError(f"{source}: _variables.yml has no text for {missing}; run `make chapters`") from None
 
 
 def notebook_text(source: Path, variables: Variables) -> str:
