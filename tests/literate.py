@@ -75,10 +75,10 @@ def letters(text: str) -> str:
 
 
 def says(chapter: str) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
-    """The decorator of a chapter's tests: `@states("…")` pins sentences of it to the test that shows them.
+    """The decorator of a chapter's tests: `@states("{share} of all")` pins sentences to the test that shows them.
 
     A sentence that no longer stands in the chapter fails its test, so that what is asserted and what is said change
-    together. "…" stands for anything short, such as a variable.
+    together. `{name}` stands for a variable of the chapter, `{other.name}` for one of another.
     """
 
     def states(*sentences: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -86,7 +86,7 @@ def says(chapter: str) -> Callable[..., Callable[[Callable[..., None]], Callable
             @functools.wraps(test)
             def checked(*args: Any, **kwargs: Any) -> None:
                 for sentence in sentences:
-                    assert stands(sentence, prose(chapter)), f"{chapter} does not say: {sentence}"
+                    assert stands(sentence, prose(chapter), key(chapter)), f"{chapter} does not say: {sentence}"
                 test(*args, **kwargs)
 
             return checked
@@ -96,7 +96,17 @@ def says(chapter: str) -> Callable[..., Callable[[Callable[..., None]], Callable
     return states
 
 
-def stands(sentence: str, text: str) -> bool:
-    """Whether a sentence stands in a text, whatever its line breaks; "…" in it stands for up to 120 characters."""
-    pieces = (re.escape(" ".join(piece.split())) for piece in sentence.split("…"))
-    return re.search(".{0,120}?".join(pieces), " ".join(text.split())) is not None
+def key(chapter: str) -> str:
+    """The name of a chapter's variables: its file's, without its place in the book."""
+    return re.sub(r"^(\d+-|_)", "", chapter)
+
+
+def stands(sentence: str, text: str, chapter: str) -> bool:
+    """Whether a sentence stands in a chapter's text, whatever its line breaks, with the variables that it names."""
+    here = re.sub(r"\{\{< var ([\w-]+)\.([\w-]+) >\}\}", lambda found: name(found[1], found[2], chapter), text)
+    return " ".join(sentence.split()) in " ".join(here.split())
+
+
+def name(chapter: str, variable: str, of: str) -> str:
+    """A variable as the pins of chapter `of` write it."""
+    return "{" + (variable if chapter == of else f"{chapter}.{variable}") + "}"

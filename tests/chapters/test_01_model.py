@@ -32,7 +32,7 @@ def test_about_half_of_the_prototypes_start_to_the_left_of_every_sample():
 
 
 @states(
-    "a share of … of the prototypes starts outside the samples' range.",
+    "a share of {largest-starting-outside} of the prototypes starts outside the samples' range.",
     "Expulsion must be measured against this beginning, not against zero",
 )
 def test_at_every_size_a_share_of_the_prototypes_starts_outside_that_is_far_from_zero(starts):
@@ -64,9 +64,9 @@ def test_the_eight_masks_are_named_with_what_they_switch_on():
 
 @pytest.mark.long
 @states(
-    "Before training the curve ignores the data; afterwards it passes through all five points, while most prototypes "
-    "lie away from them.",
-    "The curve passes through the data, and …",
+    "Before training the curve ignores the data; afterwards it passes through all five points, while most "
+    "prototypes lie away from them.",
+    "The curve passes through the data, and",
     "not that any bump sit on a point: a steep flank can serve as well as a peak",
 )
 def test_the_curve_passes_through_the_data_while_most_prototypes_lie_away_from_them():

@@ -64,8 +64,8 @@ def test_the_fifth_is_pulled_towards_the_uncovered_sample_and_beyond_the_neighbo
 
 
 @states(
-    "at the nominal temperature, $10^{-4}$, coverage acts on a prototype that others shield with no more than about …, "
-    "and at … with exactly nothing in double precision."
+    "at the nominal temperature, $10^{-4}$, coverage acts on a prototype that others shield with no more than "
+    "about {strongest-shielded}, and at {silent-places} with exactly nothing in double precision.",
 )
 def test_on_a_shielded_prototype_coverage_acts_with_next_to_nothing_or_exactly_nothing():
     assert LOW == 1e-4
@@ -105,8 +105,8 @@ def test_a_picture_of_paths_has_the_samples_as_blue_lines_and_breaks_off_what_le
 
 
 @states(
-    "Coverage lowers the median of E at … of … sizes and the mean at …",
-    "In the median the gain is largest at $N = …$ (…) and … at $N = 100$",
+    "Coverage lowers the median of E at {lower-medians} of {sizes} sizes and the mean at",
+    "In the median the gain is largest at $N = {size-of-largest-gain}$ ({largest-gain}) and {gain-at-100} at $N = 100$",
 )
 def test_coverage_lowers_the_median_at_every_size_most_at_the_smallest_and_the_mean_at_all_but_one(replication):
     errors = against_std(replication, "010")
@@ -115,7 +115,9 @@ def test_coverage_lowers_the_median_at_every_size_most_at_the_smallest_and_the_m
     assert (errors["010 Cov, mean"] < errors["000 Std, mean"]).sum() == len(errors) - 1 == 5
 
 
-@states("where a mean share of … of the prototypes lies outside the samples' range")
+@states(
+    "where a mean share of {outside-at-100} of the prototypes lies outside the samples' range",
+)
 def test_with_coverage_at_the_largest_size_about_half_of_the_prototypes_lie_outside(replication):
     largest = replication.query("mask == '010' and size == 100")
     assert largest["expelled_fraction"].mean() == pytest.approx(0.5, abs=0.05)

@@ -79,7 +79,9 @@ def test_the_nominal_reach_equals_the_spacing_at_the_largest_size_and_is_below_i
     assert reach == pytest.approx(0.01) == 1 / largest and all(reach < 1 / size for size in others)
 
 
-@states("Separation alone has the lower mean at N = … and the lower median at no size")
+@states(
+    "Separation alone has the lower mean at N = {sizes-of-lower-means} and the lower median at no size",
+)
 def test_separation_alone_has_the_lower_mean_at_the_smallest_size_and_the_lower_median_at_none(replication):
     errors = against_std(replication, "001")
     assert list(errors.index[errors["001 Sep, mean"] < errors["000 Std, mean"]]) == [3]

@@ -52,8 +52,8 @@ def test_with_overlap_the_prototypes_move_further_away_from_the_samples():
 
 
 @states(
-    "Overlap raises the median of E at … of … sizes, raises the median expelled fraction at …, and lowers the median "
-    "specialization ratio at …",
+    "Overlap raises the median of E at {higher-errors} of {sizes} sizes, raises the median expelled fraction "
+    "at {higher-expelled}, and lowers the median specialization ratio at",
     "takes most of them out of the data's range instead",
 )
 def test_overlap_raises_E_and_expulsion_and_lowers_specialization_at_every_size(replication):

@@ -19,7 +19,9 @@ def chance(replication):
     return reconstruction.against_chance(replication)
 
 
-@states("E is the mean of the last column, … One distant prototype is enough to carry it.")
+@states(
+    "E is the mean of the last column, {example-error}. One distant prototype is enough to carry it.",
+)
 def test_one_distant_prototype_carries_the_example_s_error(replication):
     run = reconstruction.example(replication)
     distance = reconstruction_points(run)["distance"]

@@ -73,8 +73,9 @@ def test_half_of_all_prototypes_or_more_start_outside(flows):
 
 
 @states(
-    "At $N = 100$ the fit alone ends with … outside, from … at the start.",
-    "Overlap takes out … of those that began inside and ends at …; with coverage beside it …",
+    "At $N = 100$ the fit alone ends with {std-end} outside, from {std-start} at the start.",
+    "Overlap takes out {overlap-went-out} of those that began inside and ends at {overlap-end}; with coverage "
+    "beside it",
     "in our runs expulsion holds in kind, not in degree",
 )
 def test_at_the_largest_size_expulsion_holds_in_kind_not_in_degree(flows):
@@ -87,7 +88,10 @@ def test_at_the_largest_size_expulsion_holds_in_kind_not_in_degree(flows):
     assert std["end"] + 0.3 < with_coverage["end"] < overlap["end"]
 
 
-@states("Every overlap-active mask lies above every overlap-free one at … of … sizes (…).")
+@states(
+    "Every overlap-active mask lies above every overlap-free one at {sizes-apart} of {sizes} sizes "
+    "({which-sizes-apart}).",
+)
 def test_every_overlap_active_mask_lies_above_every_overlap_free_one_at_all_sizes_but_the_smallest(replication, flows):
     table = expulsion.by_size(replication, flows)
     assert expulsion.sizes_apart(table) == list(table.columns[1:]) and table.columns[0] == "N = 3"

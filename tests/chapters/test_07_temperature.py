@@ -37,7 +37,7 @@ def test_at_the_two_lower_temperatures_all_stay_within_the_window_at_the_two_hig
 
 
 @states(
-    r"Up to $\tau N^2 = 0.1$ the ratio stays between … and …",
+    "Up to $\\tau N^2 = 0.1$ the ratio stays between {calm-lowest} and",
     "level near one up to about 0.1 and rising steadily beyond one.",
 )
 def test_up_to_a_tenth_the_ratio_stays_near_one(ratios):
@@ -69,7 +69,8 @@ def test_the_temperature_at_which_separation_turns_harmful_falls_with_the_number
 
 
 @states(
-    "At $N = 100$ the median expelled fraction goes from … at the lowest temperature to … at the highest.",
+    "At $N = 100$ the median expelled fraction goes from {outside-at-lowest} at the lowest temperature to "
+    "{outside-at-highest} at the highest.",
     "Separation expels by crowding",
 )
 def test_at_the_largest_size_the_median_expelled_fraction_is_far_higher_at_the_highest_temperature(temperature):

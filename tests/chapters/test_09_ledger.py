@@ -70,7 +70,7 @@ def test_the_level_is_half_of_five_percent_in_either_direction():
 @pytest.mark.parametrize("key", CLAIMS)
 def test_the_rules_in_words_are_those_that_the_ledger_is_judged_by(key):
     rule = f"**{key}.** *{CLAIMS[key].says}* [(paper)]{{.mark-paper}}. {CLAIMS[key].stated}"
-    assert stands(rule, prose("09-ledger"))
+    assert stands(rule, prose("09-ledger"), "ledger")
 
 
 @states(
@@ -125,12 +125,12 @@ def test_a_section_names_the_verdicts_that_its_claim_has(entries, key):
     name, seeds, data = key.lower(), entries[key].all.study.seeds, "temperature" if key == "C8" else "powered"
     section = (
         f"*{CLAIMS[key].says}* [(paper)]{{.mark-paper}}. At the paper's ten seeds: {ten} "
-        f"({{{{< var ledger.{name}-cases-at-ten >}}}}). At {seeds} seeds: **{every} "
-        f"({{{{< var ledger.{name}-cases >}}}})** [(ours)]{{.mark-ours}}. Without the ten seeds that had been seen: "
+        f"({{{name}-cases-at-ten}}). At {seeds} seeds: **{every} "
+        f"({{{name}-cases}})** [(ours)]{{.mark-ours}}. Without the ten seeds that had been seen: "
         f"{others}. By mean: {means_ten} at ten seeds, {means} at {seeds}. Rule: @sec-ten-rules. "
         f"Data: `data/{data}.parquet`."
     )
-    assert stands(section, prose("09-ledger"))
+    assert stands(section, prose("09-ledger"), "ledger")
 
 
 @states("Means and ranks are opposed at N = 50 (E: 010 < 000): supported by ranks, contradicted by mean.")
@@ -160,7 +160,7 @@ def test_of_the_other_claims_means_and_ranks_are_opposed_nowhere(entries):
 
 
 @states(
-    "The means decide every case, whatever their errors; by ranks … stay open.",
+    "The means decide every case, whatever their errors; by ranks {c9-open} stay open.",
     "That is why the verdict by mean is another one.",
     "All are open and lie below one.",
     "and none is shown to be further away",
@@ -254,7 +254,7 @@ def test_at_ten_seeds_the_means_made_separation_look_better_somewhere_and_at_two
 
 
 @states(
-    "All lie above zero, the two largest sizes of each mask … and supported.",
+    "All lie above zero, the two largest sizes of each mask closest to it and supported.",
     "Overlap costs fit in most seeds",
     "hardly a failure of optimisation, but not *as well* either",
 )

@@ -53,12 +53,16 @@ def judged_again(found, claim, seeds, draws=100):
 # --- ten of two hundred ---
 
 
-@states("Rarely. By the ledger's rules a study of ten seeds comes, on average, to …")
+@states(
+    "Rarely. By the ledger's rules a study of ten seeds comes, on average, to",
+)
 def test_ten_seeds_rarely_come_to_the_verdicts_of_all_seeds(found, outcomes):
     assert outcomes.loc[power.decided(found), "by rule: the same"].mean() < 0.25
 
 
-@states("{{< var ten-seeds.seldom-right >}} come out in fewer than one study of twenty")
+@states(
+    "{seldom-right} come out in fewer than one study of twenty",
+)
 def test_the_claims_that_seldom_come_out_do_so_in_fewer_than_one_study_of_twenty(found, outcomes):
     shares = outcomes.loc[power.decided(found), "by rule: the same"]
     assert power.seldom_right(found) == list(shares.index[shares < 1 / 20])
@@ -71,7 +75,9 @@ def test_what_ten_seeds_say_instead_is_mostly_undecided(found, outcomes):
     assert (instead["another"].drop("C4") < 0.1).all()  # C4 is the exception
 
 
-@states("The exception is C4, where … of such studies come to another verdict, mostly *holds in part*.")
+@states(
+    "The exception is C4, where {c4-another-verdict} of such studies come to another verdict, mostly *holds in part*.",
+)
 def test_the_exception_is_c4_which_mostly_holds_in_part(found, outcomes):
     assert outcomes["another"].idxmax() == "C4" and (outcomes["another"] > 0.5).sum() == 1
     assert found.few("C4")["by rule"].eq(IN_PART).mean() > 0.5
@@ -99,7 +105,10 @@ def test_the_signs_are_the_ledger_s():
     )
 
 
-@states("studies at ten seeds, 200 at any other number.", "A share from 200 draws has a standard error of up to …")
+@states(
+    "studies at ten seeds, 200 at any other number.",
+    "A share from 200 draws has a standard error of up to",
+)
 def test_two_hundred_studies_are_drawn_of_any_other_number_of_seeds(found):
     counts = found.drawn[~found.drawn["null"]].groupby(["claim", "seeds"]).size()
     ten = counts.index.get_level_values("seeds") == 10
@@ -125,7 +134,7 @@ def test_by_mean_four_bars_are_split_between_two_verdicts(found):
 
 @states(
     "just under the level of 0.025",
-    "has a corrected p of … against 0.025",
+    "has a corrected p of {c3-open-p} against 0.025",
     "(two directions at 2.5 %)",
     "the rules promise 5 %, two directions of 2.5% each",
 )
@@ -134,8 +143,8 @@ def test_the_level_of_each_direction_is_0_025():
 
 
 @states(
-    "times the … cases of C5 or C7 it is …, just under the level of 0.025, so that their first cases count only "
-    "where all ten seeds agree."
+    "times the {c5-cases} cases of C5 or C7 it is {least-p-of-ten-corrected}, just under the level of 0.025, "
+    "so that their first cases count only where all ten seeds agree.",
 )
 def test_with_ten_seeds_the_first_case_of_24_counts_only_where_all_agree(found):
     cases = len(found.full["C5"].cases)
@@ -145,7 +154,9 @@ def test_with_ten_seeds_the_first_case_of_24_counts_only_where_all_agree(found):
     assert 0.9 * LEVEL < cases * p_less(all_agree, 0.0) < LEVEL < cases * p_less(one_does_not, 0.0)
 
 
-@states("With five seeds the smallest is …, above the level before any correction: nothing can be decided.")
+@states(
+    "With five seeds the smallest is {least-p-of-five}, above the level before any correction: nothing can be decided.",
+)
 def test_five_seeds_decide_nothing(found):
     assert p_less(-np.arange(1.0, 6), 0.0) == pytest.approx(0.5**5) and 0.5**5 > LEVEL
     assert all(found.few(key, 5)["by rule"].eq(UNDECIDED).all() for key in CLAIMS)
@@ -165,7 +176,9 @@ def test_studies_that_show_c4_by_mean_are_better_at_some_sizes_and_worse_at_othe
     assert mixed.mean() == pytest.approx(found.few("C4")["by mean"].eq(HOLDS).mean())
 
 
-@states("The harm is small at most sizes: the typical ratio is …")
+@states(
+    "The harm is small at most sizes: the typical ratio is",
+)
 def test_the_harm_of_separation_is_small_at_most_sizes(found):
     ratios = found.full["C4"].table["effect"]
     assert (ratios > 1).all() and (ratios < 1.1).sum() > len(ratios) / 2
@@ -195,7 +208,9 @@ def test_the_means_of_all_seeds_miss_the_lowest_error_of_coverage_at_50(found):
     ]
 
 
-@states("More seeds do not help the means: of studies of 5 to 200 seeds …")
+@states(
+    "More seeds do not help the means: of studies of 5 to 200 seeds",
+)
 def test_more_seeds_do_not_help_the_means_to_show_coverage_lowest(found):
     counts = sorted(set(found.drawn.loc[found.drawn["claim"] == "C1", "seeds"]))
     assert counts[0] == 5 and counts[-1] == 200
@@ -240,7 +255,9 @@ def test_the_curves_of_the_other_claims_run_as_described(found, agreement):
     assert abs(agreement.loc["C5", 100] - 0.9) < 0.05
 
 
-@states("Ten seeds are enough for C6 of the … decided claims;")
+@states(
+    "Ten seeds are enough for C6 of the {decided} decided claims;",
+)
 def test_ten_seeds_are_enough_for_c6_alone(found):
     enough = power.seeds_needed(found)["enough"][power.decided(found)]
     assert list(enough.index[enough <= 10]) == ["C6"]
@@ -264,8 +281,9 @@ def test_c9_comes_out_the_same_from_five_seeds_on(found, agreement):
 
 
 @states(
-    "For C7 the contradicted one (110 under half of 010) shows at 20 seeds already and the many small falls from "
-    "size to size do not: … of 20-seed studies say *does not hold*, where all seeds say *holds in part*"
+    "For C7 the contradicted one (110 under half of 010) shows at 20 seeds already and the many small falls "
+    "from size to size do not: {c7-too-soon} of 20-seed studies say *does not hold*, where all seeds say "
+    "*holds in part*",
 )
 def test_c7_is_contradicted_too_soon(found):
     full = found.full["C7"]
@@ -281,7 +299,11 @@ def test_c7_is_contradicted_too_soon(found):
 # --- orders of two masks ---
 
 
-@states("Eight masks are 28 pairs.", "Two heat maps of the 28 pairs of masks", "Among 28 pairs that is about …")
+@states(
+    "Eight masks are 28 pairs.",
+    "Two heat maps of the 28 pairs of masks",
+    "Among 28 pairs that is about",
+)
 def test_eight_masks_are_28_pairs(orders):
     assert len(list(combinations(MASK_LABELS, 2))) == 28 and (orders.groupby("size").size() == 28).all()
 
@@ -327,7 +349,9 @@ def test_the_worst_pair_is_111_under_100_at_5(orders):
     assert (worst["low"], worst["high"], worst["size"]) == ("111", "100", 5) and not worst["means too"]
 
 
-@states("The paired test is apart about as often, and wrong in …")
+@states(
+    "The paired test is apart about as often, and wrong in",
+)
 def test_the_paired_test_is_apart_about_as_often(orders):
     assert abs(orders["test apart"].mean() - orders["bars apart"].mean()) < 0.05
     assert power.wrong_order(orders, "test") < power.wrong_order(orders, "bars")
@@ -339,8 +363,8 @@ def test_most_pairs_of_masks_differ(orders):
 
 
 @states(
-    "For normal data with equal errors it would be about …, since the standard error of a difference is $\\sqrt2$"
-    " SEM, not 2."
+    "For normal data with equal errors it would be about {nothing-bars-apart-by-theory}, since the standard "
+    "error of a difference is $\\sqrt2$ SEM, not 2.",
 )
 def test_where_nothing_differs_bars_are_apart_about_as_often_as_of_normal_data():
     nothing = power.results(ROOT / "data").nothing
@@ -351,7 +375,10 @@ def test_where_nothing_differs_bars_are_apart_about_as_often_as_of_normal_data()
 # --- error rates at 200 seeds ---
 
 
-@states("Below are C3 (…; else holds …); C5 (…; else holds in part …); C9 (…; else does not hold …).")
+@states(
+    "Below are C3 ({c3-again}; else holds {c3-else}); C5 ({c5-again}; else holds in part {c5-else}); C9 "
+    "({c9-again}; else does not hold {c9-else}).",
+)
 def test_c3_c5_and_c9_come_again_too_seldom(found):
     again = power.repeats(found)
     below = again[again["same again"] < 0.9]
@@ -359,8 +386,8 @@ def test_c3_c5_and_c9_come_again_too_seldom(found):
 
 
 @states(
-    "Two of them stand close to a level: the open case of C3, N = 3, has a corrected p of …",
-    "and C5 has … of … cases supported, where … would be *holds in part*.",
+    "Two of them stand close to a level: the open case of C3, N = 3, has a corrected p of",
+    "and C5 has {c5-supported} of {c5-cases} cases supported, where {c5-half} would be *holds in part*.",
     "Read the three as *close to the neighbouring verdict*",
     "and some of them stand close to a level",
 )

@@ -37,26 +37,37 @@ def wide(table, column):
 
 
 @states(
-    "(corrected p < 0.05)", "Below chance, corrected p < 0.05: none.", "combinations, below at …, corrected p < 0.05."
+    "(corrected p < 0.05)",
+    "Below chance, corrected p < 0.05: none.",
+    "combinations, below at {specialization-below}, corrected p < 0.05.",
 )
 def test_the_level_is_0_05():
     assert baseline.LEVEL == 0.05
 
 
-@states("Over 200 seeds, E is above its chance level at …", "not told from it: 010 Cov at N = 3.")
+@states(
+    "Over 200 seeds, E is above its chance level at",
+    "not told from it: 010 Cov at N = 3.",
+)
 def test_only_coverage_alone_at_3_is_not_told_from_chance(found):
     rest = found.error[found.error["outcome"] == "not told"]
     assert list(zip(rest["mask"], rest["size"], strict=True)) == [("010", 3)]
     assert found.runs["seed"].nunique() == 200
 
 
-@states("The best mask's E is … times chance at $N = 3$ (010 Cov) and … times at $N = 100$ (010 Cov).")
+@states(
+    "The best mask's E is {best-over-chance-at-3} times chance at $N = 3$ (010 Cov) and "
+    "{best-over-chance-at-100} times at $N = 100$ (010 Cov).",
+)
 def test_the_best_mask_is_coverage_alone_at_3_and_at_100(found):
     best = wide(found.error, "middle").idxmin()
     assert best[3] == best[100] == "010" and best.index[0] == 3 and best.index[-1] == 100
 
 
-@states("Between these sizes the median chance level falls from …, and the lowest median E of any mask goes from …")
+@states(
+    "Between these sizes the median chance level falls from {chance-error-at-3} to {chance-error-at-100}, and "
+    "the lowest median E of any mask goes from",
+)
 def test_chance_falls_and_the_lowest_median_error_does_not(found):
     by_size = reconstruction.against_chance(found.runs)
     assert (by_size["chance, median E"].diff().dropna() < 0).all()
@@ -84,7 +95,10 @@ def test_the_share_below_chance_is_a_half_for_coverage_at_3_and_zero_from_20_on(
     assert (below.loc[:, 20:] == 0).all(axis=None)
 
 
-@states("has an E below the mean of the other 19, … of the seeds; it is not exactly one half because E is skewed")
+@states(
+    "has an E below the mean of the other 19, {one-more-set-below} of the seeds; it is not exactly one half "
+    "because E is skewed",
+)
 def test_one_more_random_set_is_below_the_others_mean_in_more_than_half_of_the_seeds(found):
     single = baseline.one_more_set(found.runs)
     assert (single["value"] > 0.5).all()
@@ -147,7 +161,10 @@ def test_only_three_medians_of_the_value_are_below_chance(medians):
     assert list(value.index[value < 1]) == [("010", 3), ("010", 5), ("011", 3)]
 
 
-@states("Without overlap the position error there is … beside a value error of …; with overlap … beside …")
+@states(
+    "Without overlap the position error there is {position-without-overlap} beside a value error of "
+    "{value-without-overlap}; with overlap {position-with-overlap} beside",
+)
 def test_at_100_the_position_error_is_the_larger_part(medians):
     last = medians.xs(100, level="N")
     assert (last["position"] > 2 * last["value"]).all()

@@ -33,9 +33,11 @@ def test_all_runs_are_of_the_same_200_seeds(found):
 
 
 @states(
-    "E to the training points is lower than E to fresh samples at … of … combinations",
-    "the distance to the nearest training point is smaller than to the nearest fresh one at … of …; there it saves",
-    "and the own points are nearer in … of the seeds",
+    "E to the training points is lower than E to fresh samples at {error-stars} of {combinations} combinations "
+    "of mask and size ",
+    "the distance to the nearest training point is smaller than to the nearest fresh one at {nearest-stars} of "
+    "{combinations}; there it saves",
+    "and the own points are nearer in {error-seeds-nearer} of the seeds",
 )
 def test_wherever_there_is_a_star_the_own_points_are_nearer(found):
     for table in (found.error, found.nearest):
@@ -112,12 +114,18 @@ def test_the_training_sets_of_size_5_alone_are_more_typical_than_the_fresh_sampl
     assert even.index[even["p"] < 0.05 / len(even)].tolist() == ["N = 5"] and even["mean of R"].idxmin() == "N = 5"
 
 
-@states("Against other seeds' training points (@sec-swap) … and … of these stand", "(not …)")
+@states(
+    "Against other seeds' training points (@sec-swap) {error-stars-standing} and {nearest-stars-standing} of "
+    "these stand",
+    "(not {error-stars-fallen})",
+)
 def test_some_stars_of_e_fall_against_other_seeds_points(found):
     assert 0 < len(found.error_standing) < len(whose.starred(found.error))
 
 
-@states("of the nearest distance {{< var whose.nearest-stars-standing >}} of {{< var whose.nearest-stars >}} [(ours)]")
+@states(
+    "of the nearest distance {nearest-stars-standing} of {nearest-stars} [(ours)]",
+)
 def test_all_stars_of_the_nearest_distance_stand_so_that_none_is_named(found):
     assert found.nearest_standing.index.equals(whose.starred(found.nearest).index)
 
@@ -132,7 +140,10 @@ def test_all_masks_with_coverage_know_the_points_at_every_size_and_no_other_at_a
     assert len(COVERED) == len(FREE) == 4
 
 
-@states("where E saves … it speaks for the prototypes inside")
+@states(
+    "where E saves {error-saved-coverage}, {error-saved-std} and {error-saved-overlap} %; it speaks for the "
+    "prototypes inside",
+)
 def test_at_n_100_coverage_alone_saves_much_of_the_distance_and_next_to_nothing_of_e(found):
     assert found.nearest.loc[("010 Cov", 100), "saved"] > 0.5 > 0.01 > abs(found.error.loc[("010 Cov", 100), "saved"])
 

@@ -41,7 +41,8 @@ def test_each_group_holds_200_runs(found):
 
 
 @states(
-    "In … of these worst runs the neuron that lies farthest … one whose $w$ went through zero or stopped close to it"
+    "In {worst-either} of these worst runs the neuron that lies farthest from its original is one whose $w$ "
+    "went through zero or stopped close to it",
 )
 def test_in_most_worst_runs_the_farthest_neuron_s_w_went_through_zero_or_ended_near_it(found, worst_kinds):
     assert worst_kinds[tails.EITHER].mean() > 1 / 2 > 0.1 > tails.kinds(found.each)[tails.EITHER].mean()
@@ -61,7 +62,9 @@ def test_one_run_makes_more_of_a_mean_in_small_networks_than_in_large_ones(found
     assert alone[3] > 2 * alone[100] and (alone.idxmax(), found.shares["one"].idxmax()[1]) == (3, 3)
 
 
-@states("In … of … groups one run makes more than a quarter of the mean.")
+@states(
+    "In {one-above-a-quarter} of {groups} groups one run makes more than a quarter of the mean.",
+)
 def test_one_run_makes_more_than_a_quarter_of_the_mean_in_some_groups(found):
     assert 0 < (found.shares["one"] > 1 / 4).sum() < len(found.shares) / 4
 
@@ -136,13 +139,17 @@ def test_e_is_higher_with_a_change_of_sign_in_nearly_all_groups(found):
     assert (ratio > 1).mean() > 0.9
 
 
-@states("by a factor of … in the median group and … up to $N = 10$")
+@states(
+    "by a factor of {changes-factor} in the median group and {changes-factor-small-sizes} up to $N = 10$",
+)
 def test_a_change_of_sign_matters_more_in_small_networks(found):
     ratio = (found.changes["with"] / found.changes["without"]).rename("ratio").reset_index("size")
     assert ratio.loc[ratio["size"] <= 10, "ratio"].median() > ratio["ratio"].median() > 1
 
 
-@states("At $N = 100$ some $w$ changed its sign in … of the runs, so there it sets few runs apart.")
+@states(
+    "At $N = 100$ some $w$ changed its sign in {changed-largest-size} of the runs, so there it sets few runs apart.",
+)
 def test_at_n_100_most_runs_have_a_change_of_sign(found):
     sums = found.changes.groupby("size")[["changed", "runs"]].sum()
     assert sums.loc[100, "changed"] > 3 / 4 * sums.loc[100, "runs"]
@@ -208,13 +215,15 @@ def test_the_mean_spreads_most_at_every_size_and_the_median_least_but_little_les
     assert (middle.loc[100, ["trimmed", "median"]] < middle.loc[3, ["trimmed", "median"]]).all()
 
 
-@states("In … groups the trimmed mean is steadier than the median.")
+@states(
+    "In {trimmed-steadier} groups the trimmed mean is steadier than the median.",
+)
 def test_the_trimmed_mean_is_steadier_than_the_median_in_few_groups(found):
     assert 0 < (found.spread["median"] > found.spread["trimmed"]).sum() < len(found.spread) / 4
 
 
 @states(
-    "in … of … groups their share of E exceeds their share of the prototypes",
+    "in {owed-exceeds} of {groups} groups their share of E exceeds their share of the prototypes",
     "So E measures above all how far the expelled went; how well the prototypes inside stand on the samples is a small",
 )
 def test_most_of_e_is_owed_to_the_expelled_in_every_group(found):

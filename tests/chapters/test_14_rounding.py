@@ -45,14 +45,18 @@ def test_a_run_ends_elsewhere_beyond_the_threshold_of_the_two_engines(both):
     assert "by more than 0.001" in (ROOT / "chapters/91-engine.ipynb").read_text(encoding="utf-8")
 
 
-@states("at $N = 100$ it is between … (under 100 Ovl) and … (under 011 Cov+Sep), by mask")
+@states(
+    "at $N = 100$ it is between {least-share-elsewhere} (under 100 Ovl) and {most-share-elsewhere} (under 011 "
+    "Cov+Sep), by mask",
+)
 def test_at_the_largest_size_least_end_elsewhere_under_overlap_and_most_under_coverage_with_separation(by_mask):
     assert by_mask["100"] == by_mask.min() and by_mask["011"] == by_mask.max() > by_mask.drop("011").max()
 
 
 @states(
     "of the width of the median's 95 % bootstrap interval from the same 200 seeds",
-    "So the choice of the seeds leaves every one of these medians at least … times as uncertain as its last bits do",
+    "So the choice of the seeds leaves every one of these medians at least {times-as-uncertain} times as "
+    "uncertain as its last bits do",
 )
 def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found, both):
     assert set(both.groupby(["mask", "size"])["seed"].nunique()) == {200}
@@ -62,9 +66,9 @@ def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found
 
 
 @states(
-    "Of the ledger's verdicts … of … change",
+    "Of the ledger's verdicts {verdicts-changed} of {verdicts} change",
     "No verdict changes when every run starts one ulp higher",
-    "the order of the medians changes in …. So the choice",
+    "the order of the medians changes in {pairs-changed}. So the choice",
 )
 def test_no_verdict_changes_and_no_order_of_two_medians(found):
     assert not any(pair.changes for pair in found.judged.values()) and "C8" not in found.judged
@@ -76,7 +80,9 @@ def test_without_the_change_every_run_has_the_stored_error(found):
     assert found.repeated.all() and len(found.repeated) == 2 * 6 * 30
 
 
-@states("with separation on, … with coverage and without separation, … with neither.")
+@states(
+    "with separation on, {elsewhere-coverage} with coverage and without separation, {elsewhere-neither} with neither.",
+)
 def test_the_share_falls_from_separation_over_coverage_to_neither(both, by_mask):
     share = {name: runs.mean() for name, runs in rounding.kinds(both).items()}
     assert share["separation"] == pytest.approx(by_mask[["001", "011", "101", "111"]].mean())
@@ -85,7 +91,10 @@ def test_the_share_falls_from_separation_over_coverage_to_neither(both, by_mask)
     assert share["separation"] > share["coverage"] > share["neither"]
 
 
-@states("With overlap on it is …, without …. Of the runs that end elsewhere the median shift of E is")
+@states(
+    "With overlap on it is {elsewhere-overlap}, without {elsewhere-no-overlap}. Of the runs that end elsewhere "
+    "the median shift of E is",
+)
 def test_without_overlap_more_runs_end_elsewhere(both, by_mask):
     share = {name: runs.mean() for name, runs in rounding.kinds(both).items()}
     assert share["overlap"] == pytest.approx(by_mask[["100", "101", "110", "111"]].mean())
@@ -106,7 +115,10 @@ def test_runs_that_end_elsewhere_end_at_another_draw_of_much_the_same_distributi
     assert ks_2samp(gone[rounding.E], gone[rounding.E_MOVED]).statistic < 0.05
 
 
-@states("Over all masks: … after 500 steps, … after 1000 steps, … after 2000 steps.")
+@states(
+    "Over all masks: {elsewhere-after-500-steps} after 500 steps, {elsewhere-after-1000-steps} after 1000 "
+    "steps, {elsewhere-after-2000-steps} after 2000 steps.",
+)
 def test_after_more_steps_more_runs_end_elsewhere(found):
     by_steps = found.by_steps.groupby("steps")["elsewhere"]
     assert list(by_steps.mean().index) == [500, 1000, 2000] and by_steps.mean().is_monotonic_increasing

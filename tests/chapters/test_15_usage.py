@@ -46,21 +46,25 @@ def agree(samples):
     return usage.agreement(samples)
 
 
-@states("Often not: the two name the same neuron for … of samples, least under 001 Sep")
+@states(
+    "Often not: the two name the same neuron for {least-agreement} to {greatest-agreement} of samples, least "
+    "under 001 Sep",
+)
 def test_often_the_two_name_another_neuron_most_often_under_separation(agree):
     assert agree.min(axis=1).idxmin() == "001" and agree.min(axis=None) < 0.6
 
 
 @states(
     "when they differ, the neuron that responds most is always a wider one, farther from the sample",
-    "the neuron that responds most has a smaller $|w|$ in all … of these samples, as it must",
+    "the neuron that responds most has a smaller $|w|$ in all {samples-apart} of these samples, as it must",
 )
 def test_where_they_differ_the_neuron_that_responds_most_is_wider_and_farther(apart):
     assert (apart["w most"] < apart["w near"]).all() and (apart["distance most"] > apart["distance near"]).all()
 
 
 @states(
-    "*How many* neurons are used is nearly the same by either: the mean ratios differ by … at most",
+    "*How many* neurons are used is nearly the same by either: the mean ratios differ by "
+    "{greatest-gap-rounded} at most",
     "The two panels look alike",
 )
 def test_how_many_neurons_are_used_is_nearly_the_same_by_either(means):
@@ -83,14 +87,16 @@ def test_the_picture_is_of_200_seeds_of_each_mask(runs):
     assert set(runs.groupby(["mask", "size"])["seed"].nunique()) == {200} and set(runs["mask"]) == set(MASKS)
 
 
-@states("The mean ratios differ by … at most (010 Cov, $N = 50$)")
+@states(
+    "The mean ratios differ by {greatest-gap} at most (010 Cov, $N = 50$)",
+)
 def test_the_mean_ratios_differ_most_under_coverage_at_50(means):
     assert means["gap"].idxmax() == ("010", 50)
 
 
 @states(
-    "Single runs do not agree as well: the correlation of the two ratios over seeds is … at $N = 50$ and … at $N = 5$ "
-    "(median over masks)"
+    "Single runs do not agree as well: the correlation of the two ratios over seeds is {greatest-correlation} "
+    "at $N = 50$ and {least-correlation} at $N = 5$ (median over masks)",
 )
 def test_single_runs_agree_best_at_50_and_least_at_5_and_less_than_means(runs, means):
     within = usage.correlations(runs)
@@ -98,7 +104,11 @@ def test_single_runs_agree_best_at_50_and_least_at_5_and_less_than_means(runs, m
     assert within.max() < means[list(RATIOS)].corr().loc["response", "nearest"]
 
 
-@states("With coverage the two agree on … of samples (mean over masks and sizes; least …), without it on … (least …)")
+@states(
+    "With coverage the two agree on {agreement-with-coverage} of samples (mean over masks and sizes; least "
+    "{least-agreement-with-coverage}), without it on {agreement-without-coverage} (least "
+    "{least-agreement-without-coverage})",
+)
 def test_with_coverage_the_two_agree_on_more_samples(agree):
     on = agree[[MASKS[mask].coverage for mask in agree.index]]
     off = agree.drop(index=on.index)
@@ -118,7 +128,9 @@ def test_with_coverage_the_nearest_prototype_is_nearer_and_its_neuron_responds_w
     assert (by_size["on"]["response near"].median() > 0.9).all()
 
 
-@states("Overlap alone (100 Ovl, …) agrees more than Std (…) too.")
+@states(
+    "Overlap alone (100 Ovl, {agreement-of-overlap-alone}) agrees more than Std ({agreement-of-std}) too.",
+)
 def test_overlap_alone_agrees_more_than_std(agree):
     assert (agree.loc["100"] > agree.loc["000"]).all()
 
@@ -130,9 +142,9 @@ def case(samples):
 
 @states(
     "mask 000, N = 5, seed",
-    "Among the runs of Std with five neurons, the sample for which the two responses are farthest apart while the wide "
-    "neuron's prototype is outside the data and the nearest one inside",
-    "has its prototype at …, outside the data",
+    "Among the runs of Std with five neurons, the sample for which the two responses are farthest apart while "
+    "the wide neuron's prototype is outside the data and the nearest one inside",
+    "has its prototype at {example-most}, outside the data",
 )
 def test_the_example_is_the_sample_of_std_that_a_wide_bump_answers_most_clearly(case, apart, runs):
     assert (case["mask"], case["size"]) == ("000", 5)
@@ -154,7 +166,10 @@ def test_the_neuron_that_responds_most_in_the_example_is_wide_and_peaks_to_the_r
     assert drawn.most > drawn.high and case["response most"] > 0.9 and case["w most"] < case["w near"]
 
 
-@states("At $N = 100$ the share outside is greatest under 000 Std (…) and least under 110 Ovl+Cov (…)")
+@states(
+    "At $N = 100$ the share outside is greatest under 000 Std ({greatest-share-outside}) and least under 110 "
+    "Ovl+Cov ({least-share-outside})",
+)
 def test_at_the_largest_size_the_share_outside_is_greatest_under_std_and_least_under_overlap_with_coverage(apart):
     outside = 1 - apart[apart["size"] == 100].groupby("mask")["inside most"].mean()
     assert (outside.idxmax(), outside.idxmin()) == ("000", "110")
@@ -197,8 +212,8 @@ def test_separation_without_overlap_rises_a_little_at_the_end(means):
 
 
 @states(
-    "of its … cases change. By the nearest prototype the typical ratio of Std to the covered mask is lower in … cases, "
-    "that is the difference is larger, and higher in"
+    "of its {c2-cases} cases change. By the nearest prototype the typical ratio of Std to the covered mask is "
+    "lower in {c2-effects-lower} cases, that is the difference is larger, and higher in",
 )
 def test_by_the_nearest_prototype_no_case_of_c2_changes_and_no_ratio_is_higher(found):
     both = found.verdicts["C2"]
@@ -223,7 +238,10 @@ def bounds(runs):
     return usage.bounds(runs)
 
 
-@states("At $N = 100$ the overlap-active masks reach … of the bound, and of the others those with separation")
+@states(
+    "At $N = 100$ the overlap-active masks reach {reached-with-overlap} of the bound, and of the others those "
+    "with separation",
+)
 def test_of_the_bound_overlap_and_separation_reach_most_and_the_others_little_more_than_half(bounds):
     reached = bounds["reached"]
     assert (reached[["000", "010"]].max() < reached.drop(["000", "010"])).all()

@@ -88,7 +88,7 @@ def test_the_first_step_is_of_one_size_in_w_and_b():
 
 @states(
     "A weight that comes within a few hundredths of zero throws its prototype anywhere",
-    "Of the … others one moved by",
+    "Of the {unbounded-neurons} others one moved by",
 )
 def test_only_weights_within_a_few_hundredths_of_zero_throw_their_prototypes_far():
     neurons = forces.first_step()
@@ -98,8 +98,8 @@ def test_only_weights_within_a_few_hundredths_of_zero_throw_their_prototypes_far
 
 
 @states(
-    "falls like $|w|^{ … }$, below like $|w|^{ … }$: a small weight has a far prototype beside it, and both lengthen "
-    "the step."
+    "falls like $|w|^{ {step-power-at-large-weights} }$, below like $|w|^{ {step-power-at-small-weights} }$: a "
+    "small weight has a far prototype beside it, and both lengthen the step.",
 )
 def test_a_small_weight_has_a_far_prototype_beside_it_so_moves_fall_faster_with_it():
     neurons = forces.first_step()
@@ -109,7 +109,9 @@ def test_a_small_weight_has_a_far_prototype_beside_it_so_moves_fall_faster_with_
     assert reach[True] > 2 * reach[False]
 
 
-@states("none moved further than the third part allows, at most … of it")
+@states(
+    "none moved further than the third part allows, at most {most-of-the-bound} of it",
+)
 def test_no_prototype_moves_further_than_the_bound_and_most_move_far_less():
     assert forces.bounded_moves(forces.first_step()).max() < 0.2
 
@@ -144,10 +146,11 @@ def test_the_moves_by_weight_are_as_the_alternative_text_says():
 
 
 @states(
-    "The centre rises from the lowest sample's side to the highest's and never leaves the samples' range; the curves "
-    "cross once, near the middle, and the prototype is pushed from the centre's curve towards its own side.",
-    "the prototype is above it from … on: from there it is pushed to the right, before that to the left. The two "
-    "curves cross once, and the balance there is unstable.",
+    "The centre rises from the lowest sample's side to the highest's and never leaves the samples' range; the "
+    "curves cross once, near the middle, and the prototype is pushed from the centre's curve towards its own "
+    "side.",
+    "the prototype is above it from {balance} on: from there it is pushed to the right, before that to the "
+    "left. The two curves cross once, and the balance there is unstable.",
 )
 def test_the_crowd_s_centre_rises_and_crosses_the_prototype_once_where_the_balance_is_unstable():
     centres = forces.crowd_centres(forces.POSITIONS)
@@ -163,7 +166,8 @@ def test_the_crowd_s_centre_rises_and_crosses_the_prototype_once_where_the_balan
 
 @states(
     "Trained networks go both ways.",
-    "With overlap the bumps end narrower than without at … sizes, and more prototypes end outside at",
+    "With overlap the bumps end narrower than without at {sizes-with-narrower-bumps} of {sizes} sizes, and "
+    "more prototypes end outside at",
 )
 def test_with_overlap_bumps_end_narrower_and_more_prototypes_outside(replication):
     ways = forces.two_ways(replication)
@@ -182,9 +186,10 @@ def test_the_exponent_at_a_distance_of_three_tenths_is_beyond_double_precision()
 
 
 @states(
-    "Coverage's pull on a prototype that others shield is smaller than any number a computer can hold, long before "
-    "overlap's push is.",
-    "coverage's pull is exactly zero in double precision from … on, where overlap still pushes with",
+    "Coverage's pull on a prototype that others shield is smaller than any number a computer can hold, long "
+    "before overlap's push is.",
+    "coverage's pull is exactly zero in double precision from {coverage-silent-from} on, where overlap still "
+    "pushes with",
 )
 def test_where_coverage_s_pull_is_exactly_zero_overlap_still_pushes(strengths):
     silent = strengths["coverage's pull"] == 0
@@ -192,7 +197,10 @@ def test_where_coverage_s_pull_is_exactly_zero_overlap_still_pushes(strengths):
     assert strengths["overlap's push"][silent].iloc[0] > 1e-3 and (strengths["overlap's push"] > 0).all()
 
 
-@states("Overlap's push is the stronger one at all distances drawn, from 0.01 on, and @eq-wins proves it from $D = …$")
+@states(
+    "Overlap's push is the stronger one at all distances drawn, from 0.01 on, and @eq-wins proves it from $D = "
+    "{overlap-proved-from}$",
+)
 def test_overlap_s_push_is_the_stronger_one_at_all_distances_drawn(strengths):
     assert (strengths["overlap's push"] > strengths["coverage's pull"]).all()
     assert strengths.index.min() == pytest.approx(0.01) and forces.proved_from() > forces.shield()
@@ -212,7 +220,9 @@ def test_coverage_s_pull_drops_out_of_the_picture_beyond_a_tenth(strengths):
     assert (push[push.index > 1] > 1e-40).any() and (push > pull).all()
 
 
-@states("so that each sample has one within $r = …$")
+@states(
+    "so that each sample has one within $r = {shield}$",
+)
 def test_each_sample_has_one_of_the_four_within_a_tenth():
     x, network = forces.shielded_network()
     at = prototypes(network.w, network.b)[: forces.FIFTH]
@@ -221,9 +231,9 @@ def test_each_sample_has_one_of_the_four_within_a_tenth():
 
 
 @states(
-    "feel more push than pull, and … no pull at all; the push is above zero for",
-    "Where the pull holds, … of … prototypes are the nearest to some sample: coverage holds a last one at the edge, "
-    "and only that one",
+    "feel more push than pull, and {share-without-pull} no pull at all; the push is above zero for",
+    "Where the pull holds, {held-nearest} of {held} prototypes are the nearest to some sample: coverage holds "
+    "a last one at the edge, and only that one",
 )
 def test_coverage_holds_only_expelled_prototypes_that_are_the_nearest_to_some_sample(replication):
     outside = forces.expelled_prototypes(replication[replication["mask"] == "110"])

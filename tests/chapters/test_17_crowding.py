@@ -81,7 +81,9 @@ def test_the_force_at_even_spacing_is_absent_below_a_tenth_and_levels_off_toward
     assert first[first.index > 1].is_monotonic_decreasing and first.iloc[-1] < bound.iloc[-1] / 4
 
 
-@states("Where the bound is above 0, the least value found is … times the bound: it is loose by a factor")
+@states(
+    "Where the bound is above 0, the least value found is {looseness} times the bound: it is loose by a factor",
+)
 def test_the_least_repulsion_found_is_above_the_bound_by_a_factor_where_the_bound_is_above_0():
     loose = crowding.looseness(crowding.tightness())
     assert len(loose) > 3 and loose.min() > 1.5 and loose.max() < 10
@@ -163,8 +165,9 @@ def test_one_slope_through_all_points_beyond_ten_is_a_little_above_one_half(poin
 
 
 @states(
-    "On $\\tau N^2$ two sizes differ by a factor of … typically, where they differ by … on $\\tau$ and all ratios "
-    "together spread by … the seeds alone would make"
+    "On $\\tau N^2$ two sizes differ by a factor of {factor-on-crowding} typically, where they differ by "
+    "{factor-on-temperature} on $\\tau$ and all ratios together spread by {factor-of-all}; the seeds alone "
+    "would make",
 )
 def test_on_crowding_two_sizes_differ_far_less_than_on_temperature_and_more_than_seeds_make(quality):
     value = quality["value"]
@@ -198,21 +201,27 @@ def test_the_residual_measured_is_at_the_upper_end_of_what_the_seeds_alone_leave
     assert (noise["value"] + noise["high"]) / 2 < measured <= noise["high"]
 
 
-@states("From $\\tau N^2 = 1$ on the largest factor between sizes in the first table is …, at 1000.")
+@states(
+    "From $\\tau N^2 = 1$ on the largest factor between sizes in the first table is "
+    "{largest-factor-between-sizes}, at 1000.",
+)
 def test_sizes_differ_most_at_a_thousand(ours):
     between = collapse.between_sizes(collapse.at_levels(ours))
     assert list(between.index) == ["1", "10", "100", "1000"] and between.idxmax() == "1000"
 
 
-@states("3 and 100 differ most (a factor of … typically), 20 and 50 least")
+@states(
+    "3 and 100 differ most (a factor of {farthest-pair} typically), 20 and 50 least",
+)
 def test_the_sizes_3_and_100_differ_most_and_20_and_50_least(ours):
     pairs = collapse.between_pairs(ours)
     assert pairs.idxmax() == (3, 100) and pairs.idxmin() == (20, 50) and len(pairs) == 15
 
 
 @states(
-    "The largest networks start latest: at $\\tau N^2 = 1$ the ratio is lowest at $N$ = 100 here and at $N$ = 100 in "
-    "the independent runs, and the onset at $N = 100$ is … times that at $N = 10$."
+    "The largest networks start latest: at $\\tau N^2 = 1$ the ratio is lowest at $N$ = 100 here and at $N$ = "
+    "100 in the independent runs, and the onset at $N = 100$ is {onset-of-hundred-over-ten} times that at $N = "
+    "10$.",
 )
 def test_the_largest_networks_start_latest_here_and_in_the_independent_runs(ours, theirs):
     for curves in (ours, theirs):
@@ -229,7 +238,10 @@ def test_the_best_exponent_is_below_two_here_and_in_the_independent_runs(ours, t
 # --- the room they take ---
 
 
-@states("the middle half takes between … times $N\\sqrt\\tau$ at all six sizes: no constant is fitted.")
+@states(
+    "the middle half takes between {least-room} and {most-room} times $N\\sqrt\\tau$ at all six sizes: no "
+    "constant is fitted.",
+)
 def test_between_ten_and_a_thousand_the_middle_half_takes_about_n_root_tau_at_all_sizes(room):
     taken = collapse.where_taken(room)
     assert set(room["size"][taken.index]) == {3, 5, 10, 20, 50, 100}
@@ -307,20 +319,28 @@ def test_strong_separations_lie_close_together_and_weak_ones_grow_less(effects, 
     assert onsets.loc[0.01, 100] > onsets.loc[0.1, 100] > 3 * onsets.loc[1.0, 100]
 
 
-@states("It does not hold. A factor of 10 should add … to …; the … steps measured add between … and …")
+@states(
+    "It does not hold. A factor of 10 should add {predicted-least} to {predicted-most}; the "
+    "{steps-of-strength} steps measured add between {added-least} and",
+)
 def test_no_tenfold_strength_adds_what_the_theory_predicted(onsets):
     added = collapse.added_by_strength(onsets)
     assert added.size == 8 and added.max(axis=None) < np.log(10) / 2
 
 
-@states("From $\\lambda = 1$ on the onset stays between … a hundredfold strength moves it by a factor of")
+@states(
+    "From $\\lambda = 1$ on the onset stays between {earliest-strong-onset} and {latest-strong-onset}: a "
+    "hundredfold strength moves it by a factor of",
+)
 def test_from_strength_one_on_the_onset_hardly_moves(onsets):
     strong = onsets[onsets.index >= 1]
     assert strong.index.tolist() == [1, 10, 100] and strong.max(axis=None) < 2 * strong.min(axis=None)
     assert (onsets.loc[1.0] / onsets.loc[100.0]).between(1, 1.5).all()
 
 
-@states("Below, it comes later: at $\\lambda = 0.01$ at … and")
+@states(
+    "Below, it comes later: at $\\lambda = 0.01$ at {weak-onset-at-ten} and",
+)
 def test_at_a_hundredth_of_the_strength_the_onset_comes_later(onsets):
     assert (onsets.loc[0.01] > 4 * onsets.loc[1.0]).all()
 

@@ -99,9 +99,9 @@ def test_the_forces_are_of_a_quarter_of_the_runs(found):
 
 
 @states(
-    "At $N = 100$ training divides the median error by …, by mask, and the median bound by …",
-    "The force itself ends lower still, at …: what is left of the residuals has little in common with a single neuron's"
-    " slope",
+    "At $N = 100$ training divides the median error by {error-divided-by}, by mask, and the median bound by",
+    "The force itself ends lower still, at {force-at-the-end}: what is left of the residuals has little in "
+    "common with a single neuron's slope",
 )
 def test_training_lowers_error_and_bound_and_the_force_more(found):
     at = carriers.force_medians(found.forces).xs(MOST, level="N")
@@ -138,7 +138,8 @@ def test_what_one_deletion_changes_falls_ever_more_steeply_with_distance():
 
 
 @states(
-    "With overlap it needs few neurons: at $N = 100$ the effective number of those that carry it is …, without overlap",
+    "With overlap it needs few neurons: at $N = 100$ the effective number of those that carry it is "
+    "{k-overlap-rounded}, without overlap",
     "With overlap fewer neurons carry the fit, at every size",
     "the four masks with overlap lie below the four without at every size",
     "the neurons that carry 99 percent, again fewer with overlap than without at every size",
@@ -166,7 +167,10 @@ def test_masks_start_alike(carried):
     assert (carried.groupby(["size", "seed"])["start"].nunique() == 1).all()
 
 
-@states("The number grows more slowly than $N$ under every mask, with an exponent of … with overlap and … without")
+@states(
+    "The number grows more slowly than $N$ under every mask, with an exponent of {exponent-overlap} with "
+    "overlap and {exponent-others} without",
+)
 def test_the_effective_number_grows_more_slowly_than_size(carried):
     exponents = carriers.growth(carried)
     assert all(exponents[mask].high < 1 for mask in (*ACTIVE, *FREE))
@@ -174,14 +178,17 @@ def test_the_effective_number_grows_more_slowly_than_size(carried):
 
 
 @states(
-    "Expelled neurons are no idle rest: at $N = 100$ they make … of the contributions without overlap, … with it.",
+    "Expelled neurons are no idle rest: at $N = 100$ they make {outside-others} of the contributions without "
+    "overlap, {outside-overlap} with it.",
 )
 def test_expelled_neurons_are_no_idle_rest(carried):
     outside = wide(carried, "outside")[MOST]
     assert (outside[FREE] > 0.25).all() and outside[FREE].min() > outside[ACTIVE].max() and (outside > 0.03).all()
 
 
-@states("At $N = 3$ one neuron makes more than 99 % of all contributions in … of the runs of 100 Ovl")
+@states(
+    "At $N = 3$ one neuron makes more than 99 % of all contributions in {overlap-one-carries} of the runs of 100 Ovl",
+)
 def test_one_of_three_neurons_makes_more_than_99_percent_in_most_runs_of_overlap_alone(carried, powered):
     runs = powered[(powered["mask"] == "100") & (powered["size"] == 3)]
     shares = []
@@ -204,7 +211,10 @@ def test_a_far_neuron_is_often_dead_weight_and_a_near_one_seldom(done):
     assert shares["far"] < 0.5 and shares["near"] > 0.9
 
 
-@states("A deletion is said to hurt if it raises the root mean squared error by more than …, a hundredth of the")
+@states(
+    "A deletion is said to hurt if it raises the root mean squared error by more than {hurts-above}, a "
+    "hundredth of the",
+)
 def test_a_deletion_hurts_above_a_hundredth_of_the_target_s_range(found, powered):
     values = np.concatenate(powered["y"].to_list())
     assert carriers.HURT == pytest.approx(np.ptp(values) / 100, rel=1e-3)
@@ -242,8 +252,9 @@ def test_deleting_far_ones_hurts_less_often_than_near_ones_in_every_cell(hurt):
 
 
 @states(
-    "At $N = 100$ the far ones can be deleted without hurt in … of the runs of 000 Std and … of 010 Cov, but only in …"
-    " of 001 Sep and … of 100 Ovl: there are many of them",
+    "At $N = 100$ the far ones can be deleted without hurt in {far-spared-std} of the runs of 000 Std and "
+    "{far-spared-cov} of 010 Cov, but only in {far-spared-sep} of 001 Sep and {far-spared-ovl} of 100 Ovl: "
+    "there are many of them",
 )
 def test_far_ones_are_spared_where_they_are_few(found, hurt):
     far = found.deletions[found.deletions["kind"] == "far"]
@@ -254,8 +265,8 @@ def test_far_ones_are_spared_where_they_are_few(found, hurt):
 
 
 @states(
-    "Without overlap the near ones are much of the network: with all expelled neurons gone the median error of 000 Std"
-    " at $N = 100$ is …, worse than the best constant's",
+    "Without overlap the near ones are much of the network: with all expelled neurons gone the median error of "
+    "000 Std at $N = 100$ is {std-error-after}, worse than the best constant's",
 )
 def test_without_overlap_the_near_ones_are_much_of_the_network(found, after):
     near = found.deletions[found.deletions["kind"] == "near"]
@@ -265,7 +276,10 @@ def test_without_overlap_the_near_ones_are_much_of_the_network(found, after):
     assert after["expelled"].loc["000", MOST] > found.constant[MOST]
 
 
-@states("With overlap it is …: those inside come closer to carrying the fit alone, but do not do so to within")
+@states(
+    "With overlap it is {overlap-error-after}: those inside come closer to carrying the fit alone, but do not "
+    "do so to within",
+)
 def test_with_overlap_those_inside_come_closer_to_carrying_the_fit_alone(after, hurt):
     expelled = after["expelled"][MOST]
     assert expelled[ACTIVE].max() < expelled[FREE].min()
@@ -317,8 +331,8 @@ def test_without_overlap_and_separation_those_inside_are_many_and_not_spread_lik
 
 
 @states(
-    "With the values of what remains of the network the error is … times as large at $N = 100$ (ratio of the medians):"
-    " the values of those inside are made by those outside too.",
+    "With the values of what remains of the network the error is {own-values-times} times as large at $N = "
+    "100$ (ratio of the medians): the values of those inside are made by those outside too.",
 )
 def test_the_values_of_those_inside_are_made_by_those_outside_too(found):
     at = carriers.rest_medians(found.rests).xs(MOST, level="size")

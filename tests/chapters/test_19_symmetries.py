@@ -27,7 +27,7 @@ ACTIVE, FREE = list(ACTIVE), list(FREE)
 
 @states(
     "Losses and metrics keep all that they should: order, signs, reflections and shifts.",
-    "Kept and scaled mean: in every instance up to … of the quantity's size.",
+    "Kept and scaled mean: in every instance up to {tolerance} of the quantity's size.",
 )
 def test_losses_and_metrics_keep_order_signs_reflections_and_shifts():
     kept = symmetries.what_is_kept(symmetries.random_states())
@@ -35,7 +35,9 @@ def test_losses_and_metrics_keep_order_signs_reflections_and_shifts():
     assert symmetries.TOLERANCE <= 1e-9
 
 
-@states("Under x → αx the best matching is another one in … of the instances.")
+@states(
+    "Under x → αx the best matching is another one in {scaled-rematched} of the instances.",
+)
 def test_another_scale_of_inputs_gives_some_instances_another_matching():
     assert 0.05 < symmetries.rematched(symmetries.random_states(), symmetries.scale_inputs) < 0.2
 
@@ -81,7 +83,7 @@ def gaps_after(gaps: pd.DataFrame, steps: int) -> pd.DataFrame:
 
 @states(
     "Adam keeps the signs and the order, but neither shifts nor the reflection about ½",
-    "Signs and orders agree to … or better after 100 steps.",
+    "Signs and orders agree to {signs-agree-to} or better after 100 steps.",
 )
 def test_adam_keeps_signs_and_orders_but_neither_shifts_nor_the_reflection(gaps):
     gap = gaps_after(gaps, 100)
@@ -100,7 +102,10 @@ def test_the_order_of_samples_changes_no_bit(gaps):
     assert (gaps.loc[gaps["transformation"] == "samples in another order", "gap"] == 0).all()
 
 
-@states("The gap of the shift by … begins near … in the median and ends at … in the median, as large as the parameters")
+@states(
+    "The gap of the shift by {shift} begins near {shift-gap-first} in the median and ends at {shift-gap-last} "
+    "in the median, as large as the parameters",
+)
 def test_the_shift_s_gap_begins_at_the_first_step_s_and_ends_of_the_order_of_the_parameters(gaps):
     shifted = gaps[gaps["transformation"] == "x → x + s"].groupby(["mask", "steps"])["gap"].median()
     assert list(shifted.xs(1, level="steps")) == pytest.approx([symmetries.SHIFT * 0.01] * 2, rel=0.1)
@@ -122,8 +127,9 @@ def test_what_a_run_ends_with_depends_on_where_the_data_are_put(gaps):
 
 
 @states(
-    "a prototype starts below 0 with probability 0.5 and above 1 with probability …; that leaves … for $[0, 1]$, and"
-    " most of these are near 0: … for the half above ½"
+    "a prototype starts below 0 with probability 0.5 and above 1 with probability {starts-above-1}; that "
+    "leaves {starts-inside} for $[0, 1]$, and most of these are near 0: {starts-above-half} for the half above "
+    "½",
 )
 def test_most_prototypes_that_start_inside_start_near_0():
     drawn = [initial_parameters(100, seed) for seed in range(500)]
@@ -150,14 +156,20 @@ def shares(found) -> pd.DataFrame:
     return found.sides.groupby(["mask", "size"])[["left_start", "right_start", "left", "right"]].mean()
 
 
-@states("the start is not centred on the data: at $N = 100$ a share of … of the prototypes starts left of the data and")
+@states(
+    "the start is not centred on the data: at $N = 100$ a share of {starts-left} of the prototypes starts left "
+    "of the data and",
+)
 def test_the_start_is_not_centred_on_the_data(found, shares):
     assert (shares["left_start"] > 10 * shares["right_start"]).all()
     starts = found.sides.groupby(["size", "seed"])[["left_start", "right_start"]].nunique()
     assert (starts == 1).all(axis=None), "all masks start alike, so that one of them stands for all"
 
 
-@states("Expulsion is to the left.", "Of the expelled prototypes … are on the left, over all masks and sizes")
+@states(
+    "Expulsion is to the left.",
+    "Of the expelled prototypes {expelled-left} are on the left, over all masks and sizes",
+)
 def test_expulsion_is_to_the_left(found):
     assert symmetries.left_of_expelled(found.sides).min() > 0.85
 
@@ -212,9 +224,10 @@ def test_the_same_seeds_are_trained_once_more_on_the_same_data_moved(powered):
 
 
 @states(
-    "On data moved to the middle of the start's law, 100 Ovl expels … at $N = 20$ in place of …, on both sides alike;"
-    " it still expels more than 000 Std",
-    "With the data in the middle, 100 Ovl ends with … on the left and … on the right",
+    "On data moved to the middle of the start's law, 100 Ovl expels {ovl-expelled-centred} at $N = 20$ in "
+    "place of {ovl-expelled-stored}, on both sides alike; it still expels more than 000 Std",
+    "With the data in the middle, 100 Ovl ends with {ovl-left-centred} on the left and {ovl-right-centred} on "
+    "the right",
 )
 def test_in_the_middle_overlap_expels_to_both_sides_alike_and_more_than_std(ends):
     runs = symmetries.centred()

@@ -116,14 +116,19 @@ def test_at_100_every_panel_with_overlap_ends_with_more_outside_than_any_without
     assert end[list(ACTIVE)].min() > end[list(FREE)].max()
 
 
-@states("Of 20 prototypes … begin outside, and … end there;", "From the same start … end outside;")
+@states(
+    "Of 20 prototypes {outside-at-the-start} begin outside, and {outside-without-overlap} end there;",
+    "From the same start {outside-with-overlap} end outside;",
+)
 def test_all_runs_begin_alike_and_those_with_overlap_end_with_more_outside(ends):
     assert ends["outside, start"].nunique() == 1
     assert ends.loc[list(FREE), "outside, end"].max() <= ends["outside, start"].iloc[0]
     assert ends.loc[list(ACTIVE), "outside, end"].min() > ends["outside, start"].iloc[0]
 
 
-@states("half of the paths end within … of where they began. *The last four, with overlap.*")
+@states(
+    "half of the paths end within {move-without-overlap} of where they began. *The last four, with overlap.*",
+)
 def test_with_overlap_paths_end_farther_from_where_they_began(ends):
     assert ends.loc[list(ACTIVE), "median move"].min() > 5 * ends.loc[list(FREE), "median move"].max()
 
@@ -144,7 +149,8 @@ def test_with_overlap_bundles_of_prototypes_leave_together(moves):
 
 @states(
     "*Coverage (010, 011, 110, 111)* leads single prototypes to samples:",
-    "more in … of … pairs of masks that differ by coverage alone",
+    "more in {pairs-with-more-at-samples} of {pairs-that-differ-by-coverage} pairs of masks that differ by "
+    "coverage alone",
 )
 def test_with_coverage_more_samples_have_a_prototype_at_them_in_every_pair(ends):
     at = ends["samples with a prototype at them"]
@@ -154,7 +160,8 @@ def test_with_coverage_more_samples_have_a_prototype_at_them_in_every_pair(ends)
 
 
 @states(
-    "*Separation (001, 011, 101, 111)* fans the bundles out: the smallest gap is … with it and … without",
+    "*Separation (001, 011, 101, 111)* fans the bundles out: the smallest gap is {gap-with-separation} with it "
+    "and {gap-without-separation} without",
 )
 def test_with_separation_the_smallest_gap_is_wider(ends):
     gap = ends["smallest gap"]
@@ -164,9 +171,10 @@ def test_with_separation_the_smallest_gap_is_wider(ends):
 
 @pytest.mark.long
 @states(
-    "In our runs overlap does most of this early: at $N = 100$, over 10 seeds, half of what its four masks expel on "
-    "balance is out by step … of 2,000.",
-    "With overlap, half of the net expulsions have happened by step … at $N = 20$ and … at $N = 100$: within the first",
+    "In our runs overlap does most of this early: at $N = 100$, over 10 seeds, half of what its four masks "
+    "expel on balance is out by step {half-at-100} of 2,000.",
+    "With overlap, half of the net expulsions have happened by step {half-at-20} at $N = 20$ and {half-at-100} "
+    "at $N = 100$: within the first",
 )
 def test_with_overlap_half_of_the_net_expulsions_have_happened_early(over_seeds):
     half = over_seeds.loc[list(ACTIVE), "half"].unstack("size")[[20, 100]]
@@ -174,14 +182,19 @@ def test_with_overlap_half_of_the_net_expulsions_have_happened_early(over_seeds)
 
 
 @pytest.mark.long
-@states("Without overlap the balance is small, from … prototypes of 1,000, against … with it")
+@states(
+    "Without overlap the balance is small, from {net-at-100-without-overlap} prototypes of 1,000, against "
+    "{net-at-100-with-overlap} with it",
+)
 def test_without_overlap_the_balance_is_small(over_seeds):
     net = over_seeds.xs(100, level="size")["net"]
     assert net[list(FREE)].abs().max() < net[list(ACTIVE)].min() / 5
 
 
 @pytest.mark.long
-@states("They begin with … outside, of 50, 200, 1,000.")
+@states(
+    "They begin with {starts} outside, of 50, 200, 1,000.",
+)
 def test_all_masks_begin_alike(over_seeds):
     assert (over_seeds["start"].groupby("size").nunique() == 1).all()
     assert [10 * size for size in motion.SIZES] == [50, 200, 1000]
@@ -189,7 +202,9 @@ def test_all_masks_begin_alike(over_seeds):
 
 @pytest.mark.long
 @states(
-    "With separation beside it, the half comes later than without (… against … at $N = 100$, … against … if coverage"
+    "With separation beside it, the half comes later than without ({half-at-100-of-overlap-and-separation} "
+    "against {half-at-100-of-overlap} at $N = 100$, {half-at-100-of-all-three} against "
+    "{half-at-100-of-overlap-and-coverage} if coverage",
 )
 def test_with_separation_beside_overlap_the_half_comes_later(over_seeds):
     half = over_seeds.xs(100, level="size")["half"]
@@ -197,7 +212,9 @@ def test_with_separation_beside_overlap_the_half_comes_later(over_seeds):
 
 
 @pytest.mark.long
-@states("At $N = 5$ hardly anything is left to expel, and no mask takes out more than … on balance.")
+@states(
+    "At $N = 5$ hardly anything is left to expel, and no mask takes out more than {greatest-net-at-5} on balance.",
+)
 def test_at_5_hardly_anything_is_left_to_expel(over_seeds):
     of_five = over_seeds.xs(5, level="size")
     assert (of_five["start"] > 0.8 * 50).all() and of_five["net"].max() < 5

@@ -30,7 +30,8 @@ def expelled(outcomes):
 
 
 @states(
-    "overlap at … With coverage beside overlap the share is …, still above where training began.",
+    "overlap at {expelled-overlap}. With coverage beside overlap the share is {expelled-coverage}, still above "
+    "where training began.",
     "Coverage beside overlap: the expelled fraction still goes from",
     "At the presets' settings the reader sees overlap and hot separation expel, coverage fail to hold",
 )
@@ -38,14 +39,17 @@ def test_overlap_and_hot_separation_expel_and_coverage_does_not_hold(expelled):
     assert min(expelled[OVERLAP], expelled[SEPARATION], expelled[COVERAGE]) > expelled[BEFORE] > expelled[FIT]
 
 
-@states("Separation at τ = 1 ends at …, and far away: its E is about … times that of the fit alone.")
+@states(
+    "Separation at τ = 1 ends at {expelled-separation}, and far away: its E is about {separation-times-fit} "
+    "times that of the fit alone.",
+)
 def test_hot_separation_ends_far_away(outcomes):
     assert outcomes["E"][SEPARATION] > 10 * outcomes["E"][FIT]
 
 
 @states(
-    "Transport alone brings E from … to …, where the fit alone ends at",
-    "beside overlap, with ten times its strength, it ends at … and leaves … outside",
+    "Transport alone brings E from {error-before} to {error-transport-alone}, where the fit alone ends at",
+    "beside overlap, with ten times its strength, it ends at {error-transport} and leaves {expelled-transport} outside",
     "and another attractor, transport (@sec-attractor), hold it",
 )
 def test_transport_brings_e_down_and_holds_what_overlap_drives_out(outcomes, expelled):

@@ -40,8 +40,9 @@ def found() -> attraction.Results:
 
 @states(
     "**Answer.** Chamfer does not.",
-    "At the repulsions' own strength it does not: with overlap the median E at $N = 100$ is …, where overlap alone "
-    "has …, overlap with coverage … and chance …. With ten times that strength it does: …",
+    "At the repulsions' own strength it does not: with overlap the median E at $N = 100$ is "
+    "{transport-largest}, where overlap alone has {overlap-largest}, overlap with coverage {coverage-largest} "
+    "and chance {chance-largest}. With ten times that strength it does:",
 )
 def test_chamfer_and_transport_of_equal_strength_cannot_hold_prototypes_and_tenfold_transport_can(found):
     assert [found.verdicts[key].verdict for key in ("B1", "B2", "B3")] == [DOES_NOT_HOLD, DOES_NOT_HOLD, HOLDS]
@@ -49,7 +50,10 @@ def test_chamfer_and_transport_of_equal_strength_cannot_hold_prototypes_and_tenf
     assert at["110 transport κ=10"] < found.chance[100] < at["110 transport"] < at[["100", "110 coverage"]].min()
 
 
-@states("below chance in … of … cases with a root mean squared error within 0.01 of the fit's without it")
+@states(
+    "below chance in {tenfold-supported} of {tenfold-cases} cases with a root mean squared error within 0.01 "
+    "of the fit's without it",
+)
 def test_tenfold_transport_is_below_chance_in_every_case_and_fits_within_a_hundredth(found):
     verdict = found.verdicts["B3"]
     assert verdict.supported.all() and len(verdict.cases) == len(BESIDE) * len(PAPER_SIZES) and FIT == 0.01
@@ -61,7 +65,10 @@ def test_tenfold_transport_is_below_chance_in_every_case_and_fits_within_a_hundr
             assert np.median(fit[label, size]) < np.median(fit[alone, size]) + 0.01
 
 
-@states("and with annealing besides …, the specialization ratio rising from … to …")
+@states(
+    "and with annealing besides {both-largest}, the specialization ratio rising from {overlap-special} to "
+    "{both-special}",
+)
 def test_annealing_besides_lowers_the_error_further_and_specialises(found):
     both = "110 transport κ=10 annealed"
     assert found.errors.loc[both, 100] < found.errors.loc["110 transport κ=10", 100]
@@ -72,7 +79,7 @@ def test_annealing_besides_lowers_the_error_further_and_specialises(found):
 
 
 @states(
-    "Initial weights are at most 10. To bring $R_j$ for $|w_j| = 10$ down to 0.1, @eq-enough asks for $\\kappa$ = …",
+    "Initial weights are at most 10. To bring $R_j$ for $|w_j| = 10$ down to 0.1, @eq-enough asks for $\\kappa$ =",
     "so a tenth of that may do",
 )
 def test_the_balance_that_brings_the_radius_down_is_about_ten_times_the_one_taken():
@@ -131,9 +138,10 @@ def test_without_overlap_transport_is_lowest_and_below_chance_at_every_size(foun
 
 
 @states(
-    "In the two panels with overlap, transport lies above chance at every size, and below every other curve but chance "
-    "from 10 neurons on; coverage and no attractor lie far above. Chamfer with overlap is above chance at every size.",
-    "With overlap it is above chance at … of … sizes",
+    "In the two panels with overlap, transport lies above chance at every size, and below every other curve "
+    "but chance from 10 neurons on; coverage and no attractor lie far above. Chamfer with overlap is above "
+    "chance at every size.",
+    "With overlap it is above chance at {transport-above-chance} of {sizes} sizes",
 )
 def test_with_overlap_transport_is_above_chance_and_below_the_others_from_ten_neurons_on(found):
     for mask in PUSHED:
@@ -154,13 +162,19 @@ def test_with_overlap_transport_is_farthest_above_chance_at_the_smallest_size(fo
     assert (found.errors.loc["110 transport"] - found.chance).idxmax() == 3
 
 
-@states("Transport alone places the prototypes: …, where Std has …, and it specialises: at $N = 100$ … instead of …")
+@states(
+    "Transport alone places the prototypes: {unpushed-errors}, where Std has {std-errors}, and it specialises: "
+    "at $N = 100$ {unpushed-special} instead of",
+)
 def test_transport_alone_places_the_prototypes_and_specialises(found):
     assert found.errors.loc["010 transport"].max() < found.errors.loc["000"].min() / 100
     assert found.special.loc["010 transport", 100] > 0.9 and found.special.loc["000", 100] < 0.3
 
 
-@states("with overlap it has … at $N = 100$, … times chance, and at $N = 3$ …, where overlap alone has …")
+@states(
+    "with overlap it has {chamfer-largest} at $N = 100$, {chamfer-times-chance} times chance, and at $N = 3$ "
+    "{chamfer-smallest}, where overlap alone has",
+)
 def test_chamfer_with_overlap_is_far_above_chance_and_worse_than_none_at_the_smallest_size(found):
     assert found.errors.loc["110 chamfer", 100] > 5 * found.chance[100]
     assert found.errors.loc["110 chamfer", 3] > found.errors.loc["100", 3]
@@ -179,10 +193,10 @@ def test_the_strengths_are_those_named_on_thirty_of_the_seeds(found):
 
 @states(
     "In the two panels without overlap the error is lower at strength 1 than at one hundredth for every size.",
-    "With overlap the curves are flatter: from one tenth to 3 no size changes by more than a factor of three, and none "
-    "comes below its chance level.",
-    "With overlap the best strength leaves the median E at … times chance, by size. A strength that both share cannot "
-    "help much",
+    "With overlap the curves are flatter: from one tenth to 3 no size changes by more than a factor of three, "
+    "and none comes below its chance level.",
+    "With overlap the best strength leaves the median E at {best-strength-times-chance} times chance, by size. "
+    "A strength that both share cannot help much",
 )
 def test_a_strength_that_both_share_helps_without_overlap_and_not_much_with_it(found):
     by = found.by_strength.pivot(index=["mask", "strength"], columns="size", values="median")
@@ -204,34 +218,42 @@ def held(found) -> pd.DataFrame:
 
 
 @states(
-    "Without annealing the distance that the forces predict is … times the one found: what is left at equal strength "
-    "is an equilibrium, not a training that stopped too early."
+    "Without annealing the distance that the forces predict is {forces-over-distance} times the one found: "
+    "what is left at equal strength is an equilibrium, not a training that stopped too early.",
 )
 def test_without_annealing_the_distance_is_the_one_at_which_the_forces_balance(held):
     assert (held["by the forces"] / held["to its sample"]).between(2 / 3, 3 / 2).all()
 
 
-@states("the median distance at $N = 100$ falls from … to … and …, nearly as $1/\\kappa$")
+@states(
+    "the median distance at $N = 100$ falls from {distance-equal} to {distance-tenfold} and "
+    "{distance-hundredfold}, nearly as $1/\\kappa$",
+)
 def test_ten_times_the_balance_brings_prototypes_five_to_ten_times_nearer(found):
     distance = found.left.xs(100, level="N")["to its sample"]
     assert 5 < distance["κ=1"] / distance["κ=10"] < 10 and 5 < distance["κ=10"] / distance["κ=100"] < 10
 
 
-@states("of the prototypes are within $R_j$, which is far from tight: overlap pushes with … of its ceiling")
+@states(
+    "of the prototypes are within $R_j$, which is far from tight: overlap pushes with {push-over-ceiling} of "
+    "its ceiling",
+)
 def test_without_annealing_nearly_all_are_within_a_radius_that_is_far_from_tight(held):
     assert (held["within R"] > 0.99).all() and (held["push over its ceiling"] < 0.2).all()
     assert (held["R"] > 5 * held["to its sample"]).all()
 
 
-@states("Weights grow less, too: the median $|w|$ at $N = 100$ is …, … and …")
+@states(
+    "Weights grow less, too: the median $|w|$ at $N = 100$ is {weight-equal}, {weight-tenfold} and",
+)
 def test_the_stronger_the_attractor_the_smaller_the_weights(held):
     weights = held["median |w|"].unstack("N")
     assert (weights.loc["κ=1"] > weights.loc["κ=10"]).all() and (weights.loc["κ=10"] > weights.loc["κ=100"]).all()
 
 
 @states(
-    "Annealed, the repulsion ends at nothing, and the prototypes lag behind: … at $N = 100$, … times what the last "
-    "forces ask for"
+    "Annealed, the repulsion ends at nothing, and the prototypes lag behind: {distance-annealed} at $N = 100$, "
+    "{annealed-times-forces} times what the last forces ask for",
 )
 def test_annealed_prototypes_lag_behind_the_last_forces(found):
     lagging = found.left.loc["annealed"]
@@ -265,9 +287,9 @@ def test_the_chapter_states_the_rules_that_judge():
 
 
 @states(
-    "cases and contradicted in … (…), because separation at this temperature does no harm that would have to be "
-    "compensated",
-    "Of the twelve cases with overlap … are supported and none contradicted.",
+    "cases and contradicted in {own-rule-contradicted} ({own-rule-contradicted-cases}), because separation at "
+    "this temperature does no harm that would have to be compensated",
+    "Of the twelve cases with overlap {own-rule-supported-with-overlap} are supported and none contradicted.",
 )
 def test_by_c10_s_own_rule_only_harmless_separation_contradicts(found):
     verdict = found.verdicts["C10t"]
@@ -281,10 +303,10 @@ def test_by_c10_s_own_rule_only_harmless_separation_contradicts(found):
 
 
 @states(
-    "It does, and not in one direction. By intervals that exclude 1, transport alone is better at $N$ = … and worse at "
-    "$N$ = …, beside Std.",
-    "Prototypes that stand where the data are, one to a sample, help a function between few samples, and are no "
-    "guarantee of a better one between many",
+    "It does, and not in one direction. By intervals that exclude 1, transport alone is better at $N$ = "
+    "{grid-unpushed-better} and worse at $N$ = {grid-unpushed-worse}, beside Std.",
+    "Prototypes that stand where the data are, one to a sample, help a function between few samples, and are "
+    "no guarantee of a better one between many",
 )
 def test_where_prototypes_stand_at_the_data_few_samples_gain_and_many_lose(found):
     for repulsion, attractor in (
@@ -297,9 +319,10 @@ def test_where_prototypes_stand_at_the_data_few_samples_gain_and_many_lose(found
 
 
 @states(
-    "Beside overlap alone, coverage is better at $N$ = … and worse at $N$ = …; transport at equal strength worse at "
-    "$N$ = …; with $\\kappa = 10$ better at $N$ = … and worse at $N$ = …; with both remedies better at $N$ = … and "
-    "worse at $N$ = …."
+    "Beside overlap alone, coverage is better at $N$ = {grid-coverage-better} and worse at $N$ = "
+    "{grid-coverage-worse}; transport at equal strength worse at $N$ = {grid-equal-worse}; with $\\kappa = 10$ "
+    "better at $N$ = {grid-tenfold-better} and worse at $N$ = {grid-tenfold-worse}; with both remedies better "
+    "at $N$ = {grid-both-better} and worse at $N$ = {grid-both-worse}",
 )
 def test_beside_overlap_transport_of_equal_strength_is_better_nowhere_and_the_others_somewhere(found):
     sides = {kind: attraction.clear_sides(found.ratios, "overlap", kind) for kind in attraction.GENERALISING}
@@ -308,6 +331,8 @@ def test_beside_overlap_transport_of_equal_strength_is_better_nowhere_and_the_ot
         assert sides[kind].better and sides[kind].worse
 
 
-@states("At large $N$ all these errors are small: the root of Std's is … at $N = 100$, transport's …")
+@states(
+    "At large $N$ all these errors are small: the root of Std's is {grid-std-root} at $N = 100$, transport's",
+)
 def test_between_many_samples_all_errors_are_small(found):
     assert (found.roots[["N = 50", "N = 100"]] < 0.02).all(axis=None)

@@ -54,7 +54,7 @@ def chance(found) -> pd.Series:
 @states(
     "C2 alone survives in every other cell, and each of them in some.",
     "So the statement that what holds at home survives elsewhere *does not hold*",
-    f"Row R of the ledger, “{referee.STATEMENT}”: ✗ does not hold; …",
+    f"Row R of the ledger, “{referee.STATEMENT}”: ✗ does not hold; ",
 )
 def test_one_claim_survives_everywhere_and_the_statement_does_not_hold(found, cases):
     survives = (cases["outcome"] == "supported").groupby(cases["claim"])
@@ -65,8 +65,9 @@ def test_one_claim_survives_everywhere_and_the_statement_does_not_hold(found, ca
 
 
 @states(
-    "The attractor that works on the line works everywhere: at $N = 30$, uniform, transport's median $E$ is … at "
-    "$d = 2$ and … at $d = 16$, where chance is … and …, and Std's … and …."
+    "The attractor that works on the line works everywhere: at $N = 30$, uniform, transport's median $E$ is "
+    "{transport-two} at $d = 2$ and {transport-sixteen} at $d = 16$, where chance is {chance-two} and "
+    "{chance-sixteen}, and Std's {std-two} and {std-sixteen}",
 )
 def test_transport_is_below_chance_everywhere_and_std_is_not(errors, chance):
     below = space.below_chance(errors, chance)
@@ -141,16 +142,20 @@ def test_the_maps_show_every_claim_in_every_cell_and_not_asked_where_the_hull_is
     assert space.SIGNS == {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?", NOT_ASKED: "–"}
 
 
-@states("Claims that do not hold at home are no cases; elsewhere some of them do hold: … cells.")
+@states(
+    "Claims that do not hold at home are no cases; elsewhere some of them do hold: {only-elsewhere} cells.",
+)
 def test_some_claims_that_do_not_hold_at_home_hold_elsewhere(found, cases):
     elsewhere = space.only_elsewhere(found.verdicts)
     assert (elsewhere > 0).any() and not set(elsewhere.index) & set(cases["claim"])
 
 
 @states(
-    "Behind C1: the mask of the eight with the lowest median $E$ is, in the … combinations of dimension, density and "
-    "size, 010 Cov … times, 011 Cov+Sep … times, 000 Std … times. In the … cells where C1 is undecided it is coverage "
-    "at … of … sizes: mostly the paper's order, not certain at thirty seeds"
+    "Behind C1: the mask of the eight with the lowest median $E$ is, in the {training-sets} combinations of "
+    "dimension, density and size, 010 Cov {lowest-coverage} times, 011 Cov+Sep "
+    "{lowest-coverage-and-separation} times, 000 Std {lowest-std} times. In the {undecided-cells} cells where "
+    "C1 is undecided it is coverage at {undecided-coverage-lowest} of {undecided-sizes} sizes: mostly the "
+    "paper's order, not certain at thirty seeds",
 )
 def test_coverage_has_mostly_the_lowest_error_even_where_that_is_undecided(found, errors):
     lowest = space.lowest_masks(errors)
@@ -204,22 +209,24 @@ def expelled(found) -> pd.Series:
 
 
 @states(
-    "At $d = 8$ coverage's radial prototypes are outside in … of the cases, where fresh points are in …: they are "
-    "*more* inside than the data's own density."
+    "At $d = 8$ coverage's radial prototypes are outside in {expelled-coverage} of the cases, where fresh "
+    "points are in {expelled-fresh}: they are *more* inside than the data's own density.",
 )
 def test_coverage_s_prototypes_are_more_inside_than_fresh_points(expelled):
     assert expelled["010 Cov"] < expelled["null"] - 0.5
 
 
-@states("Transport has no temperature, and its prototypes are outside like fresh points, in …")
+@states(
+    "Transport has no temperature, and its prototypes are outside like fresh points, in",
+)
 def test_transport_s_prototypes_are_outside_like_fresh_points(expelled):
     assert abs(expelled["transport"] - expelled["null"]) < 0.05
 
 
 @states(
-    "in many dimensions all distances become alike: there $\\tau$ is … and the mean squared distance of any two "
-    "samples …, so the soft minimum counts nearly all prototypes at once, and coverage pulls them to the middle of the "
-    "data"
+    "in many dimensions all distances become alike: there $\\tau$ is {temperature} and the mean squared "
+    "distance of any two samples {pair-distance}, so the soft minimum counts nearly all prototypes at once, "
+    "and coverage pulls them to the middle of the data",
 )
 def test_in_eight_dimensions_the_temperature_reaches_all_prototypes_and_coverage_draws_them_to_the_middle():
     spread = []
@@ -281,8 +288,9 @@ def sinkhorn(dimension: int, seed: int, times: float) -> tuple[np.ndarray, int]:
 
 
 @states(
-    "At $\\varepsilon = \\delta^2$ the two gradients have the cosine … at $d = 2$ and … at $d = 8$: in eight "
-    "dimensions the blurred plan pulls prototypes to averages of many samples, not to one sample each."
+    "At $\\varepsilon = \\delta^2$ the two gradients have the cosine {cosine-two} at $d = 2$ and "
+    "{cosine-eight} at $d = 8$: in eight dimensions the blurred plan pulls prototypes to averages of many "
+    "samples, not to one sample each.",
 )
 def test_in_eight_dimensions_the_blurred_plan_pulls_to_averages_of_many_samples():
     cosine = space.blurring_table()["cosine of the gradients"]
@@ -317,7 +325,9 @@ def test_the_tables_have_one_size_and_what_compares_sizes_is_not_asked(found):
     assert {claim for claim in signs if (signs[claim] == "–").any()} == set(NEED_SIZES)
 
 
-@states("Transport has the lowest median $E$ in … of … lines")
+@states(
+    "Transport has the lowest median $E$ in {table-lines-transport-lowest} of {table-lines} lines [",
+)
 def test_transport_has_the_lowest_error_on_the_tables(found):
     table = space.table_errors(found.tables)
     assert (table[list(space.CURVES)].idxmin(axis=1) == "transport").all()

@@ -80,21 +80,27 @@ def test_who_knows_the_target_is_nearer_than_chance_at_3_5_and_10(verdicts):
 
 
 @states(
-    "decay leaves so few distinct neurons that there are fewer independent equations than unknowns in … of the",
-    "by the count alone, $3K + 1 < 2N$, … of the networks at this decay cannot give their samples away",
+    "decay leaves so few distinct neurons that there are fewer independent equations than unknowns in "
+    "{rank-short} of the",
+    "by the count alone, $3K + 1 < 2N$, {count-short} of the networks at this decay cannot give their samples away",
 )
 def test_most_networks_have_fewer_independent_equations_than_unknowns(runs):
     by_count, by_rank = readers.short_of_equations(runs)
     assert 0.8 < by_count <= by_rank < 1
 
 
-@states("the median number of distinct neurons is …, and with it the rank …, while the unknowns grow from …")
+@states(
+    "the median number of distinct neurons is {distinct}, and with it the rank {rank}, while the unknowns grow from",
+)
 def test_the_rank_falls_behind_the_unknowns(left):
     assert (left["rank"] < left["unknowns"]).all() and left["rank"].loc[50] < left["unknowns"].loc[50] / 5
     assert (left["rank"] <= 3 * left["distinct neurons K"] + 1).all()
 
 
-@states("Not every training ended within its … evaluations: at N = 10 only … have a gradient below 1e-8")
+@states(
+    "Not every training ended within its {evaluations} evaluations: at N = 10 only {steady-at-ten} have a "
+    "gradient below 1e-8",
+)
 def test_at_n_10_the_fewest_trainings_end_at_a_stationary_point(left):
     assert left["gradient below 1e-8, share"].idxmin() == 10 and left["gradient below 1e-8, share"].loc[10] < 0.6
 
@@ -110,7 +116,9 @@ def test_samples_come_out_where_the_rank_equals_the_unknowns_and_are_wrong_where
     assert (~full).any() and (errors[~full] > 0.1).all() and (known["residual"].astype(float) < 1e-5).all()
 
 
-@states("The network has K = …; its conditions have rank …, its samples ten unknowns.")
+@states(
+    "The network has K = {example-distinct}; its conditions have rank {example-rank}, its samples ten unknowns.",
+)
 @states("beside them stand others that make the same weights")
 def test_other_inputs_make_the_weights_of_the_example():
     sets = readers.others_of_one_network()
@@ -128,7 +136,8 @@ def test_most_of_transport_s_trainings_with_decay_do_not_end_at_a_stationary_poi
 
 
 @states(
-    "Descent by gradients, the field's way, has median position errors of …, least squares …, and both leave next to"
+    "Descent by gradients, the field's way, has median position errors of {kkt-gradient-error}, least squares "
+    "{kkt-error}, and both leave next to",
 )
 def test_both_searches_come_as_near_and_leave_next_to_nothing(runs, position):
     pd.testing.assert_series_equal(position.loc[KKT], position.loc[KKT_BY_GRADIENT], rtol=0.15, check_names=False)
@@ -136,14 +145,17 @@ def test_both_searches_come_as_near_and_leave_next_to_nothing(runs, position):
     assert (left_over.loc[[KKT, KKT_BY_GRADIENT]] < 1e-3).all(axis=None)
 
 
-@states("no nearer than in all (…)")
+@states(
+    "no nearer than in all ({kkt-error})",
+)
 def test_where_training_ended_at_a_stationary_point_the_reconstruction_is_no_nearer(runs, position):
     steady = readers.steady_medians(runs)
     assert (steady > 0.9 * position.loc[KKT]).all()
 
 
 @states(
-    "The reconstruction's median is lower than chance's at … sizes; thirty seeds do not tell these differences from"
+    "The reconstruction's median is lower than chance's at {kkt-below-chance} sizes; thirty seeds do not tell "
+    "these differences from",
 )
 @states(
     "the reconstruction from Std's weights lies little below chance, and the prototypes of decayed Std lie above chance"
@@ -172,7 +184,10 @@ def test_transport_s_prototypes_recover_more_than_half_and_the_reconstruction_le
 
 
 @states("from four starts it often ends in a local minimum")
-@states("A residual below 1e-5 is left in … of … networks instead of …, and the median position error falls from")
+@states(
+    "A residual below 1e-5 is left in {starts-found} of {seeds} networks instead of {starts-found-by-four}, "
+    "and the median position error falls from",
+)
 def test_twenty_starts_find_a_solution_twice_as_often_as_four():
     starts = readers.starts_compared(DATA)
     found, before = ((starts[name] < readers.FOUND).sum() for name in ("twenty left", "four left"))
@@ -182,14 +197,17 @@ def test_twenty_starts_find_a_solution_twice_as_often_as_four():
 
 
 @states(
-    "It is then nearer than transport's prototypes in … seeds.", "can read three samples better than a prototype shows"
+    "It is then nearer than transport's prototypes in {starts-nearer} seeds.",
+    "can read three samples better than a prototype shows",
 )
 def test_with_twenty_starts_who_knows_the_target_is_nearer_than_transport_in_more_than_half_of_the_seeds():
     starts = readers.starts_compared(DATA)
     assert (starts["twenty"] < starts["transport"]).mean() > 0.5
 
 
-@states("Open to this attack, by the rule (interval above ½; … intervals, not corrected for their number): …")
+@states(
+    "Open to this attack, by the rule (interval above ½; {auc-intervals} intervals, not corrected for their number):",
+)
 @states("Coverage leaks too: less, but enough to tell members from others.")
 def test_transport_and_coverage_are_open_to_the_membership_attack_at_every_n(runs, sizes):
     opened = readers.open_to_attack(runs)

@@ -36,13 +36,19 @@ def test_a_run_takes_memory_in_proportion_to_n():
     assert held["N = 2000"] < 2 * held["N = 1000"] and held["N = 1000"] < 10 * held["N = 100"]
 
 
-@states("of … runs end with another E", "over 2,000 steps some runs end elsewhere")
+@states(
+    "of {runs} runs end with another E",
+    "over 2,000 steps some runs end elsewhere",
+)
 def test_some_runs_end_elsewhere_and_most_do_not(both):
     assert 0 < both["elsewhere"].sum() < 0.1 * len(both)
     assert engine.elsewhere(both).to_numpy().sum() == both["elsewhere"].sum()
 
 
-@states("Counts of @sec-replication that moved: … of … (C2 by median: … now, … with the plain engine)")
+@states(
+    "Counts of @sec-replication that moved: {counts-moved} of {counts} (C2 by median: {c2-fast} now, "
+    "{c2-plain} with the plain engine)",
+)
 def test_of_the_counts_c2_by_median_moved_and_no_other():
     counts = engine.moved_counts(*engine.stored_runs(DATA))
     assert list(counts.index[counts["fast"] != counts["plain"]]) == [("C2", "by median")]

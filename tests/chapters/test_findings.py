@@ -67,14 +67,17 @@ def test_overlap_expels_more_than_std_and_not_all(replication):
     assert expelled[list(ACTIVE)].min() > expelled[list(FREE)].max()
 
 
-@states("mask 100's mean specialization ratio goes from … at N = 3 to")
+@states(
+    "mask 100's mean specialization ratio goes from {specialization-of-few} at N = 3 to",
+)
 def test_overlap_s_specialization_falls_from_three_to_a_hundred(replication):
     special = by_mask(replication, "specialization_ratio", "mean")["100"]
     assert special.index[[0, -1]].to_list() == [3, 100] and special.is_monotonic_decreasing
 
 
 @states(
-    "**Separation harms when it is hot.** At N = 100 its median E goes from … at τ = 1e-05 to … at τ = 10 (30 seeds)."
+    "**Separation harms when it is hot.** At N = 100 its median E goes from {coldest-error} at τ = 1e-05 to "
+    "{hottest-error} at τ = 10 (30 seeds).",
 )
 def test_separation_harms_when_it_is_hot(temperature):
     heat = separation_by_temperature(temperature)
@@ -85,9 +88,9 @@ def test_separation_harms_when_it_is_hot(temperature):
 
 
 @states(
-    "**No mask beats chance by much, and none at scale.** Prototypes drawn at random on the target have a lower median "
-    "E than the best mask at",
-    "at N = 100 the best mask stands at … times chance.",
+    "**No mask beats chance by much, and none at scale.** Prototypes drawn at random on the target have a "
+    "lower median E than the best mask at",
+    "at N = 100 the best mask stands at {reconstruction.largest-times-chance} times chance.",
 )
 def test_no_mask_beats_chance_by_much_and_none_at_scale(replication):
     times = against_chance(replication)["times chance"]
@@ -100,8 +103,9 @@ def test_no_mask_beats_chance_by_much_and_none_at_scale(replication):
 
 @pytest.mark.long
 @states_beyond(
-    "**Transport is an attractor that works.** With overlap on, matching each prototype to a sample of its own at ten "
-    "times overlap's strength brings the median E below chance at … sizes; at N = 100 to",
+    "**Transport is an attractor that works.** With overlap on, matching each prototype to a sample of its own "
+    "at ten times overlap's strength brings the median E below chance at {findings.transport-below-chance} "
+    "sizes; at N = 100 to",
     "(100 seeds)",
 )
 def test_transport_brings_e_below_chance_at_every_size_and_far_below_coverage(attractors):
@@ -123,8 +127,9 @@ def test_with_transport_e_is_below_chance_and_the_fit_as_low_over_all_repulsions
 
 @pytest.mark.long
 @states_beyond(
-    "**In more dimensions and under other densities some claims survive, some end.** Of the claims that hold, or hold "
-    "in part, for uniform points on the line, so many survive elsewhere: … cells."
+    "**In more dimensions and under other densities some claims survive, some end.** Of the claims that hold, "
+    "or hold in part, for uniform points on the line, so many survive elsewhere: {findings.surviving-claims} "
+    "cells.",
 )
 def test_in_more_dimensions_and_under_other_densities_some_claims_survive_and_some_end():
     shares = findings.survival(DATA).cases.assign(lives=lambda t: t["outcome"] == "supported").groupby("claim")["lives"]
@@ -132,8 +137,10 @@ def test_in_more_dimensions_and_under_other_densities_some_claims_survive_and_so
 
 
 @states_beyond(
-    "**With transport the weights show the training inputs.** -b/w misses them by … at N = 50; the field's "
-    "reconstruction, from the stationary weights of Std with weight decay, by …, and chance by … (medians, along the"
+    "**With transport the weights show the training inputs.** -b/w misses them by "
+    "{findings.missed-by-prototypes} at N = 50; the field's reconstruction, from the stationary weights of Std "
+    "with weight decay, by {findings.missed-by-the-field}, and chance by {findings.missed-by-chance} (medians, "
+    "along the",
 )
 def test_with_transport_the_weights_show_the_training_inputs_and_the_field_s_reconstruction_hardly_beats_chance():
     missed = findings.readings(DATA)
@@ -154,11 +161,11 @@ def test_ten_claims_are_judged_at_two_hundred_seeds_and_c8_at_thirty():
 
 @pytest.mark.long
 @states_verdicts(
-    "✓ holds: {{< var ledger.holds >}}; ◐ holds in part: {{< var ledger.holds-in-part >}}; ✗ does not hold: "
-    "{{< var ledger.does-not-hold >}}; ? undecided: {{< var ledger.undecided >}}.",
-    "The same rules at the paper's ten seeds: ✓ holds: {{< var ledger.holds-at-ten >}}; ◐ holds in part: "
-    "{{< var ledger.holds-in-part-at-ten >}}; ✗ does not hold: {{< var ledger.does-not-hold-at-ten >}}; ? undecided: "
-    "{{< var ledger.undecided-at-ten >}}.",
+    "✓ holds: {ledger.holds}; ◐ holds in part: {ledger.holds-in-part}; ✗ does not hold: "
+    "{ledger.does-not-hold}; ? undecided: {ledger.undecided}.",
+    "The same rules at the paper's ten seeds: ✓ holds: {ledger.holds-at-ten}; ◐ holds in part: "
+    "{ledger.holds-in-part-at-ten}; ✗ does not hold: {ledger.does-not-hold-at-ten}; ? undecided: "
+    "{ledger.undecided-at-ten}.",
 )
 def test_verdicts_are_counted_under_their_own_words():
     entries, values = stored_entries(DATA).values(), stored(ROOT)["ledger"]
