@@ -21,11 +21,9 @@ def test_the_force_on_the_last_prototype_is_the_loss_s_slope_there():
     assert handful.force(loss, [1.0, 7.0], 4.0) == -6.0
 
 
-def test_forces_along_a_line_are_a_table_and_curves():
+def test_forces_along_a_line_are_a_table():
     table = handful.along({"twice": lambda at: 2 * at, "none": lambda at: 0.0}, [-1.0, 3.0])
     assert table.to_dict("list") == {"twice": [-2.0, 6.0], "none": [0.0, 0.0]} and list(table.index) == [-1.0, 3.0]
-    expected = {"x": [-1.0, 3.0] * 2, "curve": ["twice"] * 2 + ["none"] * 2, "value": [-2.0, 6.0, 0.0, 0.0]}
-    assert handful.as_curves(table).to_dict("list") == expected
     assert handful.signed(table).to_numpy().tolist() == [["-2.0e+00", "0"], ["+6.0e+00", "0"]]
 
 

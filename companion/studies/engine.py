@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from companion.core.settings import MASK_LABELS, Settings
 from companion.core.train import train
 from companion.engine import driver, lanes
 from companion.show import words
+from companion.studies import reconstruction
 from companion.studies.replication import claim_counts
 from companion.sweeps.runs import groups_of
 from companion.sweeps.sweep import BATCH_RUNS
@@ -275,11 +275,9 @@ def store_parts(first: Iterable[str], second: Iterable[str]) -> pd.DataFrame:
     )
 
 
-@cache
 def stored_runs(data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the replication by the fast engine and by the plain one."""
-    fast, plain = (pd.read_parquet(data / f"{name}.parquet") for name in ("replication", "plain"))
-    return fast, plain
+    return reconstruction.stored_runs(data), pd.read_parquet(data / "plain.parquet")
 
 
 def stored_benchmarks(data: Path) -> Benchmarks:

@@ -21,8 +21,8 @@ from companion.show.chapters import ROOT
 from companion.show.figures import error_by_size
 from companion.show.notebook import svg
 from companion.show.prose import fill, stored
-from companion.studies.reconstruction import against_chance, by_mask, stored_runs
-from companion.studies.replication import claim_counts, separation_by_temperature, stored_sweep
+from companion.studies.reconstruction import against_chance, by_mask, stored_runs, stored_sweep
+from companion.studies.replication import claim_counts, separation_by_temperature
 
 INCLUDED = re.compile(r"(<!-- (_[\w-]+\.md) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """A file's place in README.md."""

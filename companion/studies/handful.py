@@ -44,16 +44,6 @@ def along(forces: Mapping[str, Callable[[float], float]], places: Iterable[float
     return pd.DataFrame({name: [of(at) for at in index] for name, of in forces.items()}, index=index)
 
 
-def as_curves(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what `along` returned as `companion.show.charts.curves` draws it: x, value, curve.
-
-    Args:
-        table: a row a place, a column a curve.
-    """
-    long = table.melt(var_name="curve", value_name="value", ignore_index=False)
-    return long.rename_axis("x").reset_index()
-
-
 def signed(table: pd.DataFrame) -> pd.DataFrame:
     """Return forces as text with their signs, "+1.4e-01", and "0" for none.
 

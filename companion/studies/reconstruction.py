@@ -105,6 +105,12 @@ def stored_runs(data: Path) -> pd.DataFrame:
     return pd.read_parquet(data / "replication.parquet")
 
 
+@cache
+def stored_sweep(data: Path) -> pd.DataFrame:
+    """Return the temperature sweep."""
+    return pd.read_parquet(data / "temperature.parquet")
+
+
 def numbers(data: Path) -> dict[str, str]:
     """Return the numbers of the chapter "Reconstruction and its chance level", by name.
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from companion.core.settings import MASK_LABELS
 from companion.judging.claims import ACTIVE, FACTOR, FREE, SHARE
-from companion.studies.reconstruction import Statistic, by_mask, stored_runs
+from companion.studies.reconstruction import Statistic, by_mask, stored_runs, stored_sweep
 from companion.sweeps.runs import median_run, reconstruction_points, summary
 
 OF_POSITIONS = ("000", "010", "100")
@@ -303,12 +303,6 @@ def other_orders(compared: Mapping[str, pd.DataFrame]) -> dict[tuple[str, int], 
 def _label(column: Any) -> str:
     """A mask's label, or a temperature as it is."""
     return MASK_LABELS.get(column, str(column))
-
-
-@cache
-def stored_sweep(data: Path) -> pd.DataFrame:
-    """Return the temperature sweep."""
-    return pd.read_parquet(data / "temperature.parquet")
 
 
 @cache

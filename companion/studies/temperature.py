@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from companion.core.settings import Settings
 from companion.studies import collapse
+from companion.studies.reconstruction import stored_sweep
 
 CALM = 0.1
 """τN² up to which the chapter calls the ratio level."""
@@ -74,12 +74,6 @@ def expelled(sweep: pd.DataFrame) -> pd.DataFrame:
     found = collapse.grid(sweep, "expelled_fraction")
     medians = pd.DataFrame(np.median(found.values[1], axis=-1).T, found.temperatures, found.sizes)
     return medians.rename(index="{:g}".format, columns="N = {}".format).rename_axis("τ")
-
-
-@cache
-def stored_sweep(data: Path) -> pd.DataFrame:
-    """Return the temperature sweep."""
-    return pd.read_parquet(data / "temperature.parquet")
 
 
 def numbers(data: Path) -> dict[str, str]:
