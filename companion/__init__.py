@@ -14,10 +14,10 @@ from companion.version import __version__
 if TYPE_CHECKING:
     from companion.core.data import sample_task
     from companion.core.losses import total_loss
-    from companion.core.measures import measure
     from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
     from companion.core.settings import MASKS, Settings
     from companion.core.train import train
+    from companion.sweeps.measures import measure
     from companion.sweeps.runs import write_runs
     from companion.sweeps.sweep import run_sweep
 
@@ -41,7 +41,7 @@ __all__ = [
 _HOMES = {
     "companion.core.data": ("sample_task",),
     "companion.core.losses": ("total_loss",),
-    "companion.core.measures": ("measure",),
+    "companion.sweeps.measures": ("measure",),
     "companion.core.network": ("Parameters", "activations", "predict", "prototypes", "starting_batch"),
     "companion.core.settings": ("MASKS", "Settings"),
     "companion.core.train": ("train",),

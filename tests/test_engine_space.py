@@ -367,12 +367,15 @@ def test_arguments_stay_as_they_were_and_no_step_changes_nothing():
         ({"balance": -1}, "balance: -1"),
         ({"temperature": 0}, "temperature: 0"),
         ({"steps": -1}, "steps: -1"),
-        ({"x": torch.zeros(4)}, "shapes: "),
-        ({"y": torch.zeros(3)}, "shapes: "),
-        ({"neuron": "ridge"}, "shapes: .* allowed for ridge are"),
-        ({"x": torch.zeros(3, 2), "y": torch.zeros(3), "attractor": "transport"}, "neurons = samples for transport"),
+        ({"x": torch.zeros(4).double()}, "shapes: "),
+        ({"y": torch.zeros(3).double()}, "shapes: "),
+        ({"neuron": "ridge"}, r"shapes: .* allowed are .*b \(\.\.\., neurons\)"),
+        (
+            {"x": torch.zeros(3, 2).double(), "y": torch.zeros(3).double(), "attractor": "transport"},
+            r"a \(\.\.\., samples\)",
+        ),
         ({"y": torch.tensor([0.1, torch.nan, 0.2, 0.3], dtype=torch.float64)}, "y: 1 of 4"),
-        ({"x": torch.zeros(4, 2)}, "x: torch.float32 on cpu was given; allowed is torch.float64 on cpu"),
+        ({"x": torch.zeros(4, 2)}, "types: x torch.float32 on cpu, y torch.float64 on cpu"),
     ],
 )
 def test_bad_input_is_named(change, says):

@@ -310,11 +310,11 @@ def of_one(x: torch.Tensor, repulsion: float = 1.0, **settings) -> torch.Tensor:
         (lambda x: of_one(x * float("nan")), "x: 3 of 3 values are NaN"),
         (
             lambda x: total_loss(x, x[:2], Parameters(x, x, x, x[0]), Settings()),
-            r"x \(3,\), y \(2,\).* allowed for line are x \(..., samples\)",
+            r"x \(3,\), y \(2,\).* allowed are x \(..., samples\)",
         ),
         (
             lambda x: total_loss(x[:2], x[:2], Parameters(x, x, x, x[0]), Settings("010", "transport")),
-            "neurons = samples for transport",
+            r"a \(3,\).* allowed are .*a \(\.\.\., samples\)",
         ),
         (
             lambda x: of_one(x, attractor="gravity"),

@@ -143,7 +143,10 @@ def test_every_metric_s_chance_level_is_that_of_the_same_prototypes():
         (lambda: specialization_ratio([1, 2]), "samples, neurons"),
         (lambda: specialization_ratio([[np.nan, 1]]), "activations: 1 of 2"),
         (lambda: expelled_fraction([0, 1], [np.nan]), "prototypes: NaN"),
-        (lambda: expelled_fraction(np.zeros((2, 2)), [0.5]), "equal leading dimensions"),
+        (
+            lambda: expelled_fraction(np.zeros((2, 2)), [0.5]),
+            r"x \(\.\.\., samples\), prototypes \(\.\.\., neurons\)",
+        ),
         (lambda: chance_level(5, [1], draws=0), "draws: 0"),
         (
             lambda: chance_level(5, [1], metric="fit_mse"),

@@ -13,7 +13,6 @@ from conftest import ROOT
 
 from companion.core.data import sample_cloud
 from companion.core.hull import expelled_fraction
-from companion.core.measures import METRICS
 from companion.core.metrics import reconstruction_error, specialization_ratio
 from companion.core.network import GEOMETRIES, output, ridge_prototypes, starting_batch
 from companion.core.settings import MASKS, Settings
@@ -25,6 +24,7 @@ from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
 from companion.studies import space
 from companion.studies.space import table_outside, temperature_of
 from companion.sweeps import sweep
+from companion.sweeps.measures import METRICS
 
 NAMES = ("space", "space-ridge", "tables")
 

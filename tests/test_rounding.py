@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import ROOT
 
-from companion.core.measures import METRICS
 from companion.core.network import initial_parameters
 from companion.core.settings import MASKS
 from companion.studies import rounding
 from companion.studies.rounding import FEW_SEEDS, FEWER_STEPS, one_ulp_up, trained_again
+from companion.sweeps.measures import METRICS
 
 KEY = ["mask", "size", "seed"]
 

@@ -40,9 +40,9 @@ WRONG = {
     "temperature": ([0, -1e-4, float("nan"), float("inf"), "1e-4", None, True], "allowed are finite numbers above 0"),
     "balance": ([-0.5, float("nan"), float("inf"), "1", None, False], "allowed are finite numbers of at least 0"),
     "anneal": (["yes", 0, 1, None, np.True_], "allowed are True and False"),
-    "dimension": ([0, -1, 1.0, "1", None, True], "allowed are whole numbers of at least 1"),
+    "dimension": ([0, -1, 100_001, 1.0, "1", None, True], "allowed are whole numbers from 1 to 100000"),
     "step_size": ([0, -0.01, float("nan"), float("inf"), "0.01", None, True], "allowed are finite numbers above 0"),
-    "steps": ([-1, 1.5, 2000.0, "2000", None, True], "allowed are whole numbers of at least 0"),
+    "steps": ([-1, 1.5, 2000.0, "2000", None, True, 10_000_001], "allowed are whole numbers from 0 to 10000000"),
 } | {
     name: (["gravity", "", 0, None, True, [str(levels[0])]], f"allowed are {', '.join(repr(str(n)) for n in levels)}")
     for name, levels in LEVELS.items()

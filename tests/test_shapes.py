@@ -17,12 +17,14 @@ from jaxtyping import TypeCheckError, jaxtyped
 
 import companion.core
 from companion.core import losses, network
-from companion.core.measures import METRICS, measure, reconstructions
 from companion.core.network import Parameters, starting_batch
 from companion.core.settings import Attractor, Neuron, Settings
+from companion.sweeps import measures
+from companion.sweeps.measures import METRICS, measure, reconstructions
 
 MODULES = [
-    importlib.import_module(f"companion.core.{found.name}") for found in pkgutil.iter_modules(companion.core.__path__)
+    measures,
+    *(importlib.import_module(f"companion.core.{one.name}") for one in pkgutil.iter_modules(companion.core.__path__)),
 ]
 LEADING = ((), (2,), (2, 3))
 LENGTHS = {"samples": 5, "neurons": 4, "d": 3, "candidates": 6, "p": 7, "q": 8}
@@ -64,8 +66,8 @@ DRAWN = {
 """Functions that draw a sample: their arguments, and the shapes of x and y."""
 BY_THE_NEURON = {"total_loss", "reconstructions"}
 """Functions some of whose shapes depend on the neuron, so that they are not annotated in full."""
-CHECKS = {"require_finite", "require_same_shape", "require_same_runs", "require_points"}
-PLAIN = {"measure", "require_batch", "require_training", "starting_batch", "train"} | CHECKS
+CHECKS = {"require_finite", "require_shapes", "require_same_shape", "require_same_runs"}
+PLAIN = {"measure", "require_batch", "require_networks", "require_training", "starting_batch", "train"} | CHECKS
 """Functions of tensors all of whose shapes depend on the neuron, or that are checks of any."""
 
 

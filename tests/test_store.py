@@ -34,13 +34,13 @@ import torch
 from conftest import REPORT, ROOT, posix
 from stoppable import SCRIPT, SWEEP, batch_of_the_script, sweep_and_report, sweep_with_forked_workers
 
-from companion.core.measures import METRICS, measure
 from companion.core.network import Parameters
 from companion.core.settings import NAMES, Settings
 from companion.studies import space
 from companion.studies.space import design, run_cells, training_sets
 from companion.sweeps import store as store_module
 from companion.sweeps import sweep, workers
+from companion.sweeps.measures import METRICS, measure
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store
 from companion.sweeps.sweep import (
     BATCH_RUNS,
@@ -218,7 +218,11 @@ def test_columns_are_those_asked_for_in_their_order(folder):
     assert every.columns.tolist() == COLUMNS.names
     same(every[ON_THE_LINE], whole)
     same(run_sweep(**SMALL, columns=COLUMNS.names, store=folder), every)
-    for wrong, says in ((["z"], "columns: 'z' was given"), ("seed", "allowed is a list"), (["c", "c"], "none twice")):
+    for wrong, says in (
+        (["z"], "columns: 'z' was given"),
+        ("seed", "allowed is a list"),
+        (["c", "c"], "twice"),
+    ):
         with pytest.raises(ValueError, match=says):
             run_sweep(**SMALL, columns=wrong)
 
@@ -233,12 +237,12 @@ def test_a_table_that_lacks_a_run_is_not_given_out():
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
-        ([], "groups: none was given; allowed is at least one"),
+        ([], r"groups: \[\] was given; allowed is a list of at least 1"),
         ([(Settings(), 3, (1,)), (Settings(strength=1), 3, (2,))], "groups: one was given twice"),
-        ([(Settings(), 1, (1,))], "size: 1 was given; allowed are whole numbers of at least 2"),
-        ([(Settings(), 3, (1, 1))], "seeds: .* none twice"),
+        ([(Settings(), 1, (1,))], "size: 1 was given; allowed are whole numbers from 2 to 100000"),
+        ([(Settings(), 3, (1, 1))], "seeds: .* no value twice"),
         ([(Settings(), 3, (-1,))], "seeds: -1 was given"),
-        ([(Settings(), 3, ())], "seeds: .* at least one"),
+        ([(Settings(), 3, ())], "seeds: .* at least 1"),
     ],
     ids=["none", "a group twice", "size", "a seed twice", "seed", "no seed"],
 )

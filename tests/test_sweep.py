@@ -22,10 +22,10 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from companion.core.data import TARGETS, sample_task
-from companion.core.measures import measure
 from companion.core.network import Parameters, initial_parameters, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import train
+from companion.sweeps.measures import measure
 from companion.sweeps.runs import read_list, settings_in, write_runs
 from companion.sweeps.sweep import ENGINES, OPTIONS, run_sweep
 
@@ -159,7 +159,7 @@ def test_a_run_that_is_not_finite_keeps_its_row():
 
 def test_one_run_without_its_dimension_is_not_measured():
     x, y = sample_task(3, 1)
-    with pytest.raises(ValueError, match=r"shapes: y \(3,\) was given; allowed is \(runs, samples\)"):
+    with pytest.raises(ValueError, match=r"shapes: .*y \(3,\).* were given; allowed are .*y \(runs, samples\)"):
         measure(x, y, initial_parameters(3, 1))
 
 
@@ -168,12 +168,12 @@ def test_one_run_without_its_dimension_is_not_measured():
     [
         ({"masks": ["012"]}, "masks: '012' was given; allowed are '000'"),
         ({"masks": "000"}, "masks: '000' was given; allowed is a list"),
-        ({"masks": []}, "masks: .* at least one"),
-        ({"sizes": [3, 1]}, "sizes: 1 was given; allowed are whole numbers of at least 2"),
+        ({"masks": []}, "masks: .* at least 1"),
+        ({"sizes": [3, 1]}, "sizes: 1 was given; allowed are whole numbers from 2 to 100000"),
         ({"sizes": 3}, "sizes: 3 was given; allowed is a list"),
-        ({"seeds": [1, 1]}, "seeds: .* none twice"),
+        ({"seeds": [1, 1]}, "seeds: .* no value twice"),
         ({"seeds": [-1]}, "seeds: -1"),
-        ({"seeds": [2**63]}, r"seeds: 9223372036854775808 was given; allowed .* 2\*\*63 - 1"),
+        ({"seeds": [2**63]}, r"seeds: 9223372036854775808 was given; allowed .* 9223372036854775807"),
         ({"strength": -1}, "strength: -1"),
         ({"strength": float("nan")}, "strength: nan"),
         ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
@@ -337,7 +337,7 @@ def test_the_notebook_s_parameters_are_settings_and_nominal():
     ("given", "says"),
     [
         ({"masks": ["000", "012"]}, "masks: '012' was given; allowed are '000'"),
-        ({"sizes": [1]}, "sizes: 1 was given; allowed are whole numbers of at least 2"),
+        ({"sizes": [1]}, "sizes: 1 was given; allowed are whole numbers from 2 to 100000"),
         ({"temperature": 0}, "temperature: 0 was given; allowed are finite numbers above 0"),
         ({"strength": [1.0, -1.0]}, "strength: -1.0 was given; allowed are finite numbers of at least 0"),
         ({"attractor": "gravity"}, "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),

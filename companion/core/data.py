@@ -10,7 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from companion.core.checks import require_choice, require_integer
+from companion.core.checks import (
+    MOST_POINTS,
+    require_choice,
+    require_integer,
+    require_seed,
+    requires,
+    shown,
+)
 from companion.core.settings import Density, Target
 
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -50,8 +57,8 @@ def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
     Raises:
         ValueError: if size or seed is out of range.
     """
-    size = require_integer("size", size, least=2)
-    seed = require_integer("seed", seed, least=0)
+    size = require_integer("size", size, least=2, most=MOST_POINTS)
+    seed, purpose = require_seed("seed", seed), require_integer("purpose", purpose, least=0, most=4)
     return np.random.default_rng([size, seed, purpose])
 
 
@@ -97,11 +104,15 @@ def fresh_samples(
     Raises:
         ValueError: if an argument is out of range.
     """
-    target, draws = require_choice("target", target, TARGETS), require_integer("draws", draws, least=1)
+    target, draws = (
+        require_choice("target", target, TARGETS),
+        require_integer("draws", draws, least=1, most=MOST_POINTS),
+    )
     x = torch.from_numpy(random_stream(size, seed, purpose=3).uniform(0.0, 1.0, (draws, size)))
     return x, TARGETS[target](x)
 
 
+@requires()
 def diagonal(x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
     """Return the target in d dimensions, the paper's sine along the cube's diagonal: ½ (1 + sin 2πu).
 
@@ -109,6 +120,9 @@ def diagonal(x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
     Book: chapter "More dimensions, other densities", section "Data".
 
     Args and Returns: inputs of shape (..., d), and values in [0, 1] of shape (...).
+
+    Raises:
+        ValueError: if there is no coordinate.
     """
     root = math.sqrt(x.shape[-1])
     u = x.sum(-1) / root + 0.5 * (1 - root)
@@ -142,7 +156,9 @@ def draw(stream: np.random.Generator, shape: tuple[int, ...], dimension: int, de
     """Return points of a density, shape (*shape, d), from a stream.
 
     Raises:
-        ValueError: if the dimension or the density is not allowed.
+        ValueError: if an argument is not allowed.
     """
-    dimension = require_integer("dimension", dimension, least=1)
+    if not isinstance(stream, np.random.Generator):
+        raise ValueError(f"stream: {shown(stream)} was given; allowed is one of `random_stream`")
+    dimension = require_integer("dimension", dimension, least=1, most=MOST_POINTS)
     return DENSITIES[require_choice("density", density, DENSITIES)](stream, (*shape, dimension))

@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
 from companion.core import metrics
-from companion.core.checks import require_finite
+from companion.core.checks import array_of, require_finite, require_shapes
 
 FACETS = 4
 """Up to this dimension the facets of a hull of 100 points are few enough to list."""
@@ -36,7 +36,7 @@ def outside_hull(x: ArrayLike, points: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: if shapes do not fit, x is not finite or a point is NaN.
     """
-    data, given = np.asarray(x, dtype=np.float64), np.asarray(points, dtype=np.float64)
+    data, given = array_of("x", x), array_of("points", points)
     if data.ndim != 2 or given.ndim != 2 or data.shape[1] != given.shape[1] or not data.size:
         raise ValueError(f"shapes: x {data.shape}, points {given.shape} were given; allowed are (n, d) and (m, d)")
     require_finite(x=data)
@@ -116,12 +116,8 @@ def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float
     Raises:
         ValueError: if shapes do not fit, x is not finite or a prototype is NaN.
     """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
-    if data.ndim < 2 or data.shape[:-2] != positions.shape[:-2]:
-        raise ValueError(
-            f"shapes: x {data.shape}, prototypes {positions.shape} were given; "
-            "allowed are (..., samples, d) and (..., neurons, d) with equal leading dimensions"
-        )
+    data, positions = array_of("x", x), array_of("prototypes", prototypes)
+    require_shapes({"x": "*runs samples d", "prototypes": "*runs neurons d"}, x=data, prototypes=positions)
     if data.shape[-1] == positions.shape[-1] == 1:
         return metrics.expelled_fraction(data[..., 0], positions[..., 0])
     leading = data.shape[:-2]

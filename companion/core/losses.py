@@ -7,56 +7,14 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from companion.core.checks import (
-    require_finite,
-    require_number,
-    require_points,
-    require_same_runs,
-    require_same_shape,
-    requires,
-    unchecked,
-)
+from companion.core.checks import checked_by, require_number, requires, unchecked
 from companion.core.network import GEOMETRIES, Geometry, Parameters, output, require_batch, squared_distances
 from companion.core.settings import MASK_NAMES, MASKS, Attractor, Neuron, Settings, Switches
 
 __all__ = ["MASKS", "MASK_NAMES", "Switches"]  # the masks stand with the settings, and are known by this name too
 
 
-def _predicted(prediction: Tensor, y: Tensor) -> None:
-    require_same_shape(prediction=prediction, y=y)
-    require_finite(y=y)
-
-
-def _felt_at(x: Tensor, prototypes: Tensor, temperature: float) -> None:
-    require_same_runs(x=x, prototypes=prototypes)
-    require_finite(x=x)
-    require_number("temperature", temperature, positive=True)
-
-
-def _one_a_sample(x: Tensor, prototypes: Tensor) -> None:
-    require_same_shape(x=x, prototypes=prototypes)
-    require_finite(x=x)
-
-
-def _one_point_a_sample(x: Tensor, prototypes: Tensor) -> None:
-    require_points(x=x, prototypes=prototypes)
-    _one_a_sample(x, prototypes)
-
-
-def _felt_by_others(prototypes: Tensor, temperature: float) -> None:
-    require_same_shape(prototypes=prototypes)
-    require_number("temperature", temperature, positive=True)
-
-
-def _responses(activations: Tensor) -> None:
-    require_same_shape(activations=activations)
-    if activations.dim() < 2:
-        raise ValueError(
-            f"shapes: activations {tuple(activations.shape)} was given; allowed is (..., samples, neurons)"
-        )
-
-
-@requires(_predicted)
+@requires(finite=("y",))
 def fit_loss(prediction: Float[Tensor, "*runs samples"], y: Float[Tensor, "*runs samples"]) -> Float[Tensor, "*runs"]:
     """Return L_fit = mean_i (f(x_i) - y_i)².
 
@@ -75,7 +33,7 @@ def fit_loss(prediction: Float[Tensor, "*runs samples"], y: Float[Tensor, "*runs
     return ((prediction - y) ** 2).mean(-1)
 
 
-@requires(_felt_at)
+@requires(finite=("x",), positive=("temperature",))
 def coverage_loss(
     x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs neurons"], temperature: float
 ) -> Float[Tensor, "*runs"]:
@@ -98,7 +56,7 @@ def coverage_loss(
     return soft_nearest((x.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2, temperature).mean(-1)
 
 
-@requires(_felt_at)
+@requires(finite=("x",), positive=("temperature",))
 def chamfer_loss(
     x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs neurons"], temperature: float
 ) -> Float[Tensor, "*runs"]:
@@ -123,7 +81,7 @@ def chamfer_loss(
     return soft_nearest(squared, temperature).mean(-1) + soft_nearest_from_afar(squared.mT, temperature).mean(-1)
 
 
-@requires(_one_a_sample)
+@requires(finite=("x",))
 def transport_loss(
     x: Float[Tensor, "*runs samples"], prototypes: Float[Tensor, "*runs samples"]
 ) -> Float[Tensor, "*runs"]:
@@ -148,6 +106,7 @@ def transport_loss(
     return ((samples - positions) ** 2).mean(-1)
 
 
+@requires(positive=("temperature",))
 def soft_nearest(squared: Float[Tensor, "*runs candidates"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return -τ log Σ_k exp(-d_k²/τ) over the last axis, a soft minimum of squared distances.
 
@@ -159,10 +118,14 @@ def soft_nearest(squared: Float[Tensor, "*runs candidates"], temperature: float)
 
     Returns:
         Soft minimum, shape (...): between the minimum less τ log(candidates) and the minimum.
+
+    Raises:
+        ValueError: if there is no candidate or temperature is not above 0.
     """
     return -temperature * torch.logsumexp(-squared / temperature, dim=-1)
 
 
+@requires(positive=("temperature",))
 def soft_nearest_from_afar(squared: Float[Tensor, "*runs candidates"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return what `soft_nearest` does, with the least distance taken off first and added after.
 
@@ -177,12 +140,15 @@ def soft_nearest_from_afar(squared: Float[Tensor, "*runs candidates"], temperatu
 
     Returns:
         Soft minimum, shape (...).
+
+    Raises:
+        ValueError: as `soft_nearest`.
     """
     least = squared.detach().amin(-1, keepdim=True)  # a constant: the soft minimum of what is left moves along with it
-    return least.squeeze(-1) + soft_nearest(squared - least, temperature)
+    return least.squeeze(-1) + unchecked(soft_nearest)(squared - least, temperature)
 
 
-@requires(_felt_by_others)
+@requires(positive=("temperature",))
 def separation_loss(prototypes: Float[Tensor, "*runs neurons"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return L_sep = mean over j ≠ k of exp(-(x̂_j - x̂_k)²/τ), a Gaussian repulsion between prototypes.
 
@@ -202,6 +168,7 @@ def separation_loss(prototypes: Float[Tensor, "*runs neurons"], temperature: flo
     return mean_over_pairs(torch.exp(-squared / temperature))
 
 
+@requires()
 def mean_over_pairs(closeness: Float[Tensor, "*runs neurons neurons"]) -> Float[Tensor, "*runs"]:
     """Return the mean of a matrix's entries off its diagonal, shape (...); 0 for a single neuron, which has no pair."""
     neurons = closeness.shape[-1]
@@ -209,7 +176,7 @@ def mean_over_pairs(closeness: Float[Tensor, "*runs neurons neurons"]) -> Float[
     return (closeness * other).sum((-2, -1)) / max(neurons * (neurons - 1), 1)
 
 
-@requires(_responses)
+@requires()
 def overlap_loss(activations: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return L_ovl = mean over i and j ≠ k of h_ij h_ik, the mean product of two neurons' responses.
 
@@ -230,7 +197,7 @@ def overlap_loss(activations: Float[Tensor, "*runs samples neurons"]) -> Float[T
     return pairs.mean(-1) / max(neurons * (neurons - 1), 1)
 
 
-@requires(_one_point_a_sample)
+@requires(finite=("x",))
 def matched_loss(
     x: Float[Tensor, "*runs samples d"], prototypes: Float[Tensor, "*runs samples d"]
 ) -> Float[Tensor, "*runs"]:
@@ -252,7 +219,7 @@ def matched_loss(
     """
     if x.shape[-1] == 1:
         return unchecked(transport_loss)(x.squeeze(-1), prototypes.squeeze(-1))
-    squared = squared_distances(x, prototypes)
+    squared = unchecked(squared_distances)(x, prototypes)
     flat = squared.detach().cpu().reshape(-1, *squared.shape[-2:])
     matching = torch.stack([_optimal(run) for run in flat]).reshape(squared.shape[:-1]).to(x.device)
     return squared.gather(-1, matching.unsqueeze(-1)).squeeze(-1).mean(-1)
@@ -262,7 +229,7 @@ def _optimal(squared: Tensor) -> Tensor:
     """Return one run's matching; a run that is lost to overflow keeps any, its loss is no number either way."""
     if not squared.isfinite().all():
         return torch.arange(len(squared))
-    return torch.as_tensor(linear_sum_assignment(squared.numpy())[1])
+    return torch.as_tensor(linear_sum_assignment(squared.double().numpy())[1])
 
 
 def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0) -> None:
@@ -270,7 +237,7 @@ def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings,
     require_number("repulsion", repulsion)
 
 
-@requires(_trainable)
+@checked_by(_trainable)
 def total_loss(
     x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0
 ) -> Float[Tensor, "*runs"]:
@@ -289,12 +256,12 @@ def total_loss(
         Loss a run, shape (...).
 
     Raises:
-        ValueError: if a shape is not allowed, or a value is not finite.
+        ValueError: if a type or shape is not allowed, or a value is not finite.
     """
     geometry, switches = GEOMETRIES[settings.neuron], MASKS[settings.mask]
     w, b, a, c = parameters
     responses = geometry.respond(x, w, b)
-    loss = unchecked(fit_loss)(output(responses, a, c), y)
+    loss = unchecked(fit_loss)(unchecked(output)(responses, a, c), y)
     if switches.overlap:
         loss = loss + settings.strength * repulsion * unchecked(overlap_loss)(responses)
     if switches.coverage or switches.separation:
@@ -304,7 +271,7 @@ def total_loss(
         if switches.separation:
             squared = geometry.squared_distances(positions, positions)
             closeness = torch.exp(-squared / settings.temperature)
-            loss = loss + settings.strength * repulsion * mean_over_pairs(closeness)
+            loss = loss + settings.strength * repulsion * unchecked(mean_over_pairs)(closeness)
     return loss
 
 
@@ -314,7 +281,7 @@ def _attraction(geometry: Geometry, settings: Settings, x: Tensor, positions: Te
         matched = transport_loss if settings.neuron == Neuron.LINE else matched_loss
         return unchecked(matched)(x, positions)
     squared = geometry.squared_distances(x, positions)
-    loss = soft_nearest(squared, settings.temperature).mean(-1)
+    loss = unchecked(soft_nearest)(squared, settings.temperature).mean(-1)
     if settings.attractor == Attractor.CHAMFER:
-        loss = loss + soft_nearest_from_afar(squared.mT, settings.temperature).mean(-1)
+        loss = loss + unchecked(soft_nearest_from_afar)(squared.mT, settings.temperature).mean(-1)
     return loss

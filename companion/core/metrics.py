@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from companion.core.checks import require_finite, require_same_shape
+from companion.core.checks import array_of, require_finite, require_same_shape, require_shapes
 
 
 class Matching(NamedTuple):
@@ -88,7 +88,7 @@ def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     Raises:
         ValueError: if the shapes differ or a value is not finite.
     """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
+    data, positions = array_of("x", x), array_of("prototypes", prototypes)
     require_same_shape(x=data, prototypes=positions)
     require_finite(x=data, prototypes=positions)
     distance = np.abs(np.sort(data) - np.sort(positions)).mean(-1)
@@ -98,13 +98,10 @@ def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
 def runs_of(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
     """Return an iterator over runs of x, y, prototypes and values, all finite, and their leading dimensions."""
     names = ("x", "y", "prototypes", "values")
-    given = dict(zip(names, (np.asarray(array, dtype=np.float64) for array in arrays), strict=True))
-    x, y = given["x"], given["y"]
-    points = x.shape[y.ndim :]  # nothing on the line, (d,) in d dimensions
-    if len(points) > 1 or 0 in points:
-        require_same_shape(**given)
-    require_same_shape(x=x, prototypes=given["prototypes"])
-    require_same_shape(y=y, values=given["values"], **({"x without d": x[..., 0]} if points else {"x": x}))
+    given = {name: array_of(name, array) for name, array in zip(names, arrays, strict=True)}
+    y, line = given["y"], "*runs samples"
+    points = f"{line} d" if given["x"].ndim > y.ndim else line
+    require_shapes({"x": points, "y": line, "prototypes": points, "values": line}, **given)
     require_finite(**given)
     rows = zip(*(array.reshape(-1, *array.shape[y.ndim - 1 :]) for array in given.values()), strict=True)
     return rows, y.shape[:-1]
@@ -125,9 +122,8 @@ def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
     Raises:
         ValueError: if there are fewer than two dimensions, an empty one, or a value is not finite.
     """
-    responses = np.asarray(activations, dtype=np.float64)
-    if responses.ndim < 2 or 0 in responses.shape[-2:]:
-        raise ValueError(f"shapes: activations {responses.shape} was given; allowed is (..., samples, neurons)")
+    responses = array_of("activations", activations)
+    require_shapes({"activations": "*runs samples neurons"}, activations=responses)
     require_finite(activations=responses)
     neurons = responses.shape[-1]
     winner = responses.argmax(-1)
@@ -151,12 +147,8 @@ def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float
     Raises:
         ValueError: if leading dimensions differ, x is not finite or a prototype is NaN.
     """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
-    if data.shape[:-1] != positions.shape[:-1] or not data.size or not positions.size:
-        raise ValueError(
-            f"shapes: x {data.shape}, prototypes {positions.shape} were given; "
-            "allowed are (..., samples) and (..., neurons) with equal leading dimensions"
-        )
+    data, positions = array_of("x", x), array_of("prototypes", prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=data, prototypes=positions)
     require_finite(x=data)
     if np.isnan(positions).any():
         raise ValueError("prototypes: NaN was given; allowed are numbers")

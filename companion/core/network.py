@@ -6,7 +6,7 @@ On the line first; then the two ways to carry the neuron over to d dimensions, a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,17 +14,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from companion.core.checks import (
+    MOST_POINTS,
     require_choice,
     require_finite,
     require_integer,
-    require_points,
-    require_same_runs,
-    require_same_shape,
+    require_list,
+    require_seed,
+    require_shapes,
+    require_tensors,
     requires,
+    shown,
     unchecked,
 )
 from companion.core.data import random_stream, sample_cloud, sample_task
-from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Neuron, Settings
+from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Neuron, Settings, require_settings
 from companion.core.tables import table_task
 
 
@@ -37,13 +40,7 @@ class Parameters(NamedTuple):
     c: Tensor
 
 
-def _seen_on_the_line(x: Tensor, w: Tensor, b: Tensor) -> None:
-    require_same_shape(w=w, b=b)
-    require_same_runs(x=x, w=w)
-    require_finite(x=x)
-
-
-@requires(_seen_on_the_line)
+@requires(finite=("x",))
 def activations(
     x: Float[Tensor, "*runs samples"], w: Float[Tensor, "*runs neurons"], b: Float[Tensor, "*runs neurons"]
 ) -> Float[Tensor, "*runs samples neurons"]:
@@ -66,6 +63,7 @@ def activations(
     return torch.exp(-(z**2))
 
 
+@requires()
 def output(
     activations: Float[Tensor, "*runs samples neurons"], a: Float[Tensor, "*runs neurons"], c: Float[Tensor, "*runs"]
 ) -> Float[Tensor, "*runs samples"]:
@@ -80,17 +78,14 @@ def output(
 
     Returns:
         Values, shape (..., samples).
+
+    Raises:
+        ValueError: if shapes do not fit.
     """
     return (activations @ a.unsqueeze(-1)).squeeze(-1) + c.unsqueeze(-1)
 
 
-def _one_network_a_run(x: Tensor, w: Tensor, b: Tensor, a: Tensor, c: Tensor) -> None:
-    require_same_shape(w=w, b=b, a=a)
-    if c.shape != w.shape[:-1]:
-        raise ValueError(f"shapes: c {tuple(c.shape)} was given; allowed is one value a run, {tuple(w.shape[:-1])}")
-
-
-@requires(_one_network_a_run)
+@requires(finite=("x",))
 def predict(
     x: Float[Tensor, "*runs samples"],
     w: Float[Tensor, "*runs neurons"],
@@ -118,11 +113,7 @@ def predict(
     return output(activations(x, w, b), a, c)
 
 
-def _one_bias_a_weight(w: Tensor, b: Tensor) -> None:
-    require_same_shape(w=w, b=b)
-
-
-@requires(_one_bias_a_weight)
+@requires()
 def prototypes(w: Float[Tensor, "*runs neurons"], b: Float[Tensor, "*runs neurons"]) -> Float[Tensor, "*runs neurons"]:
     """Return x̂_j = -b_j / w_j, the input at which neuron j responds most.
 
@@ -144,13 +135,7 @@ def prototypes(w: Float[Tensor, "*runs neurons"], b: Float[Tensor, "*runs neuron
 # --- in d dimensions ---
 
 
-def _seen_by_radial(x: Tensor, w: Tensor, b: Tensor) -> None:
-    require_points(x=x, w=w)
-    require_same_shape(w=w, b=b)
-    require_finite(x=x)
-
-
-@requires(_seen_by_radial)
+@requires(finite=("x",))
 def radial_activations(
     x: Float[Tensor, "*runs samples d"], w: Float[Tensor, "*runs neurons d"], b: Float[Tensor, "*runs neurons d"]
 ) -> Float[Tensor, "*runs samples neurons"]:
@@ -172,13 +157,7 @@ def radial_activations(
     return torch.exp(-(z**2).sum(-1))
 
 
-def _seen_by_ridge(x: Tensor, w: Tensor, b: Tensor) -> None:
-    require_points(x=x, w=w)
-    require_same_shape(**{"w without d": w[..., 0], "b": b})
-    require_finite(x=x)
-
-
-@requires(_seen_by_ridge)
+@requires(finite=("x",))
 def ridge_activations(
     x: Float[Tensor, "*runs samples d"], w: Float[Tensor, "*runs neurons d"], b: Float[Tensor, "*runs neurons"]
 ) -> Float[Tensor, "*runs samples neurons"]:
@@ -201,12 +180,7 @@ def ridge_activations(
     return torch.exp(-(z**2))
 
 
-def _ridges(w: Tensor, b: Tensor, centre: Tensor) -> None:
-    require_points(w=w, centre=centre.unsqueeze(-2))
-    require_same_shape(**{"w without d": w[..., 0], "b": b})
-
-
-@requires(_ridges)
+@requires()
 def ridge_prototypes(
     w: Float[Tensor, "*runs neurons d"], b: Float[Tensor, "*runs neurons"], centre: Float[Tensor, "*runs d"]
 ) -> Float[Tensor, "*runs neurons d"]:
@@ -245,8 +219,13 @@ class Geometry(NamedTuple):
     squared_distances: Callable[[Tensor, Tensor], Tensor]
 
 
+@requires()
 def squared_distances(p: Float[Tensor, "*runs p d"], q: Float[Tensor, "*runs q d"]) -> Float[Tensor, "*runs p q"]:
-    """Return |p_i - q_j|² of points, shape (..., i, j), from shapes (..., i, d) and (..., j, d)."""
+    """Return |p_i - q_j|² of points, shape (..., i, j), from shapes (..., i, d) and (..., j, d).
+
+    Raises:
+        ValueError: if shapes do not fit.
+    """
     return ((p.unsqueeze(-2) - q.unsqueeze(-3)) ** 2).sum(-1)
 
 
@@ -254,49 +233,51 @@ GEOMETRIES: dict[Neuron, Geometry] = {
     Neuron.LINE: Geometry(
         unchecked(activations), lambda w, b, x: -b / w, lambda p, q: (p.unsqueeze(-1) - q.unsqueeze(-2)) ** 2
     ),
-    Neuron.RADIAL: Geometry(unchecked(radial_activations), lambda w, b, x: -b / w, squared_distances),
+    Neuron.RADIAL: Geometry(unchecked(radial_activations), lambda w, b, x: -b / w, unchecked(squared_distances)),
     Neuron.RIDGE: Geometry(
-        unchecked(ridge_activations), lambda w, b, x: unchecked(ridge_prototypes)(w, b, x.mean(-2)), squared_distances
+        unchecked(ridge_activations),
+        lambda w, b, x: unchecked(ridge_prototypes)(w, b, x.mean(-2)),
+        unchecked(squared_distances),
     ),
 }
 
 
-SHAPES = {
-    Neuron.LINE: ("x (..., samples)", "w (..., neurons)", "b (..., neurons)"),
-    Neuron.RADIAL: ("x (..., samples, d)", "w (..., neurons, d)", "b (..., neurons, d)"),
-    Neuron.RIDGE: ("x (..., samples, d)", "w (..., neurons, d)", "b (..., neurons)"),
+_DATA = {"y": "*runs samples", "a": "*runs neurons", "c": "*runs"}
+_SPACE = {"x": "*runs samples d", "w": "*runs neurons d", **_DATA}
+SHAPES: dict[Neuron, dict[str, str]] = {
+    Neuron.LINE: {"x": "*runs samples", "w": "*runs neurons", "b": "*runs neurons", **_DATA},
+    Neuron.RADIAL: {"b": "*runs neurons d", **_SPACE},
+    Neuron.RIDGE: {"b": "*runs neurons", **_SPACE},
 }
-"""Shapes of a batch by neuron; y is (..., samples), a (..., neurons) and c (...)."""
+"""Shapes of a batch by neuron."""
 
 
 def require_batch(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings) -> None:
     """Pass if data and networks are a batch of runs that these settings can train.
 
     Raises:
-        ValueError: if shapes do not fit the neuron (or transport, which needs a neuron a sample), or a value is NaN or
-            infinite.
+        ValueError: if types or shapes do not fit the neuron (or transport, which needs a neuron a sample), or a value
+            is NaN or infinite.
     """
-    w, b, a, c = parameters
-    neuron, leading, neurons = settings.neuron, y.shape[:-1], a.shape[-1:]
-    points = x.shape[-1:] if neuron != Neuron.LINE else x.shape[:0]
-    expected = {
-        "x": (*y.shape, *points),
-        "y": y.shape,
-        "w": (*leading, *neurons, *points),
-        "b": (*leading, *neurons, *(points if neuron == Neuron.RADIAL else ())),
-        "a": (*leading, *neurons),
-        "c": leading,
-    }
-    given = {"x": x, "y": y, "w": w, "b": b, "a": a, "c": c}
-    fits = y.dim() > 0 and a.dim() > 0 and all(given[name].shape == shape for name, shape in expected.items())
-    matched = MASKS[settings.mask].coverage and settings.attractor == Attractor.TRANSPORT
-    if not fits or 0 in x.shape or 0 in neurons or (matched and neurons != y.shape[-1:]):
-        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in given.items())
-        raise ValueError(
-            f"shapes: {shapes} were given; allowed for {neuron} are {', '.join(SHAPES[neuron])}, y (..., samples), "
-            "a (..., neurons), c (...), with neurons = samples for transport"
-        )
-    require_finite(**given)
+    shapes = SHAPES[require_settings("settings", settings).neuron]
+    if MASKS[settings.mask].coverage and settings.attractor == Attractor.TRANSPORT:
+        shapes = {name: shape.replace("neurons", "samples") for name, shape in shapes.items()}
+    require_finite(**require_networks(shapes, parameters, x=x, y=y))
+
+
+def require_networks(shapes: Mapping[str, str], parameters: Parameters, **data: Tensor) -> dict[str, Tensor]:
+    """Return data and parameters by name if they are tensors of these shapes.
+
+    Raises:
+        ValueError: naming what is not.
+    """
+    if not isinstance(parameters, tuple) or len(parameters) != len(Parameters._fields):
+        allowed = "Parameters, four tensors w, b, a and c"
+        raise ValueError(f"parameters: {shown(parameters)} was given; allowed are {allowed}")
+    given = data | Parameters(*parameters)._asdict()
+    require_tensors(**given)
+    require_shapes(shapes, **given)
+    return given
 
 
 # --- where training starts ---
@@ -344,7 +325,7 @@ def initial_parameters_in(dimension: int, size: int, seed: int, neuron: str) -> 
     Raises:
         ValueError: if an argument is out of range.
     """
-    dimension = require_integer("dimension", dimension, least=1)
+    dimension = require_integer("dimension", dimension, least=1, most=MOST_POINTS)
     radial = require_choice("neuron", neuron, (Neuron.RADIAL, Neuron.RIDGE)) == Neuron.RADIAL
     stream = random_stream(size, seed, purpose=1)
     bound, root = size**-0.5, math.sqrt(dimension)
@@ -374,9 +355,26 @@ def starting_batch(
     Raises:
         ValueError: if an argument is out of range.
     """
-    starts = [_start(size, seed, settings) for seed in seeds]
+    require_startable(size, settings)
+    starts = [_start(size, seed, settings) for seed in require_list("seeds", seeds, require_seed)]
     x, y, *parameters = (torch.stack(column) for column in zip(*starts, strict=True))
     return x, y, Parameters(*parameters)
+
+
+def require_startable(size: int, settings: Settings) -> None:
+    """Pass if these settings have data of this size.
+
+    Raises:
+        ValueError: if the size is out of range, or is not that of the settings' table.
+    """
+    require_integer("size", size, least=2, most=MOST_POINTS)
+    if require_settings("settings", settings).density in ROWS_OF_A_TABLE:
+        rows, dimension = table_task(settings.density).x.shape
+        if (rows, dimension) != (size, settings.dimension):
+            raise ValueError(
+                f"size: {size!r} in {settings.dimension} dimensions was given; allowed for {str(settings.density)!r} "
+                f"is {rows} in {dimension}"
+            )
 
 
 def _start(size: int, seed: int, settings: Settings) -> tuple[Tensor, ...]:
@@ -384,12 +382,7 @@ def _start(size: int, seed: int, settings: Settings) -> tuple[Tensor, ...]:
     if settings.neuron == Neuron.LINE:
         return *sample_task(size, seed, settings.target), *initial_parameters(size, seed)
     start = initial_parameters_in(settings.dimension, size, seed, settings.neuron)
-    if settings.density not in ROWS_OF_A_TABLE:
-        return *sample_cloud(size, seed, settings.dimension, settings.density), *start
-    rows = table_task(settings.density)
-    if rows.x.shape != (size, settings.dimension):
-        raise ValueError(
-            f"size: {size!r} in {settings.dimension} dimensions was given; allowed for {str(settings.density)!r} is "
-            f"{rows.x.shape[0]} in {rows.x.shape[1]}"
-        )
-    return rows.x, rows.y, *start
+    if settings.density in ROWS_OF_A_TABLE:
+        rows = table_task(settings.density)
+        return rows.x, rows.y, *start
+    return *sample_cloud(size, seed, settings.dimension, settings.density), *start

@@ -14,7 +14,15 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, NamedTuple, Self
 
-from companion.core.checks import require_choice, require_flag, require_integer, require_number
+from companion.core.checks import (
+    MOST_POINTS,
+    MOST_STEPS,
+    require_choice,
+    require_flag,
+    require_integer,
+    require_number,
+    shown,
+)
 
 
 class Switches(NamedTuple):
@@ -107,9 +115,9 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "temperature": partial(require_number, positive=True),
     "balance": require_number,
     "anneal": require_flag,
-    "dimension": partial(require_integer, least=1),
+    "dimension": partial(require_integer, least=1, most=MOST_POINTS),
     "step_size": partial(require_number, positive=True),
-    "steps": partial(require_integer, least=0),
+    "steps": partial(require_integer, least=0, most=MOST_STEPS),
 }
 """What a setting that is no enumeration may be: a function of its name and its value, which it returns or refuses."""
 
@@ -189,6 +197,8 @@ class Settings:
         Raises:
             ValueError: if a name is no setting, or a value is not allowed.
         """
+        if not isinstance(given, Mapping):
+            raise ValueError(f"settings: {shown(given)} was given; allowed is a mapping of names to values")
         for name in given:
             require_choice("setting", name, NAMES)
         return cls(**given)
@@ -210,10 +220,12 @@ class Settings:
         """
         try:
             given = json.loads(text)
-        except json.JSONDecodeError:
+        except (TypeError, ValueError, RecursionError):
             given = None
         if not isinstance(given, dict):
-            raise ValueError(f"settings: {text!r} was given; allowed is a JSON object such as " + '{"mask": "010"}')
+            raise ValueError(
+                f"settings: {shown(text)} was given; allowed is a JSON object such as " + '{"mask": "010"}'
+            )
         return cls.of(given)
 
     @cached_property
@@ -239,3 +251,10 @@ class Settings:
 
 NAMES = tuple(field.name for field in fields(Settings))
 """Of the settings, in their order."""
+
+
+def require_settings(name: str, given: Any) -> Settings:
+    """Return `given`, refusing what is no record of settings."""
+    if not isinstance(given, Settings):
+        raise ValueError(f"{name}: {shown(given)} was given; allowed are Settings, such as Settings(mask='010')")
+    return given

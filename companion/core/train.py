@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from companion.core.checks import unchecked
+from companion.core.checks import MOST_STEPS, require_integer, require_list, shown, unchecked
 from companion.core.losses import total_loss
 from companion.core.network import GEOMETRIES, Parameters, require_batch
 from companion.core.settings import Settings
@@ -53,7 +54,7 @@ def train(
     Raises:
         ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
-    require_training(x, y, initial, settings, record)
+    record = require_training(x, y, initial, settings, record)
     peak, loss = GEOMETRIES[settings.neuron].peak, unchecked(total_loss)
     repulsions = repulsion_schedule(settings.steps, settings.anneal)
     parameters = Parameters(*(value.detach().clone().requires_grad_() for value in initial))
@@ -74,16 +75,20 @@ def repulsion_schedule(steps: int, anneal: bool) -> list[float]:
 
     Book: chapter "A compatible attractor", equation (balanced).
     """
+    steps = require_integer("steps", steps, least=0, most=MOST_STEPS)
     return [1 - step / steps if anneal else 1.0 for step in range(steps)]
 
 
-def require_training(x: Tensor, y: Tensor, initial: Parameters, settings: Settings, record: Sequence[int] = ()) -> None:
-    """Pass if a training can start from these arguments, those of `train`, whatever the engine.
+def require_training(
+    x: Tensor, y: Tensor, initial: Parameters, settings: Settings, record: Sequence[int] = ()
+) -> list[int]:
+    """Return the steps to record if a training can start from these arguments, those of `train`, whatever the engine.
 
     Raises:
         ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
-    steps = settings.steps
-    if list(record) != sorted(set(record)) or any(not 0 <= step <= steps for step in record):
-        raise ValueError(f"record: {list(record)} was given; allowed are increasing steps from 0 to {steps}")
     require_batch(x, y, initial, settings)
+    steps = require_list("record", record, partial(require_integer, least=0, most=settings.steps), least=0)
+    if steps != sorted(set(steps)):
+        raise ValueError(f"record: {shown(steps)} was given; allowed are increasing steps from 0 to {settings.steps}")
+    return steps

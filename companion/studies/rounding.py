@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from companion.core.measures import measure
 from companion.core.network import Parameters, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.engine import driver
@@ -25,6 +24,7 @@ from companion.judging.claims import CLAIMS
 from companion.judging.ledger import COLUMNS, marked
 from companion.judging.verdicts import Verdict
 from companion.show import words
+from companion.sweeps.measures import measure
 from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.sweep import PAPER_SIZES
 from companion.version import library_versions
@@ -73,7 +73,7 @@ def trained_again(
 
     Returns:
         One row a run, ordered as the arguments are: mask, size, seed and the four metrics of
-        `companion.core.measures.measure`.
+        `companion.sweeps.measures.measure`.
 
     Raises:
         ValueError: as `companion.engine.driver.train`.

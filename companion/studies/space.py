@@ -17,7 +17,13 @@ import pandas as pd
 import torch
 from scipy.spatial.distance import cdist
 
-from companion.core.checks import require_choice, require_integer, require_number, require_same_shape
+from companion.core.checks import (
+    require_choice,
+    require_integer,
+    require_number,
+    require_same_shape,
+    require_seed,
+)
 from companion.core.data import DENSITIES, diagonal, draw, random_stream, sample_cloud
 from companion.core.hull import outside_hull
 from companion.core.losses import matched_loss
@@ -32,7 +38,7 @@ from companion.judging.referee import HOT, IN_SHORT, NOT_ASKED
 from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED
 from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.store import Group
-from companion.sweeps.sweep import list_of, require_seed, run_groups
+from companion.sweeps.sweep import list_of, run_groups
 from companion.sweeps.workers import as_they_finish
 
 CALIBRATION_SEEDS = range(100)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,24 @@ import pyarrow as pa
 import torch
 from tqdm import tqdm
 
-from companion.core.checks import require_choice, require_integer
-from companion.core.measures import measure, reconstructions
-from companion.core.network import Parameters, starting_batch
-from companion.core.settings import MASKS, NAMES, Settings
+from companion.core.checks import (
+    MOST_POINTS,
+    require_choice,
+    require_flag,
+    require_integer,
+    require_list,
+    require_seed,
+    shown,
+)
+from companion.core.network import Parameters, require_startable, starting_batch
+from companion.core.settings import MASKS, NAMES, Settings, require_settings
 from companion.core.train import Trained, train
+from companion.sweeps.measures import measure, reconstructions
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
 from companion.sweeps.workers import as_they_finish
 from companion.version import library_versions
 
+Result = TypeVar("Result")
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
 PAPER_SEEDS = tuple(range(1000, 1010))
 BATCH_ENTRIES = 50_000
@@ -119,14 +128,12 @@ def run_sweep(
         RuntimeError: if a worker's versions of what decides a result are not those of this process.
         Exception: whatever stopped the training, with a note that says how many runs are finished.
     """
-    if settings is not None and not isinstance(settings, Settings):
-        raise ValueError(f"settings: {settings!r} was given; allowed are Settings; masks, sizes and seeds go by name")
     for name in more:
         require_choice("argument", name, [*OPTIONS, *NAMES])
     options = {name: more.pop(name) for name in OPTIONS if name in more}
-    of_all = (settings or Settings()).but(**more)
+    of_all = require_settings("settings", Settings() if settings is None else settings).but(**more)
     masks = list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
-    sizes = list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2))
+    sizes = list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2, most=MOST_POINTS))
     seeds = tuple(list_of("seeds", seeds, require_seed))
     return run_groups([Group(of_all.but(mask=mask), size, seeds) for mask in masks for size in sizes], **options)
 
@@ -169,13 +176,10 @@ def run_groups(
     Raises:
         As `run_sweep`.
     """
-    if not groups:
-        raise ValueError("groups: none was given; allowed is at least one")
-    groups = [
-        Group(settings, require_integer("size", size, least=2), tuple(list_of("seeds", seeds, require_seed)))
-        for settings, size, seeds in groups
-    ]
+    groups = require_list("groups", groups, _require_group)
     device, dtype = _require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
+    if progress is not None:
+        require_flag("progress", progress)
     how = How(_require_engine(engine, device, dtype), device, dtype)
     names = list_of(
         "columns",
@@ -303,14 +307,21 @@ class Rows:
         return table
 
 
-def list_of(name: str, given: Any, check: Callable[[str, Any], Any]) -> list[Any]:
-    """Return the checked values, refusing none at all and values that repeat."""
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ValueError(f"{name}: {given!r} was given; allowed is a list")
-    values = [check(name, value) for value in given]
-    if not values or len(set(values)) < len(values):
-        raise ValueError(f"{name}: {values} was given; allowed is a list of at least one value, none twice")
+def list_of(name: str, given: Any, check: Callable[[str, Any], Result]) -> list[Result]:
+    """Return what `require_list` does, refusing values that repeat."""
+    values = require_list(name, given, check)
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name}: {shown(values)} was given; allowed is a list that holds no value twice")
     return values
+
+
+def _require_group(name: str, given: Any) -> Group:
+    """Return settings, a size and seeds that can be trained."""
+    if not isinstance(given, tuple) or len(given) != len(Group._fields):
+        raise ValueError(f"{name}: {shown(given)} was given; allowed are settings, a size and seeds")
+    settings, size, seeds = given
+    require_startable(size, require_settings("settings", settings))
+    return Group(settings, int(size), tuple(list_of("seeds", seeds, require_seed)))
 
 
 def _chunks(values: Sequence[int], length: int) -> list[Sequence[int]]:
@@ -343,18 +354,12 @@ def _require_device(name: str, given: Any) -> str:
         ValueError: if it cannot.
     """
     try:
-        return str(torch.empty(0, device=given).device)
-    except (RuntimeError, AssertionError, TypeError) as error:
+        number = torch.zeros(1, device=given)
+        number.item()  # a meta tensor has none
+    except Exception as error:  # of several kinds, by the device's own library
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{name}: {given!r} was given; allowed is 'cpu' or a device at hand ({reason})") from None
-
-
-def require_seed(name: str, given: Any) -> int:
-    """Return a seed, refusing one that no column of 64-bit numbers holds."""
-    seed = require_integer(name, given, least=0)
-    if seed >= 2**63:
-        raise ValueError(f"{name}: {given!r} was given; allowed are whole numbers from 0 to 2**63 - 1")
-    return seed
+        raise ValueError(f"{name}: {shown(given)} was given; allowed is 'cpu' or a device at hand ({reason})") from None
+    return str(number.device)
 
 
 def _opened(store: str | Path | None, how: How) -> Any:

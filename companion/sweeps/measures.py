@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from companion.core import hull, metrics
-from companion.core.checks import require_choice
-from companion.core.network import GEOMETRIES, Parameters, output
+from companion.core.checks import require_choice, require_finite
+from companion.core.network import GEOMETRIES, SHAPES, Parameters, output, require_networks
 from companion.core.settings import Neuron
 
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
@@ -31,11 +32,11 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
         By the names in `METRICS`, each of shape (runs,). Expelled in d dimensions is outside the samples' convex hull.
 
     Raises:
-        ValueError: if one run is given without a dimension of runs, or the neuron is unknown.
+        ValueError: if one run is given without a dimension of runs, a type or shape does not fit the neuron, or x or y
+            is not finite.
     """
-    if y.dim() != 2:
-        raise ValueError(f"shapes: y {tuple(y.shape)} was given; allowed is (runs, samples)")
-    x, y, parameters = x.double(), y.double(), Parameters(*(value.double() for value in parameters))
+    x, y, *numbers = _in_float64(neuron, parameters, x=x, y=y)
+    parameters = Parameters(*numbers)
     positions, values = reconstructions(x, parameters, neuron)
     finite = values.isfinite().all(-1)
     found = {name: np.full(len(y), math.nan) for name in METRICS}
@@ -59,7 +60,7 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
 def reconstructions(
     x: Tensor, parameters: Parameters, neuron: str = "line"
 ) -> tuple[Tensor, Float[Tensor, "*runs neurons"]]:
-    """Return the prototypes x̂ of trained runs and the network's values f(x̂).
+    """Return the prototypes x̂ of trained runs and the network's values f(x̂), computed in float64.
 
     Args: those of `measure`.
 
@@ -68,9 +69,10 @@ def reconstructions(
         prototypes are not all finite.
 
     Raises:
-        ValueError: if the neuron is unknown.
+        ValueError: as `measure`.
     """
-    geometry = GEOMETRIES[Neuron(require_choice("neuron", neuron, list(Neuron)))]
+    x, *numbers = _in_float64(neuron, parameters, x=x)
+    parameters, geometry = Parameters(*numbers), GEOMETRIES[Neuron(neuron)]
     positions = geometry.peak(parameters.w, parameters.b, x)
     flat = [value.reshape(len(value), -1) for value in (positions, *parameters)]
     finite = torch.stack([value.isfinite().all(-1) for value in flat]).all(0)
@@ -79,6 +81,14 @@ def reconstructions(
         kept = Parameters(*(value[finite] for value in parameters))
         values[finite] = _values(geometry.respond(positions[finite], kept.w, kept.b), kept, neuron)
     return positions, values
+
+
+def _in_float64(neuron: str, parameters: Parameters, **data: Tensor) -> Iterator[Tensor]:
+    """Return data and parameters of a batch of runs, off their device and their graph."""
+    shapes = SHAPES[Neuron(require_choice("neuron", neuron, list(Neuron)))]
+    given = require_networks({name: shape.replace("*", "") for name, shape in shapes.items()}, parameters, **data)
+    require_finite(**{name: given[name] for name in data})
+    return (value.detach().cpu().double() for value in given.values())
 
 
 def _values(responses: Tensor, parameters: Parameters, neuron: str) -> Tensor:
