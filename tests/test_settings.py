@@ -157,7 +157,7 @@ def test_names_that_are_no_settings_are_refused():
 def test_what_is_no_json_object_is_no_text(text):
     with pytest.raises(ValueError) as caught:
         Settings.parse(text)
-    assert str(caught.value) == (f'settings: {text!r} was given; allowed is a JSON object such as {{"mask": "010"}}')
+    assert str(caught.value) == (f'text: {text!r} was given; allowed is a JSON object such as {{"mask": "010"}}')
 
 
 # Text and key: they stand in stores and in the names of their parts

@@ -1,4 +1,4 @@
-"""Checks of input shared by the module: each raises one error that says what was given and what is allowed."""
+"""Checks of input shared by the module: each raises one ValueError that says what was given and what is allowed."""
 
 from __future__ import annotations
 
@@ -82,11 +82,7 @@ def shown(given: object) -> str:
 
 
 def require_choice(name: str, given: Any, allowed: Collection[str]) -> str:
-    """Return `given` if it is one of `allowed`.
-
-    Raises:
-        ValueError: if it is anything else.
-    """
+    """Return `given` if it is one of `allowed`."""
     if not isinstance(given, str) or given not in allowed:
         raise ValueError(
             f"{name}: {shown(given)} was given; allowed are {', '.join(repr(str(one)) for one in allowed)}"
@@ -95,11 +91,7 @@ def require_choice(name: str, given: Any, allowed: Collection[str]) -> str:
 
 
 def require_integer(name: str, given: Any, least: int, most: int | None = None) -> int:
-    """Return `given` as an int of at least `least` and, unless that is None, at most `most`.
-
-    Raises:
-        ValueError: if it is no whole number (a bool is none), too small or too large.
-    """
+    """Return a whole number, which a bool is not, of at least `least` and, unless that is None, at most `most`."""
     whole = int(given) if isinstance(given, Integral) and not isinstance(given, bool) else least - 1
     if whole < least or (most is not None and whole > most):
         allowed = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -108,11 +100,7 @@ def require_integer(name: str, given: Any, least: int, most: int | None = None) 
 
 
 def require_number(name: str, given: Any, *, positive: bool = False) -> float:
-    """Return `given` as a finite float, at least 0, or above 0 if `positive`; what a float holds as 0 is 0.
-
-    Raises:
-        ValueError: if it is no finite number in that range.
-    """
+    """Return `given` as a finite float, at least 0, or above 0 if `positive`; what a float holds as 0 is 0."""
     number = math.nan
     if isinstance(given, Real) and not isinstance(given, bool):
         try:
@@ -131,22 +119,14 @@ def require_seed(name: str, given: Any) -> int:
 
 
 def require_flag(name: str, given: Any) -> bool:
-    """Return `given` if it is True or False.
-
-    Raises:
-        ValueError: if it is anything else.
-    """
+    """Return `given` if it is True or False."""
     if not isinstance(given, bool):
         raise ValueError(f"{name}: {shown(given)} was given; allowed are True and False")
     return given
 
 
 def require_list(name: str, given: Any, check: Callable[[str, Any], Result], least: int = 1) -> list[Result]:
-    """Return the checked values of a list or another iterable, at least so many of them.
-
-    Raises:
-        ValueError: if it is no list, too short or without an end, or a value is not allowed.
-    """
+    """Return the checked values of a list or another iterable that has an end, at least `least` of them."""
     values: list[Any] | None = None
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
         with contextlib.suppress(TypeError):  # an array without a dimension says of itself that it is iterable
@@ -217,15 +197,14 @@ def require_shapes(shapes: Mapping[str, str], **arrays: torch.Tensor | np.ndarra
     lengths: dict[str, object] = {}
     for name, array in arrays.items():
         names, shape = shapes[name].split(), tuple(array.shape)
-        has_runs = names[:1] == ["*runs"]
-        cut = len(shape) - len(names) + has_runs
-        found = dict(zip(names, (shape[:cut], *shape[cut:]) if has_runs else shape, strict=False))
-        fits = cut >= 0 if has_runs else cut == 0
-        if not fits or 0 in found.values() or any(lengths.setdefault(key, n) != n for key, n in found.items()):
+        if names[:1] == ["*runs"]:
+            cut = max(0, len(shape) - len(names) + 1)
+            shape = (shape[:cut], *shape[cut:])
+        pairs = zip(names, shape, strict=False)
+        if len(names) != len(shape) or not all(n != 0 and lengths.setdefault(key, n) == n for key, n in pairs):
             given = ", ".join(f"{name} {tuple(array.shape)}" for name, array in arrays.items())
-            allowed = ", ".join(f"{name} ({', '.join(shapes[name].split())})" for name in arrays).replace(
-                "*runs", "..."
-            )
+            written = {name: shapes[name].replace("*runs", "...").replace(" ", ", ") for name in arrays}
+            allowed = ", ".join(f"{name} ({shape})" for name, shape in written.items())
             raise ValueError(f"shapes: {given} were given; allowed are {allowed}, equal lengths for equal names")
 
 

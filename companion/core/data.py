@@ -113,7 +113,7 @@ def fresh_samples(
 
 
 @requires()
-def diagonal(x: Float[Tensor, "*points d"]) -> Float[Tensor, "*points"]:
+def diagonal(x: Float[Tensor, "*runs d"]) -> Float[Tensor, "*runs"]:
     """Return the target in d dimensions, the paper's sine along the cube's diagonal: ½ (1 + sin 2πu).
 
     u = Σ_k x_k / √d + ½ (1 - √d) has the same slope along the diagonal in every dimension, and is ½ in the middle.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from companion.core.checks import array_of, require_finite, require_same_shape, require_shapes
+
+LARGE = 1e100
+"""Numbers from which on distances are computed in a larger unit."""
 
 
 class Matching(NamedTuple):
@@ -45,10 +49,14 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
 
 def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
     """Return one run's matching, as `match` does, of arrays that are known to fit."""
+    # A power of two, so that the digits stay: of larger numbers neither squares nor sums are sure to be finite.
+    largest = max(np.abs(one).max() for one in (x, y, prototypes, values))
+    unit = 1.0 if largest < LARGE else 2.0 ** (math.frexp(largest)[1] - 1)
+    x, y, prototypes, values = x / unit, y / unit, prototypes / unit, values / unit
     along = x[:, None] - prototypes[None, :] if x.ndim == 1 else cdist(x, prototypes)
     cost = np.hypot(along, y[:, None] - values[None, :])
     sample, neuron = linear_sum_assignment(cost)
-    return Matching(neuron, cost[sample, neuron])
+    return Matching(neuron, cost[sample, neuron] * unit)
 
 
 def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> np.ndarray | float:

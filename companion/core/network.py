@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -265,16 +265,20 @@ def require_batch(x: Tensor, y: Tensor, parameters: Parameters, settings: Settin
     require_finite(**require_networks(shapes, parameters, x=x, y=y))
 
 
+def require_parameters(name: str, given: Any) -> Parameters:
+    """Return `given` if it has the four parts of a network's parameters, refusing anything else."""
+    if not isinstance(given, tuple) or len(given) != len(Parameters._fields):
+        raise ValueError(f"{name}: {shown(given)} was given; allowed are Parameters, four tensors w, b, a and c")
+    return Parameters(*given)
+
+
 def require_networks(shapes: Mapping[str, str], parameters: Parameters, **data: Tensor) -> dict[str, Tensor]:
     """Return data and parameters by name if they are tensors of these shapes.
 
     Raises:
         ValueError: naming what is not.
     """
-    if not isinstance(parameters, tuple) or len(parameters) != len(Parameters._fields):
-        allowed = "Parameters, four tensors w, b, a and c"
-        raise ValueError(f"parameters: {shown(parameters)} was given; allowed are {allowed}")
-    given = data | Parameters(*parameters)._asdict()
+    given = data | require_parameters("parameters", parameters)._asdict()
     require_tensors(**given)
     require_shapes(shapes, **given)
     return given

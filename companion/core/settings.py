@@ -198,7 +198,7 @@ class Settings:
             ValueError: if a name is no setting, or a value is not allowed.
         """
         if not isinstance(given, Mapping):
-            raise ValueError(f"settings: {shown(given)} was given; allowed is a mapping of names to values")
+            raise ValueError(f"given: {shown(given)} was given; allowed is a mapping of names to values")
         for name in given:
             require_choice("setting", name, NAMES)
         return cls(**given)
@@ -223,9 +223,7 @@ class Settings:
         except (TypeError, ValueError, RecursionError):
             given = None
         if not isinstance(given, dict):
-            raise ValueError(
-                f"settings: {shown(text)} was given; allowed is a JSON object such as " + '{"mask": "010"}'
-            )
+            raise ValueError(f"text: {shown(text)} was given; allowed is a JSON object such as " + '{"mask": "010"}')
         return cls.of(given)
 
     @cached_property

@@ -37,7 +37,6 @@ class TableTask(NamedTuple):
     others_y: np.ndarray
 
 
-@cache
 def table_task(name: str) -> TableTask:
     """Return a training set by its name.
 
@@ -55,7 +54,12 @@ def table_task(name: str) -> TableTask:
     Raises:
         ValueError: if there is no such name.
     """
-    source = TABLES[Density(require_choice("name", name, TABLES))]
+    return _table_task(Density(require_choice("name", name, TABLES)))
+
+
+@cache
+def _table_task(name: Density) -> TableTask:
+    source = TABLES[name]
     # Here, for most of the book needs no table, and scikit-learn takes a second to load.
     from sklearn import datasets
     from sklearn.decomposition import PCA

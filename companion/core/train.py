@@ -9,9 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from companion.core.checks import MOST_STEPS, require_integer, require_list, shown, unchecked
+from companion.core.checks import MOST_STEPS, require_flag, require_integer, require_list, shown, unchecked
 from companion.core.losses import total_loss
-from companion.core.network import GEOMETRIES, Parameters, require_batch
+from companion.core.network import GEOMETRIES, Parameters, require_batch, require_parameters
 from companion.core.settings import Settings
 
 LEARNING_RATE = Settings().step_size
@@ -75,7 +75,7 @@ def repulsion_schedule(steps: int, anneal: bool) -> list[float]:
 
     Book: chapter "A compatible attractor", equation (balanced).
     """
-    steps = require_integer("steps", steps, least=0, most=MOST_STEPS)
+    steps, anneal = require_integer("steps", steps, least=0, most=MOST_STEPS), require_flag("anneal", anneal)
     return [1 - step / steps if anneal else 1.0 for step in range(steps)]
 
 
@@ -87,7 +87,7 @@ def require_training(
     Raises:
         ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
-    require_batch(x, y, initial, settings)
+    require_batch(x, y, require_parameters("initial", initial), settings)
     steps = require_list("record", record, partial(require_integer, least=0, most=settings.steps), least=0)
     if steps != sorted(set(steps)):
         raise ValueError(f"record: {shown(steps)} was given; allowed are increasing steps from 0 to {settings.steps}")

@@ -1,0 +1,241 @@
+"""Generated input: what the public functions take, what is nearly that, and what is nothing of the kind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from hypothesis import strategies as st
+
+from companion.core.network import Parameters, starting_batch
+from companion.core.settings import MASKS, Attractor, Density, Settings, Target
+
+# --- nothing of the kind ---
+
+NUMBERS = [
+    0, 1, -1, 2, 3, 7, 2**31, 2**63 - 1, 2**63, -(2**63), 10**30, 10**400, -(10**400), True, False,
+    0.0, -0.0, 0.5, 1.0, 3.0, -2.5, 1e-4, 5e-324, 1e-300, 1e300, 1.7e308, float("nan"), float("inf"), -float("inf"),
+    1j, Fraction(1, 3), Fraction(1, 10**400), Fraction(10**400), Decimal("0.1"), Decimal("NaN"),
+    np.float32(0.5), np.float64("nan"), np.int64(3), np.uint8(200), np.bool_(True), np.longdouble(2), np.complex64(1j),
+    np.datetime64("2026-11-28"), np.str_("000"),
+]  # fmt: skip
+WORDS = [
+    "",
+    "000",
+    "111",
+    "3",
+    "1e-4",
+    "nan",
+    "[3, 5]",
+    "sine",
+    "fast",
+    "cpu",
+    "float64",
+    "radial",
+    "é\n\0",
+    "x" * 5000,
+]
+OTHERS: list[Any] = [
+    None, ..., NotImplemented, b"000", b"", bytearray(b"3"), (), (3,), {}, {"mask": "010"}, set(), {3}, frozenset(),
+    range(3), slice(3), int, len, object(), Path("x"), ValueError("x"), memoryview(b"ab"), Settings("010"),
+    Parameters(*[torch.ones(2)] * 4), pd.DataFrame({"x": [1.0]}), pd.DataFrame(), pd.Series([1, 2]), pd.NA, pd.NaT,
+    [None], [[]], ["000", 3], [[1], [1, 2]], [3, 3], [2**63], [float("nan")], ["000"], [object()],
+]  # fmt: skip
+MADE: list[Callable[[], Any]] = [  # anew each time: these are used up, or belong to whoever changes them
+    lambda: iter([3, 4]), lambda: (n for n in ()), itertools.count, lambda: map(int, ["x"]),
+]  # fmt: skip
+KINDS = ["?", "i4", "i8", "u1", "f2", "f4", "f8", "c16", "U3", "O", "M8[s]"]
+TENSORS = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
+SHAPES = [(), (0,), (1,), (2,), (3,), (0, 3), (3, 0), (1, 3), (2, 3), (3, 3), (2, 2, 2), (1, 0, 2)]
+arrays = st.builds(lambda kind, shape: np.ones(shape).astype(kind), st.sampled_from(KINDS), st.sampled_from(SHAPES))
+tensors = st.builds(lambda kind, shape: torch.ones(shape).to(kind), st.sampled_from(TENSORS), st.sampled_from(SHAPES))
+odd_tensors = st.builds(
+    lambda make, shape: make(torch.ones(shape, dtype=torch.float64)),
+    st.sampled_from(
+        [
+            lambda t: t.to("meta"),
+            lambda t: t.to_sparse(),
+            lambda t: t.requires_grad_(),
+            lambda t: t.requires_grad_() * 2,
+            lambda t: t * float("nan"),
+            lambda t: t * 1e300,
+            lambda t: torch.nn.Parameter(t),
+            lambda t: [t],
+        ]
+    ),
+    st.sampled_from([(1,), (2,), (3,), (2, 3)]),
+)
+foreign: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(WORDS),
+    st.sampled_from(OTHERS),
+    st.sampled_from(MADE).map(lambda make: make()),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.lists(st.one_of(st.integers(), st.floats(), st.none(), st.text(max_size=3)), max_size=4),
+    arrays,
+    tensors,
+    odd_tensors,
+)
+"""Values of many types and sizes, few of which any argument takes."""
+
+# --- nearly what it should be ---
+
+SPOILED: list[Callable[[torch.Tensor], Any]] = [
+    lambda t: t[..., :-1],
+    lambda t: t[..., :0],
+    lambda t: t.unsqueeze(0),
+    lambda t: t.unsqueeze(-1),
+    lambda t: t.squeeze(),
+    lambda t: t.reshape(-1)[0],
+    lambda t: t.expand(2, *t.shape),
+    lambda t: t * 0,
+    lambda t: t * 0 - 0.0,
+    lambda t: t * 1e300,
+    lambda t: t * 1.7e308,
+    lambda t: t * 1e-300,
+    lambda t: t * 1e-320,
+    lambda t: t / 0,
+    lambda t: t * float("nan"),
+    lambda t: torch.where(torch.rand(t.shape) < 0.5, t, float("inf")),
+    lambda t: torch.where(torch.rand(t.shape) < 0.5, t, 0.0),
+    lambda t: t.long(),
+    lambda t: t.bool(),
+    lambda t: t.float(),
+    lambda t: t.half(),
+    lambda t: t.to(torch.bfloat16),
+    lambda t: t.to(torch.complex128),
+    lambda t: t.to_sparse(),
+    lambda t: t.to("meta"),
+    lambda t: t.clone().requires_grad_(),
+    lambda t: t.repeat_interleave(2, -1)[..., ::2] if t.dim() else t,
+    lambda t: t.flip(-1) if t.dim() else t,
+    lambda t: t.mT if t.dim() > 1 else t,
+    lambda t: t.numpy(),
+    lambda t: t.numpy().astype(object),
+    lambda t: t.numpy()[::-1] if t.dim() else t.numpy(),
+    lambda t: np.ma.masked_invalid(t.numpy()),
+    lambda t: np.asfortranarray(t.numpy()),
+    lambda t: t.tolist(),
+    lambda t: pd.Series(t.reshape(-1).numpy()),
+]
+
+
+def near(value: Any) -> st.SearchStrategy[Any]:
+    """Values that differ from a right one in one respect."""
+    if isinstance(value, Parameters):
+        spoiled = [
+            st.sampled_from([None, (), tuple(value), list(value), value._asdict(), value[:3], (*value, value.c)]),
+            *(
+                near(part).map(lambda new, name=name: value._replace(**{name: new}))
+                for name, part in value._asdict().items()
+            ),
+        ]
+        return st.one_of(spoiled)
+    if isinstance(value, torch.Tensor):
+        return st.sampled_from(SPOILED).map(lambda spoil: spoil(value))
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return st.sampled_from(SPOILED).map(lambda spoil: spoil(torch.from_numpy(value)))
+    if isinstance(value, pd.DataFrame):
+        return spoiled_tables(value)
+    if isinstance(value, list | tuple | range) and len(value):
+        values = list(value)
+        return st.one_of(
+            st.just([*values, values[0]]),
+            st.sampled_from([[], tuple(values), np.array(values), iter(values), values[0], set(values), [values]]),
+            foreign.map(lambda one: [*values, one]),
+        )
+    if isinstance(value, int) and not isinstance(value, bool):
+        return st.sampled_from([value + 1, -value, float(value), str(value), np.int32(value), 10**9, -(10**400)])
+    if isinstance(value, float):
+        return st.sampled_from([-value, 0.0, -0.0, 5e-324, 1e-300, 1e300, 1.7e308, np.float32(value), str(value)])
+    return foreign
+
+
+@st.composite
+def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
+    """A table without a column or rows, with a column of something else, or with rows in another order or twice."""
+    name = draw(st.sampled_from(list(table.columns)))
+    return draw(
+        st.sampled_from(
+            [
+                table.drop(columns=name),
+                table.iloc[:0],
+                table.iloc[:1],
+                table.iloc[::-1],
+                table.sample(frac=0.5, random_state=0),
+                pd.concat([table, table]),
+                table.assign(**{name: None}),
+                table.assign(**{name: "x"}),
+                table.assign(**{name: float("nan")}),
+                table.assign(**{name: float("inf")}),
+                table.assign(**{name: 0}),
+                table.assign(**{name: [[1.0]] * len(table)}),
+                table.rename(columns={name: 3}),
+                table.set_index(name),
+                table.to_dict("list"),
+                table.reset_index(drop=True).T,
+            ]
+        )
+    )
+
+
+# --- right ---
+
+sizes, seeds = st.integers(2, 5), st.integers(0, 3)
+temperatures = st.sampled_from([1e-4, 1e-2, 1.0, 1e-20, 1e300, 5e-324])
+
+
+@st.composite
+def reals(draw: st.DrawFn, *shape: int) -> torch.Tensor:
+    """Numbers of about unit size, now and then some equal, enormous or tiny, as a float64 tensor."""
+    numbers = torch.from_numpy(np.random.default_rng(draw(st.integers(0, 2**32 - 1))).normal(size=shape))
+    return numbers * draw(st.sampled_from([1.0, 1.0, 1.0, 0.0, 1e-300, 1e-8, 1e8, 1e150, 1e300]))
+
+
+runs = st.sampled_from([(), (1,), (2,), (2, 2)])
+
+
+@st.composite
+def settings(draw: st.DrawFn, neurons: tuple[str, ...] = ("line", "radial", "ridge")) -> Settings:
+    """Settings that are quick to train."""
+    neuron = draw(st.sampled_from(neurons))
+    place = {"target": draw(st.sampled_from([Target.SINE, Target.LINE, Target.STEP, Target.CHIRP]))}
+    if neuron != "line":
+        density = draw(st.sampled_from([Density.UNIFORM, Density.ARCSINE, Density.BELL, Density.CLUSTERS]))
+        place = {"target": Target.DIAGONAL, "dimension": draw(st.integers(1, 3)), "density": density}
+    return Settings(
+        mask=draw(st.sampled_from(list(MASKS))),
+        attractor=draw(st.sampled_from(list(Attractor))),
+        strength=draw(st.sampled_from([1.0, 0.0, 1e-3, 1e300])),
+        temperature=draw(temperatures),
+        balance=draw(st.sampled_from([1.0, 0.0, 10.0, 1e300])),
+        anneal=draw(st.booleans()),
+        step_size=draw(st.sampled_from([0.01, 1e-300, 1e300])),
+        steps=draw(st.integers(0, 3)),
+        neuron=neuron,
+        **place,
+    )
+
+
+@st.composite
+def batches(draw: st.DrawFn, leading: st.SearchStrategy[tuple[int, ...]] = runs) -> dict[str, Any]:
+    """Data, a start and settings that go together; parameters now and then enormous, tiny, equal or 0."""
+    chosen = draw(settings())
+    shape = draw(leading)
+    count = int(np.prod(shape))
+    x, y, start = starting_batch(draw(sizes), range(count), chosen)
+    x, y, *start = (value.reshape((*shape, *value.shape[1:])) for value in (x, y, *start))
+    if draw(st.booleans()):
+        scale = draw(st.sampled_from([0.0, 1e-300, 1e150, 1e300, 1e-160]))
+        place = draw(st.integers(0, 3))
+        start[place] = start[place] * scale
+    return {"x": x, "y": y, "parameters": Parameters(*start), "settings": chosen}
