@@ -14,7 +14,7 @@ CHAPTERS := $(filter-out $(SWEEPS) $(SLOW_CHAPTERS),$(sort $(wildcard chapters/*
 NBVAL := -p warm --nbval --nbval-current-env
 
 .DEFAULT_GOAL := help
-.PHONY: help book install style check quick test test-slow coverage test-machines chapters replicate bench lock clean
+.PHONY: help book install style check quick test test-slow test-inputs coverage test-machines chapters replicate bench lock clean
 
 help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ test: style ## all but the slow tests: the module, the stored data, the chapters
 test-slow: .venv/everything ## the slow tests and chapters: SIGKILL at 100 moments, Ctrl-C, Dask, 480,000 runs, whole tables again
 	KILLS=100 $(PYTEST) -m slow tests
 	PYTHONPATH=tests $(PYTEST) $(NBVAL) $(SLOW_CHAPTERS)
+
+test-inputs: .venv/everything ## some 13,000 generated inputs: a result or one error in words, whatever a function is given
+	INPUTS=100 $(PYTEST) tests/test_inputs.py
 
 coverage: .venv/everything ## which lines of the module its tests run; compiled ones do not count
 	$(PYTEST) -m "not slow and not page" --cov --cov-report=term:skip-covered tests

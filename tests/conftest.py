@@ -28,6 +28,8 @@ REPLICATION = "chapters/08-replication.html"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, SIGKILL, Ctrl-C to itself or rlimit")
 REPORT: list[str] = []
 """Lines that `make test` ends with."""
+INPUTS: list[tuple[int, int]] = []
+"""Of every process that generated inputs, how many and how many gave a result."""
 
 
 def stored(name: str):
@@ -76,12 +78,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A process of several hands its lines over to the one that prints them."""
     if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["report"] = REPORT
+        session.config.workeroutput |= {"report": REPORT, "inputs": INPUTS}
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: object) -> None:
-    REPORT.extend(getattr(node, "workeroutput", {}).get("report", []))
+    said = getattr(node, "workeroutput", {})
+    REPORT.extend(said.get("report", []))
+    INPUTS.extend(said.get("inputs", []))
 
 
 def history(*arguments: str) -> str:
@@ -200,3 +204,6 @@ def requests(browser) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for line in dict.fromkeys(REPORT):
         terminalreporter.write_line(line)
+    if INPUTS:
+        cases, results = map(sum, zip(*INPUTS, strict=True))
+        terminalreporter.write_line(f"generated inputs: {cases}, of which {results} gave a result")

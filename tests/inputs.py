@@ -40,7 +40,6 @@ WORDS = [
     "float64",
     "radial",
     "é\n\0",
-    "x" * 5000,
 ]
 OTHERS: list[Any] = [
     None, ..., NotImplemented, b"000", b"", bytearray(b"3"), (), (3,), {}, {"mask": "010"}, set(), {3}, frozenset(),
@@ -49,7 +48,7 @@ OTHERS: list[Any] = [
     [None], [[]], ["000", 3], [[1], [1, 2]], [3, 3], [2**63], [float("nan")], ["000"], [object()],
 ]  # fmt: skip
 MADE: list[Callable[[], Any]] = [  # anew each time: these are used up, or belong to whoever changes them
-    lambda: iter([3, 4]), lambda: (n for n in ()), itertools.count, lambda: map(int, ["x"]),
+    lambda: iter([3, 4]), lambda: (n for n in ()), itertools.count,
 ]  # fmt: skip
 KINDS = ["?", "i4", "i8", "u1", "f2", "f4", "f8", "c16", "U3", "O", "M8[s]"]
 TENSORS = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64]
@@ -150,7 +149,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
         values = list(value)
         return st.one_of(
             st.just([*values, values[0]]),
-            st.sampled_from([[], tuple(values), np.array(values), iter(values), values[0], set(values), [values]]),
+            st.sampled_from([[], tuple(values), iter(values), values[0], frozenset(map(repr, values)), [values]]),
             foreign.map(lambda one: [*values, one]),
         )
     if isinstance(value, int) and not isinstance(value, bool):

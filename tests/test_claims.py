@@ -154,11 +154,11 @@ def small(replication) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda runs: runs.drop(columns="fit_mse"), "\\['fit_mse'\\] are missing"),
+        (lambda runs: runs.drop(columns="fit_mse"), "allowed are tables with \\['fit_mse'\\], too"),
         (lambda runs: runs.iloc[1:], "mask 000, size 3, seed 1000 is missing"),
         (lambda runs: pd.concat([runs, runs.iloc[:1]]), "mask 000, size 3, seed 1000 was given more than once"),
         (lambda runs: runs.assign(fit_mse=np.where(runs.index == 7, np.nan, runs["fit_mse"])), "no number"),
-        (lambda runs: runs[runs["mask"] != "011"], "this claim needs \\['011'\\] as well"),
+        (lambda runs: runs[runs["mask"] != "011"], "allowed are runs with \\['011'\\], too"),
     ],
     ids=["a column", "a run", "a run twice", "no number", "a mask"],
 )
@@ -170,7 +170,7 @@ def test_runs_that_a_claim_cannot_be_judged_by_are_refused(small, spoil, message
 def test_a_trend_needs_two_sizes_and_two_temperatures(small):
     one = small[small["size"] == 3]
     for claim, message in (("C7", "sizes"), ("C9", "sizes"), ("C8", "temperatures")):
-        with pytest.raises(ValueError, match=f"{message} .* were given; this claim needs at least 2"):
+        with pytest.raises(ValueError, match=f"{message} .* were given; allowed are runs of at least 2"):
             CLAIMS[claim].rule(one)
 
 

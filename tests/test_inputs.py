@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import inspect
 import os
+import pkgutil
 import re
 import signal
+import types
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from conftest import INPUTS, ROOT
 from hypothesis import HealthCheck, given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 from inputs import batches, foreign, near, reals, runs, seeds, settings, sizes, temperatures
 
+from companion import core, engine, judging, sweeps
 from companion.core import data, hull, losses, metrics, network, tables, train
 from companion.core import settings as records
 from companion.core.data import DENSITIES, TARGETS
 from companion.core.network import Parameters
 from companion.core.settings import MASKS, NAMES, Neuron, Settings
 from companion.engine import driver, lanes
-from companion.sweeps import measures
+from companion.judging import beyond, chance, ledger, paired, referee, verdicts
+from companion.judging.claims import CLAIMS
+from companion.sweeps import measures, store, sweep
+from companion.sweeps import runs as of_runs
 
 CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
 """What takes longer hangs."""
+PARTS = ("runs", "statement", "size", "seeds", "argument", "setting", "settings", "shapes", "types")
+"""Names that an error may give to parts of an argument: the runs of a study, the seeds of a group; or to several."""
 
 
 class Case(NamedTuple):
@@ -165,43 +181,239 @@ SWEEPS: dict[str, Case] = {
     "measure": of_batch(measures.measure, "x", "y", "parameters", "neuron", leading=some_runs),
     "reconstructions": of_batch(measures.reconstructions, "x", "parameters", "neuron", leading=some_runs),
 }
-ALL = CORE | ENGINE | SWEEPS
+
+
+@functools.cache
+def few_runs() -> pd.DataFrame:
+    """Stored runs of three seeds and two sizes, all masks."""
+    runs = pd.read_parquet(ROOT / "data/replication.parquet")
+    return runs[runs["size"].isin((3, 5)) & (runs["seed"] < 1003)].reset_index(drop=True)
+
+
+@functools.cache
+def study() -> verdicts.Study:
+    return verdicts.Study.of(few_runs())
+
+
+@functools.cache
+def in_space() -> pd.DataFrame:
+    runs = pd.read_parquet(ROOT / "data/space.parquet")
+    return runs[runs["dimension"].isin((1, 2)) & (runs["density"] == "uniform") & (runs["seed"] < 3003)]
+
+
+def deferred(make: Callable[[], Any]) -> st.SearchStrategy[Any]:
+    """What is read only when a test asks for it."""
+    return st.builds(make)
+
+
+statements = st.builds(
+    verdicts.Statement,
+    st.sampled_from(["reconstruction_error", "rmse", "place", "expelled_fraction", "specialization_ratio", "no such"]),
+    st.sampled_from([("000", 3), ("010", 5), ("111", 3), ("000", 7), 0.5]),
+    st.sampled_from([("000", 3), ("110", 5), 1.0]),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from(["below", "near", "as low"]),
+)
+groups_of_runs = st.builds(
+    store.Group, settings(), sizes, st.lists(seeds, min_size=1, max_size=2, unique=True).map(tuple)
+)
+run_table = deferred(few_runs)
+SWEEPS |= {
+    "run_sweep": of(
+        sweep.run_sweep,
+        settings=st.one_of(st.none(), settings(("line",))),
+        masks=st.lists(masks, min_size=1, max_size=2, unique=True),
+        sizes=st.lists(sizes, min_size=1, max_size=2, unique=True),
+        seeds=st.lists(seeds, min_size=1, max_size=2, unique=True),
+        steps=st.integers(0, 2),
+        temperature=temperatures,
+        engine=st.sampled_from([None, "fast", "torch"]),
+        device=st.just("cpu"),
+        dtype=st.just("float64"),
+        columns=st.sampled_from([None, ["seed"], ["w", "mask"]]),
+        progress=st.sampled_from([None, False]),
+    ),
+    "run_groups": of(sweep.run_groups, groups=st.lists(groups_of_runs, min_size=1, max_size=2)),
+    "batch_for_cache": of(sweep.batch_for_cache, size=sizes, steps=st.integers(0, 3)),
+    "batch_for_a_second": of(sweep.batch_for_a_second, size=sizes, steps=st.integers(0, 3)),
+    "settings_in": of(of_runs.settings_in, runs=run_table),
+    "summary": of(of_runs.summary, runs=run_table, metric=st.just("fit_mse"), by=st.just(["mask", "size"])),
+    "median_run": of(of_runs.median_run, runs=run_table, mask=masks, size=st.sampled_from([3, 5])),
+    "stored_networks": of(of_runs.stored_networks, runs=run_table.map(lambda runs: runs[runs["size"] == 3])),
+    "originals_and_reconstructions": of(
+        of_runs.originals_and_reconstructions, runs=run_table.map(lambda runs: runs[runs["size"] == 3])
+    ),
+    "reconstruction_points": of(of_runs.reconstruction_points, run=run_table.map(lambda runs: runs.iloc[0])),
+    "write_runs": of(of_runs.write_runs, table=run_table, out=st.just("x.parquet")),
+    "check_out": of(of_runs.check_out, out=st.just("x.parquet")),
+    "read_list": of(of_runs.read_list, name=st.just("sizes"), given=st.sampled_from(["[3, 5]", [3], 3, "3", "[3"])),
+    "differing_versions": of(
+        store.differing_versions, one=st.just({"numpy": "1"}), other=st.just({"numpy": "2", "torch": "3"})
+    ),
+}
+JUDGING: dict[str, Case] = {
+    **{f"claim {key}": of(claim.rule, runs=run_table) for key, claim in CLAIMS.items()},
+    "Study.of": of(verdicts.Study.of, runs=run_table, by=st.just(("mask", "size"))),
+    "describe": of(verdicts.describe, statement=statements),
+    "p_for": of(verdicts.p_for, study=deferred(study), statements=st.lists(statements, min_size=1, max_size=2)),
+    "p_against": of(verdicts.p_against, study=deferred(study), statements=st.lists(statements, min_size=1, max_size=2)),
+    "shown_by_means": of(verdicts.shown_by_means, study=deferred(study), statement=statements),
+    "judge": of(
+        verdicts.judge,
+        study=deferred(study),
+        cases=st.lists(
+            st.builds(verdicts.Case, st.just("a case"), st.lists(statements, min_size=1, max_size=2)),
+            min_size=1,
+            max_size=2,
+        ),
+    ),
+    "by_count": of(
+        verdicts.by_count,
+        supported=st.just(np.array([True, False])),
+        contradicted=st.just(np.array([False, False])),
+    ),
+    "p_less": of(paired.p_less, low="seeds", high="seeds", gap=st.just(0.0)),
+    "p_within": of(paired.p_within, first="seeds", second="seeds", margin=st.just(0.1)),
+    "holm": of(paired.holm, p="tests"),
+    "superiority": of(paired.superiority, low="seeds", high="seeds", gap=st.just(0.0)),
+    "superiority_interval": of(paired.superiority_interval, low="seeds", high="seeds", gap=st.just(0.0)),
+    "median_difference": of(paired.median_difference, low="seeds", high="seeds"),
+    "split_error": of(chance.split_error, **four),
+    "chance_level": of(
+        chance.chance_level,
+        size=sizes,
+        seeds=st.lists(seeds, min_size=1, max_size=2),
+        draws=draws,
+        target=targets,
+        metric=st.sampled_from(list(chance.AT_CHANCE)),
+    ),
+    "chance_summary": of(chance.chance_summary, runs=run_table, metric=st.sampled_from(list(chance.AT_CHANCE))),
+    "judge_all": of(ledger.judge_all, sweep=run_table, temperature=run_table),
+    "ledger.table": of(ledger.table, entries=st.just({})),
+    "beyond_table": of(ledger.beyond_table, verdicts=st.just({}), survival=st.none()),
+    "marked": of(ledger.marked, verdict=st.sampled_from(list(ledger.MARKS))),
+    "number": of(ledger.number, value=st.floats()),
+    "disagreements": of(ledger.disagreements, verdict=deferred(lambda: CLAIMS["C1"].rule(study()))),
+    "as_json": of(ledger.as_json, entries=st.just({})),
+    "beyond_json": of(ledger.beyond_json, verdicts=st.just({}), survival=st.none()),
+    "judge_cell": of(referee.judge_cell, runs=deferred(lambda: in_space()[in_space()["dimension"] == 1])),
+    "judge_cells": of(referee.judge_cells, runs=deferred(in_space)),
+    "both_heats": of(referee.both_heats, runs=deferred(in_space)),
+    "survival": of(referee.survival, verdicts=deferred(functools.cache(lambda: referee.judge_cells(in_space())))),
+    "ledger_row": of(
+        referee.ledger_row,
+        verdicts=deferred(functools.cache(lambda: referee.judge_cells(in_space()))),
+        seeds=st.integers(1, 3),
+    ),
+    "stored_row": of(referee.stored_row, root=st.just(Path("nowhere"))),
+    "judge_stored": of(ledger.judge_stored, root=st.just(Path("nowhere"))),
+    "labelled_runs": of(beyond.labelled_runs, root=st.just(Path("nowhere")), columns=st.just(beyond.COLUMNS)),
+    "judge_beyond": of(beyond.judge_beyond, root=st.just(Path("nowhere"))),
+    "study_of": of(beyond.study_of, runs=run_table.map(lambda runs: runs.assign(label=runs["mask"]))),
+    "is_compatible": of(beyond.is_compatible, study=deferred(study), settings=settings()),
+    "with_attractor": of(beyond.with_attractor, study=deferred(study), settings=settings()),
+    "claim_with": of(beyond.claim_with, study=deferred(study), settings=settings()),
+}
+ALL = CORE | ENGINE | SWEEPS | JUDGING
+
+COMPILED = "called by compiled code, or by the driver with what it has checked"
+LEFT_OUT = {
+    "companion.core.checks": "the checks themselves",
+    "companion.core.metrics.match_run": "called with arrays that are known to fit",
+    "companion.core.metrics.runs_of": "what three metrics begin with",
+    "companion.core.hull.is_mixture": "called with arrays that are known to fit",
+    "companion.core.network.require_networks": "a check",
+    "companion.core.network.require_parameters": "a check",
+    "companion.core.settings.require_settings": "a check",
+    "companion.engine.lanes": COMPILED,
+    "companion.engine.steps": COMPILED,
+    "companion.engine.line": COMPILED,
+    "companion.engine.space": COMPILED,
+    "companion.sweeps.workers": "tests/test_workers.py: it starts processes",
+    "companion.sweeps.store.write_whole": "tests/test_store.py: what a disk can refuse",
+    "companion.sweeps.sweep.train_fast": "the driver's train, imported late",
+    "companion.sweeps.sweep.run_batch": "called with batches that are known to fit",
+    "companion.sweeps.sweep.list_of": "a check",
+    "companion.sweeps.runs.require_table": "a check",
+    "companion.sweeps.runs.stored_table": "tried through what reads by it",
+    "companion.sweeps.runs.groups_of": "pandas' own groupby",
+}
+"""Public functions, or whole files of them, that no case is generated for, and why."""
+
+
+def public(package: types.ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public functions of a package's files, by their full names."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(found.name)
+        for name, value in vars(module).items():
+            own = getattr(value, "__module__", None) == module.__name__ and inspect.isroutine(inspect.unwrap(value))
+            if own and not name.startswith("_"):
+                yield f"{module.__name__}.{name}", inspect.unwrap(value)
+
+
+def test_every_public_function_below_the_pictures_has_cases_or_a_reason():
+    tried = {inspect.unwrap(case.function) for case in ALL.values()}
+    found = {name: one for layer in (core, engine, sweeps, judging) for name, one in public(layer)}
+    left = {name for name, one in found.items() if one not in tried}
+    reasons = {name for name in left if name in LEFT_OUT or name.rpartition(".")[0] in LEFT_OUT}
+    assert left == reasons, sorted(left - reasons)
+    assert len(found) > 100 and all(any(name.startswith(reason) for name in left) for reason in LEFT_OUT)
 
 
 class Counted:
-    """How many cases were generated, of how many functions, and how many of them gave a result."""
+    """How many cases were generated, and how many of them gave a result."""
 
-    functions = cases = results = 0
-
-
-def answers(case: Case, arguments: dict[str, Any]) -> bool:
-    """Whether a call gives a result; if not, then one ValueError that names an argument and says what is allowed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's, of numbers that overflow: infinities are results
-        try:
-            case.function(**arguments)
-        except ValueError as error:
-            said = str(error)
-            assert re.match(r"[\w, ]+: .*\ballowed (is|are)\b", said), said
-            known = {*arguments, *NAMES, *Parameters._fields, "shapes", "types", "setting"}
-            assert set(said.split(":")[0].split(", ")) <= known, said
-            assert len(said.splitlines()) == 1 and len(said) < 2000, said
-            assert error.__context__ is None or error.__suppress_context__, "an error while another was handled"
-            return False
-    return True
+    cases = results = 0
 
 
-def too_long(*_: object) -> None:
-    raise AssertionError(f"a call that lasts longer than {SECONDS} s")
+@pytest.fixture(scope="module", autouse=True)
+def count() -> Iterator[None]:
+    yield
+    INPUTS.append((Counted.cases, Counted.results))
 
 
 @pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """A generated text may be a path."""
+    monkeypatch.chdir(tmp_path)
+
+
+@contextmanager
 def alarm() -> Iterator[None]:
-    before = signal.signal(signal.SIGALRM, too_long) if hasattr(signal, "SIGALRM") else None
-    yield
-    if before is not None:
+    """Whatever takes longer than `SECONDS` hangs."""
+
+    def too_long(*_: object) -> None:
+        raise AssertionError(f"a call that lasts longer than {SECONDS} s")
+
+    if not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """What a call returns, in a list; or None for one ValueError that names an argument and says what is allowed."""
+    Counted.cases += 1
+    with warnings.catch_warnings(), alarm():
+        warnings.simplefilter("ignore")  # NumPy's, of numbers that overflow: infinities are results
+        try:
+            result = [function(**arguments)]
+        except ValueError as error:
+            said = str(error)
+            assert re.match(r"[\w, ]+: .*\ballowed (is|are)\b|store: .*; (give|move|wait) ", said), said
+            known = {*arguments, *NAMES, *Parameters._fields, *PARTS}
+            assert set(said.split(":")[0].split(", ")) <= known, said
+            assert len(said.splitlines()) == 1 and len(said) < 2000, said
+            assert error.__context__ is None or error.__suppress_context__, "an error while another was handled"
+            return None
+    Counted.results += 1
+    return result
 
 
 def generated(cases: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -216,27 +428,55 @@ def generated(cases: int) -> Callable[[Callable[..., None]], Callable[..., None]
     )
 
 
-def try_out(case: Case, cases: int = CASES) -> None:
-    """Give a function right arguments, and such with one or two spoiled."""
-
-    @generated(cases)
-    @given(st.data())
-    def run(source: st.DataObject) -> None:
-        arguments = source.draw(case.right)
-        spoiled = source.draw(st.lists(st.sampled_from(sorted(arguments)), max_size=2, unique=True))
-        for name in spoiled:
-            arguments[name] = source.draw(st.one_of(near(arguments[name]), near(arguments[name]), foreign), label=name)
-        if hasattr(signal, "alarm"):
-            signal.alarm(SECONDS)
-        Counted.results += answers(case, arguments)
-        Counted.cases += 1
-        if not spoiled:
-            return
-
-    run()
-    Counted.functions += 1
+def spoiled(source: st.DataObject, right: st.SearchStrategy[dict[str, Any]], most: int = 2) -> dict[str, Any]:
+    """Right arguments, of which up to two are nearly right or nothing of the kind."""
+    arguments = source.draw(right)
+    for name in source.draw(st.lists(st.sampled_from(sorted(arguments)), max_size=most, unique=True)):
+        arguments[name] = source.draw(st.one_of(near(arguments[name]), near(arguments[name]), foreign), label=name)
+    return arguments
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_result_or_one_error_in_words(name):
-    try_out(ALL[name])
+    @generated(CASES)
+    @given(st.data())
+    def run(source: st.DataObject) -> None:
+        answer(ALL[name].function, spoiled(source, ALL[name].right))
+
+    run()
+
+
+def test_both_engines_take_and_refuse_the_same():
+    @generated(5 * CASES)
+    @given(st.data())
+    def run(source: st.DataObject) -> None:
+        arguments = spoiled(source, CORE["train"].right)
+        plain, fast = (answer(case.function, arguments) for case in (CORE["train"], ENGINE["driver.train"]))
+        if plain is not None and fast is None:  # the fast engine has one float type
+            assert plain[0].parameters.w.dtype != torch.float64
+        else:
+            assert (plain is None) == (fast is None)
+        if plain and fast:
+            shapes = [[value.shape for value in one[0].parameters] for one in (plain, fast)]
+            assert shapes[0] == shapes[1]
+
+    run()
+
+
+def test_nothing_that_is_stored_is_lost_whatever_a_later_sweep_is_given(tmp_path):
+    kept = {"masks": ["000", "010"], "sizes": [3], "seeds": [1, 2], "steps": 3}
+    sweep.run_sweep(**kept, store="kept", progress=False)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "kept").glob("*.parquet")}
+
+    @generated(2 * CASES)
+    @given(st.data())
+    def run(source: st.DataObject) -> None:
+        arguments = spoiled(source, SWEEPS["run_sweep"].right)
+        answer(sweep.run_sweep, arguments | {"store": "kept"})
+        after = {path.name: path.read_bytes() for path in (tmp_path / "kept").glob("*.parquet")}
+        assert before.items() <= after.items()
+        assert not [path for path in (tmp_path / "kept").iterdir() if path.name.startswith(store.TEMPORARY)]
+
+    run()
+    again = sweep.run_sweep(**kept, store="kept", progress=False)
+    pd.testing.assert_frame_equal(again, sweep.run_sweep(**kept, progress=False))

@@ -125,6 +125,13 @@ def require_flag(name: str, given: Any) -> bool:
     return given
 
 
+def require_a(kind: type[Result], name: str, given: Any) -> Result:
+    """Return `given` if it is an instance of a class."""
+    if not isinstance(given, kind):
+        raise ValueError(f"{name}: {shown(given)} was given; allowed is a {kind.__name__}")
+    return given
+
+
 def require_list(name: str, given: Any, check: Callable[[str, Any], Result], least: int = 1) -> list[Result]:
     """Return the checked values of a list or another iterable that has an end, at least `least` of them."""
     values: list[Any] | None = None

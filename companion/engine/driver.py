@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from companion.core.checks import require_number
-from companion.core.network import GEOMETRIES, Parameters
+from companion.core.checks import MOST_POINTS, require_integer, require_number
+from companion.core.network import GEOMETRIES, Parameters, require_batch
 from companion.core.settings import Neuron, Settings
 from companion.core.train import Trained, require_training
 from companion.engine import line, space
@@ -32,7 +32,7 @@ def train(
     Raises:
         ValueError: as `companion.core.train.train`, or if a tensor is not float64 on a CPU.
     """
-    require_training(x, y, initial, settings, record)
+    record = require_training(x, y, initial, settings, record)
     _require_cpu_float64(x, y, initial)
     kernels, terms, schedule = _kernels(settings), terms_of(settings), schedule_of(settings)
     peak, ends = GEOMETRIES[settings.neuron].peak, sorted({*record, settings.steps})
@@ -73,7 +73,7 @@ def gradient(
     Raises:
         ValueError: as `train`, or if more than one run is given.
     """
-    require_training(x, y, parameters, settings)
+    require_batch(x, y, parameters, settings)
     _require_cpu_float64(x, y, parameters)
     if y.dim() != 1:
         raise ValueError(f"shapes: y {tuple(y.shape)} was given; allowed is one run, (samples,)")
@@ -95,8 +95,11 @@ def run_memory(size: int) -> int:
 
     Returns:
         Bytes: responses of at most `companion.engine.lanes.TILE_ENTRIES` numbers, and all else in proportion to N.
+
+    Raises:
+        ValueError: if the size is out of range.
     """
-    ones = np.ones(size)
+    ones = np.ones(require_integer("size", size, least=1, most=MOST_POINTS))
     run = line.new_run(ones, ones, (ones, ones, ones, np.zeros(())), terms_of(Settings()))
     return sum(value.nbytes for value in run if isinstance(value, np.ndarray))
 
@@ -114,7 +117,7 @@ def _advance(kernels: ModuleType, run: line.Workspace | space.Workspace, terms: 
 
 
 def _require_cpu_float64(x: Tensor, y: Tensor, parameters: Parameters) -> None:
-    for name, value in {"x": x, "y": y, **parameters._asdict()}.items():
+    for name, value in {"x": x, "y": y, **Parameters(*parameters)._asdict()}.items():
         if value.dtype != torch.float64 or value.device.type != "cpu":
             raise ValueError(
                 f"{name}: {value.dtype} on {value.device} was given; allowed is torch.float64 on cpu "

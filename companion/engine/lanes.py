@@ -17,6 +17,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from companion.core.checks import array_of, shown
+
 WIDTH = 8
 """Numbers in a lane set: one AVX-512 register, two of AVX2; arrays are padded to multiples of it."""
 TILE_ENTRIES = 2**15
@@ -297,8 +299,13 @@ def power_of_half(y: np.ndarray) -> np.ndarray:
 
     Returns:
         2^-y to one unit in the last place, subnormal results too, shape of y.
+
+    Raises:
+        ValueError: if y holds something else than real numbers, or one below 0.
     """
-    given = np.asarray(y, dtype=np.float64)
+    given = array_of("y", y)
+    if (given < 0).any():
+        raise ValueError(f"y: {shown(given)} was given; allowed are numbers of at least 0")
     numbers = np.zeros(padded(given.size))
     numbers[: given.size] = given.ravel()
     out = np.empty_like(numbers)

@@ -8,16 +8,18 @@ seeds 2000 to 2099 that they judge; what they try out was chosen on seeds below 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.checks import require_a, require_list, shown
+from companion.core.settings import MASKS, Attractor, Settings, require_settings
 from companion.judging.chance import chance_level
 from companion.judging.claims import CLAIMS, FIT, E, repulsion_needs_an_attractor
 from companion.judging.verdicts import Case, Statement, Study, Verdict, judge
+from companion.sweeps.runs import require_table, stored_table
 
 FILES = ("attractors", "attractors-chamfer-transport", "attractors-balance", "attractors-annealed")
 """The experiment's files in `data/`: together each combination of mask, attractor, balance and annealing once."""
@@ -50,8 +52,14 @@ def labelled_runs(root: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
 
     Returns:
         One row a run, with a column `label`: `companion.core.settings.Settings.label`.
+
+    Raises:
+        ValueError: if a file or a column is missing.
     """
-    tables = [pd.read_parquet(root / "data" / f"{name}.parquet", columns=list(columns)) for name in FILES]
+    columns = require_list("columns", columns, partial(require_a, str))
+    if missing := [name for name in COLUMNS if name not in columns]:
+        raise ValueError(f"columns: {shown(columns)} were given; allowed are lists with {missing}, too")
+    tables = [stored_table(root, name, columns) for name in FILES]
     runs = pd.concat(tables, ignore_index=True)
     names = ["mask", "attractor", "balance", "anneal"]
     labels = {
@@ -72,10 +80,15 @@ def study_of(runs: pd.DataFrame) -> Study:
     Raises:
         ValueError: if a run is missing, or stands twice.
     """
-    study = Study.of(runs, by=("label", "size"))
+    study = Study.of(require_table("runs", runs), by=("label", "size"))
     seeds = sorted(runs["seed"].unique().tolist())
     chance = {(CHANCE, size): chance_level(size, seeds).mean(-1) for size in study.sizes}
     return Study(study.raw | {E: study.raw[E] | chance})
+
+
+def _require_study(study: Any, settings: Any) -> None:
+    require_a(Study, "study", study)
+    require_settings("settings", settings)
 
 
 def is_compatible(study: Study, settings: Settings) -> Verdict:
@@ -94,6 +107,7 @@ def is_compatible(study: Study, settings: Settings) -> Verdict:
     Raises:
         ValueError: if groups are missing.
     """
+    _require_study(study, settings)
     beside = {alone: settings.but(mask=mask).label for alone, mask in BESIDE.items()}
     study.needs((*beside, *beside.values(), CHANCE))
     return judge(
@@ -128,6 +142,7 @@ def with_attractor(study: Study, settings: Settings) -> Study:
         study: what `study_of` returned.
         settings: whose attractor, balance and annealing are taken.
     """
+    _require_study(study, settings)
     names = {mask: settings.but(mask=mask).label for mask in MASKS}
     study.needs(names.values())
     return Study(
@@ -196,4 +211,5 @@ BEYOND = {
 
 def judge_beyond(root: Path) -> dict[str, Verdict]:
     """Judge every statement on the runs stored under `root`, by keys of `BEYOND`."""
+    require_a(Path, "root", root)
     return {key: claim.judge(root) for key, claim in BEYOND.items()}

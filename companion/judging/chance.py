@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from companion.core.checks import require_choice, require_integer
+from companion.core.checks import MOST_POINTS, require_choice, require_integer, require_list, require_seed
 from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.metrics import expelled_fraction, match_run, reconstruction_error, runs_of, specialization_ratio
+from companion.sweeps.runs import require_table
 
 
 class ErrorParts(NamedTuple):
@@ -89,8 +90,10 @@ def chance_level(
     Raises:
         ValueError: if an argument is out of range.
     """
-    draws, metric = require_integer("draws", draws, least=1), require_choice("metric", metric, AT_CHANCE)
-    return np.array([_chance(size, seed, draws, target, metric) for seed in seeds])
+    draws = require_integer("draws", draws, least=1, most=MOST_POINTS)
+    metric, target = require_choice("metric", metric, AT_CHANCE), require_choice("target", target, TARGETS)
+    size = require_integer("size", size, least=2, most=MOST_POINTS)
+    return np.array([_chance(size, seed, draws, target, metric) for seed in require_list("seeds", seeds, require_seed)])
 
 
 @cache
@@ -118,6 +121,8 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
     Raises:
         ValueError: if the metric has no chance level, or the runs have several targets.
     """
+    metric = require_choice("metric", metric, AT_CHANCE)
+    require_table("runs", runs, numbers=("size", "seed"))
     sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
     targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
     if len(targets) != 1:

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from companion.core.checks import array_of, require_a, require_choice, shown
 from companion.judging import claims, referee
 from companion.judging.beyond import BEYOND
 from companion.judging.claims import CLAIMS
@@ -26,6 +28,7 @@ from companion.judging.verdicts import (
     describe,
     shown_by_means,
 )
+from companion.sweeps.runs import require_table, stored_table
 from companion.sweeps.sweep import PAPER_SEEDS
 
 MARKS = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?"}
@@ -68,6 +71,10 @@ def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry
     Raises:
         ValueError: if runs are missing or have no finite metrics.
     """
+    for name, given in (("sweep", sweep), ("temperature", temperature)):
+        require_table(name, given, keys=("seed",))
+        if given["seed"].isin(PAPER_SEEDS).all() or not given["seed"].isin(PAPER_SEEDS).any():
+            raise ValueError(f"{name}: {given['seed'].nunique()} seeds were given; allowed are the paper's and others")
     entries = {}
     for key, claim in CLAIMS.items():
         runs = sweep if claim.data == "sweep" else temperature
@@ -78,12 +85,7 @@ def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry
 
 def judge_stored(root: Path) -> dict[str, Entry]:
     """Judge every claim on the runs stored under `root`."""
-    return judge_all(
-        *(
-            pd.read_parquet(root / "data" / f"{name}.parquet", columns=list(COLUMNS))
-            for name in ("powered", "temperature")
-        )
-    )
+    return judge_all(*(stored_table(root, name, COLUMNS) for name in ("powered", "temperature")))
 
 
 def table(entries: dict[str, Entry]) -> str:
@@ -97,6 +99,7 @@ def table(entries: dict[str, Entry]) -> str:
     Returns:
         Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
     """
+    _require_entries(entries)
     # The verdict comes first: on a narrow screen a wide table shows its left side.
     seeds, fewer = entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
     head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} seeds (C8: {fewer})")
@@ -115,6 +118,24 @@ def table(entries: dict[str, Entry]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def _require_entries(entries: Any) -> None:
+    """Refuse what `judge_all` does not return."""
+    if not isinstance(entries, dict) or list(entries) != list(CLAIMS):
+        raise ValueError(f"entries: {shown(entries)} was given; allowed is what judge_all returns")
+    for entry in entries.values():
+        require_a(Entry, "entries", entry)
+
+
+def _require_beyond(verdicts: Any, survival: Any) -> None:
+    """Refuse what `judge_beyond` and `ledger_row` do not return."""
+    if not isinstance(verdicts, dict) or not verdicts.keys() <= BEYOND.keys():
+        raise ValueError(f"verdicts: {shown(verdicts)} was given; allowed is what judge_beyond returns")
+    for verdict in verdicts.values():
+        require_a(Verdict, "verdicts", verdict)
+    if survival is not None:
+        require_a(referee.LedgerRow, "survival", survival)
+
+
 def beyond_table(verdicts: dict[str, Verdict], survival: referee.LedgerRow | None = None) -> str:
     """Return the verdicts on the statements beyond the paper as a Markdown table: one row each, with its section.
 
@@ -127,6 +148,7 @@ def beyond_table(verdicts: dict[str, Verdict], survival: referee.LedgerRow | Non
     Returns:
         Columns: verdict, the statement and where it is derived, what was compared, counts, and the case that decides.
     """
+    _require_beyond(verdicts, survival)
     head = ("verdict", "statement", "compared", "seeds and cases", "the case that decides")
     rows = [
         (
@@ -147,6 +169,7 @@ def beyond_table(verdicts: dict[str, Verdict], survival: referee.LedgerRow | Non
 
 def marked(verdict: str) -> str:
     """Return a verdict with its sign."""
+    verdict = require_choice("verdict", verdict, MARKS)
     return f"{MARKS[verdict]} {verdict}"
 
 
@@ -188,6 +211,7 @@ KEY = (
 
 def number(value: float) -> str:
     """Return an effect at two decimals, or two significant digits where it is small."""
+    value = float(array_of("value", require_a(Real, "value", value)))
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
@@ -203,6 +227,7 @@ def disagreements(verdict: Verdict) -> pd.DataFrame:
         One row a case: case, comparison, by ranks, by mean, superiority (share of seeds in which `first` is lower),
         mean of first, mean of second, and the share that the largest run has in the sum of each.
     """
+    require_a(Verdict, "verdict", verdict)
     rows = []
     for number, case in enumerate(verdict.cases):
         by_rank, by_mean = verdict.outcome(number), verdict.by_mean_supported[number]
@@ -238,6 +263,7 @@ def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
         numbers (all that the rules depend on) and claims: of each what it says, the paper's evidence, the rule, the
         file it was judged by, and the verdicts at ten seeds, at all and at all but those ten, with their cases.
     """
+    _require_entries(entries)
     return {
         "numbers": {
             "level": LEVEL,
@@ -267,6 +293,7 @@ def beyond_json(verdicts: dict[str, Verdict], survival: referee.LedgerRow) -> di
         verdicts: what `companion.judging.beyond.judge_beyond` returned.
         survival: what `companion.judging.referee.ledger_row` returned, under the key "R".
     """
+    _require_beyond(verdicts, require_a(referee.LedgerRow, "survival", survival))
     outcomes = survival.cases["outcome"]
     return {
         key: {

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, wilcoxon
 from statsmodels.stats.proportion import proportion_confint
 
+from companion.core.checks import array_of
+
 EXACT_UP_TO = 50
 """Samples up to which the exact distribution of the signed-rank statistic is used."""
 RESAMPLES = 2000
@@ -26,6 +28,21 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+
+def _differences(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.ndarray:
+    """Return `low` - `high` - `gap` of paired samples, shape (..., seeds)."""
+    samples, others, gaps = array_of("low", low), array_of("high", high), array_of("gap", gap)
+    try:
+        difference = samples - others - gaps[..., None]
+    except ValueError:
+        difference = np.empty(0)
+    if not samples.ndim or not difference.size:
+        raise ValueError(
+            f"shapes: low {samples.shape}, high {others.shape}, gap {gaps.shape} were given; allowed are (..., seeds), "
+            "the same or one number, and (...)"
+        )
+    return difference
 
 
 def p_less(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.ndarray:
@@ -41,8 +58,11 @@ def p_less(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.ndarray:
 
     Returns:
         p-values, shape (...).
+
+    Raises:
+        ValueError: if there is no seed, or shapes do not fit.
     """
-    difference = np.asarray(low, float) - np.asarray(high, float) - np.asarray(gap, float)[..., None]
+    difference = _differences(low, high, gap)
     method = "exact" if difference.shape[-1] <= EXACT_UP_TO else "asymptotic"
     options: dict[str, Any] = {"zero_method": "zsplit", "correction": True, "method": method}
     return np.asarray(wilcoxon(difference, alternative="less", axis=-1, **options).pvalue)
@@ -60,7 +80,11 @@ def p_within(first: ArrayLike, second: ArrayLike, margin: ArrayLike) -> np.ndarr
 
     Returns:
         The larger p-value of the two tests, shape (...).
+
+    Raises:
+        ValueError: as `p_less`.
     """
+    first, second, margin = array_of("first", first), array_of("second", second), array_of("margin", margin)
     return np.maximum(p_less(first, second, margin), p_less(second, first, margin))
 
 
@@ -75,8 +99,13 @@ def holm(p: ArrayLike) -> np.ndarray:
 
     Returns:
         Corrected p-values, shape (..., tests): below α together, they are wrong anywhere with probability α at most.
+
+    Raises:
+        ValueError: if there is no test.
     """
-    p = np.asarray(p, float)
+    p = array_of("p", p)
+    if not p.ndim or not p.size:
+        raise ValueError(f"shapes: p {p.shape} was given; allowed is (..., tests)")
     order = p.argsort(-1)
     times = np.arange(p.shape[-1], 0, -1)  # the smallest p-value times the number of tests, the next times one less
     corrected = np.minimum(np.maximum.accumulate(np.take_along_axis(p, order, -1) * times, -1), 1.0)
@@ -95,16 +124,25 @@ def superiority(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.nda
 
     Returns:
         Shares in [0, 1], shape (...).
+
+    Raises:
+        ValueError: as `p_less`.
     """
-    difference = np.asarray(low, float) - np.asarray(high, float) - np.asarray(gap, float)[..., None]
+    difference = _differences(low, high, gap)
     return (difference < 0).mean(-1) + (difference == 0).mean(-1) / 2
 
 
 def superiority_interval(low: ArrayLike, high: ArrayLike, gap: float = 0.0) -> Interval:
     """Return the probability of superiority with its 95 % Wilson interval; arguments as in `superiority`, one pair."""
-    share, seeds = float(superiority(low, high, gap)), np.size(low)
+    share, seeds = _of_one_pair(superiority(low, high, gap)), array_of("low", low).size
     ends: Any = proportion_confint(share * seeds, seeds, alpha=0.05, method="wilson")
     return Interval(share, float(ends[0]), float(ends[1]))
+
+
+def _of_one_pair(value: Any) -> float:
+    if np.ndim(value):
+        raise ValueError(f"shapes: {np.shape(value)} pairs of samples were given; allowed is one, (seeds,)")
+    return float(value)
 
 
 def median_difference(low: ArrayLike, high: ArrayLike) -> Interval:
@@ -118,9 +156,12 @@ def median_difference(low: ArrayLike, high: ArrayLike) -> Interval:
 
     Returns:
         Median and the ends of its interval.
+
+    Raises:
+        ValueError: as `p_less`, or if there are several pairs.
     """
-    difference = np.asarray(low, float) - np.asarray(high, float)
-    middle = float(np.median(difference))
+    difference = _differences(low, high)
+    middle = _of_one_pair(np.median(difference, -1))
     if len(difference) < 2:
         return Interval(middle, np.nan, np.nan)
     for method in ("BCa", "percentile"):

@@ -13,8 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from companion.core.checks import require_integer
 from companion.judging.claims import CLAIMS
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, Study, by_count
+from companion.sweeps.runs import require_table, stored_table
 
 HOME = (1, "uniform")
 """The paper's own cell: points drawn uniformly on the line."""
@@ -73,6 +75,7 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     Raises:
         ValueError: if runs are missing or have no finite metrics.
     """
+    _require_cells(runs)
     runs = runs[runs["attractor"] == "coverage"]
     null = runs.groupby("size")["fresh_outside"].mean()
     telling = runs[runs["size"].isin(null.index[null <= NULL_LIMIT])]
@@ -88,6 +91,10 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     return verdicts
 
 
+def _require_cells(runs: pd.DataFrame) -> None:
+    require_table("runs", runs, ("heat", "fresh_outside"), ("attractor", "mask", "size", "dimension", "density"))
+
+
 def both_heats(runs: pd.DataFrame) -> pd.DataFrame:
     """Return masks 000 and 001 at both temperatures, in units of the nominal one, which depends on N.
 
@@ -95,7 +102,11 @@ def both_heats(runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         runs: as `judge_cell` takes them.
+
+    Raises:
+        ValueError: if a column is missing.
     """
+    _require_cells(runs)
     std = runs[(runs["mask"] == "000") & (runs["heat"] == 1)]
     both = pd.concat([std, std.assign(heat=HOT), runs[runs["mask"] == "001"]])
     return both.assign(temperature=both["heat"])
@@ -115,6 +126,7 @@ def judge_cells(runs: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: as `judge_cell`.
     """
+    _require_cells(runs)
     rows = [
         {"dimension": dimension, "density": density, "claim": claim, "verdict": verdict}
         for (dimension, density), cell in runs.groupby(["dimension", "density"], sort=False)
@@ -151,6 +163,7 @@ def survival(verdicts: pd.DataFrame) -> Survival:
     Raises:
         ValueError: if home is missing.
     """
+    require_table("verdicts", verdicts, keys=("dimension", "density", "claim", "verdict"))
     at_home = (verdicts["dimension"] == HOME[0]) & (verdicts["density"] == HOME[1])
     if not at_home.any():
         raise ValueError(f"verdicts: no row of d = {HOME[0]}, {HOME[1]} was given; allowed are verdicts with it")
@@ -189,7 +202,11 @@ def ledger_row(verdicts: pd.DataFrame, seeds: int) -> LedgerRow:
     Returns:
         The verdict, the statement, what is compared, how many cases are supported and contradicted, in how many other
         cells each claim survives, and the cases.
+
+    Raises:
+        ValueError: as `survival`.
     """
+    seeds = require_integer("seeds", seeds, least=1)
     found = survival(verdicts)
     outcomes = found.cases["outcome"].value_counts()
     cells = found.cases[["dimension", "density"]].drop_duplicates()
@@ -207,5 +224,5 @@ def ledger_row(verdicts: pd.DataFrame, seeds: int) -> LedgerRow:
 
 def stored_row(root: Path) -> LedgerRow:
     """Return the ledger's row from the runs stored under `root`."""
-    runs = pd.read_parquet(root / "data/space.parquet")
+    runs = stored_table(root, "space")
     return ledger_row(judge_cells(runs), runs["seed"].nunique())

@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.stats import sem
 
+from companion.core.checks import array_of, require_a, require_list, shown
 from companion.core.losses import MASKS
 from companion.judging import paired
+from companion.sweeps.runs import require_table
+from companion.sweeps.sweep import list_of
 
 HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED = "holds", "holds in part", "does not hold", "undecided"
 VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED)
@@ -85,9 +88,9 @@ class Study:
         """
         if isinstance(runs, Study):
             return runs
-        by, metrics = list(by), ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
-        if missing := [name for name in [*by, "seed", *metrics] if name not in runs]:
-            raise ValueError(f"runs: columns {list(runs)} were given; {missing} are missing")
+        by = list_of("by", by, partial(require_a, str))
+        metrics = ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
+        require_table("runs", runs, metrics, [*by, "seed"])
         if (twice := runs.duplicated([*by, "seed"])).any():
             found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
             raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
@@ -117,10 +120,10 @@ class Study:
             ValueError: if a mask, or a second size or temperature, is missing.
         """
         if missing := [mask for mask in masks if mask not in self.masks]:
-            raise ValueError(f"runs: masks {self.masks} were given; this claim needs {missing} as well")
+            raise ValueError(f"runs: masks {self.masks} were given; allowed are runs with {missing}, too")
         for name, given, least in (("size", self.sizes, sizes), ("temperature", self.temperatures, temperatures)):
             if len(given) < least:
-                raise ValueError(f"runs: {name}s {given} were given; this claim needs at least {least}")
+                raise ValueError(f"runs: {name}s {given} were given; allowed are runs of at least {least}")
 
     def values(self, metric: str, group: Group | float) -> np.ndarray:
         """Return a group's values as they are compared: logarithms where the metric is logarithmic, shape (seeds,).
@@ -130,15 +133,16 @@ class Study:
         if not isinstance(group, tuple):
             return np.full(self.seeds, float(group))
         if metric != "place":
-            return self._values[metric][group]
+            return _of_group(self._values, metric, group)
         errors = self._values["reconstruction_error"]
+        _of_group(self._values, "reconstruction_error", group)
         return errors[group] - np.mean([errors[mask, *group[1:]] for mask in self.masks], axis=0)
 
     def own_units(self, metric: str, group: Group | float) -> np.ndarray:
         """Return one side of a statement in its metric's own units, shape (seeds,); of a "place" it is E."""
         if not isinstance(group, tuple):
             return np.full(self.seeds, math.exp(group) if metric in LOGARITHMIC else group)
-        return self.raw["reconstruction_error" if metric == "place" else metric][group]
+        return _of_group(self.raw, "reconstruction_error" if metric == "place" else metric, group)
 
     def mean(self, metric: str, group: Group | float) -> float:
         """Return the same of the group's arithmetic mean over seeds, which is what the paper shows."""
@@ -147,8 +151,21 @@ class Study:
         if metric == "place":
             logs = {mask: self.mean("reconstruction_error", (mask, *group[1:])) for mask in self.masks}
             return logs[group[0]] - float(np.mean(list(logs.values())))
-        mean = float(self.raw[metric][group].mean())
+        mean = float(_of_group(self.raw, metric, group).mean())
         return math.log(mean) if metric in LOGARITHMIC else mean
+
+
+def _of_group(values: Mapping[str, Mapping[Group, np.ndarray]], metric: str, group: Group) -> np.ndarray:
+    """A group's values of a metric, refusing what the study does not have."""
+    if metric not in values or group not in values[metric]:
+        given, allowed = f"metric {metric!r} of group {group}", "those of the study"
+        raise ValueError(f"statement: {given} was given; allowed are {allowed}, {shown(list(values))}")
+    return values[metric][group]
+
+
+def _require_statements(study: Any, statements: Any) -> list[Statement]:
+    require_a(Study, "study", study)
+    return require_list("statements", statements, lambda name, one: require_a(Statement, name, one))
 
 
 def _logarithm(values: np.ndarray) -> np.ndarray:
@@ -235,6 +252,7 @@ class Verdict:
 
 def describe(statement: Statement) -> str:
     """Return a statement in signs, such as "E: 010 < 011" or "X: 001 ≲ 000 by 0.1 at τ = 1e-05"."""
+    require_a(Statement, "statement", statement)
     metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X"}
     sign = {"below": "<", "near": "≈", "as low": "≲"}[statement.kind]
     size = abs(statement.gap)
@@ -258,6 +276,7 @@ def _side(side: Group | float, shown: list[int], metric: str) -> str:
 
 def p_for(study: Study, statements: list[Statement]) -> np.ndarray:
     """Return p-values for statements, shape (statements,)."""
+    statements = _require_statements(study, statements)
     first, second, gap = _stacked(study, statements)
     kinds = np.array([statement.kind for statement in statements])
     p = paired.p_less(first, second, gap)
@@ -270,6 +289,7 @@ def p_for(study: Study, statements: list[Statement]) -> np.ndarray:
 
 def p_against(study: Study, statements: list[Statement]) -> np.ndarray:
     """Return p-values for the opposites of statements, shape (statements,)."""
+    statements = _require_statements(study, statements)
     first, second, gap = _stacked(study, statements)
     above = paired.p_less(second, first, -gap)
     near = np.array([statement.kind == "near" for statement in statements])
@@ -288,6 +308,7 @@ def _stacked(study: Study, statements: list[Statement]) -> tuple[np.ndarray, np.
 
 def shown_by_means(study: Study, statement: Statement) -> bool:
     """Whether the means alone show a statement."""
+    require_a(Study, "study", study), require_a(Statement, "statement", statement)
     difference = study.mean(statement.metric, statement.first) - study.mean(statement.metric, statement.second)
     return abs(difference) < statement.gap if statement.kind == "near" else difference < statement.gap
 
@@ -304,12 +325,20 @@ def by_count(supported: np.ndarray, contradicted: np.ndarray) -> str:
 
     Returns:
         One of `VERDICTS`.
+
+    Raises:
+        ValueError: if there is no case, or shapes differ.
     """
-    if supported.all():
+    yes, no = (array_of(name, one) != 0 for name, one in (("supported", supported), ("contradicted", contradicted)))
+    if yes.ndim != 1 or yes.shape != no.shape or not yes.size:
+        raise ValueError(
+            f"shapes: supported {yes.shape}, contradicted {no.shape} were given; allowed is (cases,) for both"
+        )
+    if yes.all():
         return HOLDS
-    if 2 * supported.sum() >= len(supported):
+    if 2 * yes.sum() >= len(yes):
         return IN_PART
-    return DOES_NOT_HOLD if contradicted.any() else UNDECIDED
+    return DOES_NOT_HOLD if no.any() else UNDECIDED
 
 
 Decision = Callable[[np.ndarray, np.ndarray], str]
@@ -333,7 +362,12 @@ def judge(
 
     Returns:
         The verdict, with all that led to it.
+
+    Raises:
+        ValueError: if there is no case, or one is about groups or metrics that the study does not have.
     """
+    require_a(Study, "study", study)
+    cases = require_list("cases", cases, lambda name, one: require_a(Case, name, one))
     statements = [statement for case in cases for statement in case.statements]
     ends = np.cumsum([len(case.statements) for case in cases])[:-1]
     for_, against = (np.split(p(study, statements), ends) for p in (p_for, p_against))

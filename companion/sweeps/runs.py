@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pandas as pd
 import torch
 from scipy.stats import bootstrap, sem, trim_mean
 
+from companion.core.checks import array_of, require_a, require_choice, require_integer, require_list, shown
 from companion.core.metrics import match
-from companion.core.network import Parameters, activations, predict, prototypes
-from companion.core.settings import Settings
+from companion.core.network import SHAPES, Parameters, activations, predict, prototypes, require_networks
+from companion.core.settings import MASKS, Neuron, Settings
 from companion.sweeps.store import write_whole
 from companion.sweeps.sweep import OF_SETTINGS, SETTING
 
@@ -23,15 +25,64 @@ WINDOW = (-1.5, 2.5)
 """Inputs drawn in pictures of prototypes; those beyond stand as arrows at the edge."""
 
 
+def require_table(
+    name: str, given: Any, numbers: Sequence[str] = (), keys: Sequence[str] = (), lists: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return `given` if it is a table with rows and has some columns.
+
+    Args:
+        name: of the argument, for the error.
+        given: what should be a table.
+        numbers: columns that must be there and hold real numbers.
+        keys: columns that must be there and can name a group: no lists, no gaps.
+        lists: columns that must be there.
+
+    Raises:
+        ValueError: naming what is missing, or a column that holds something else.
+    """
+    if not isinstance(given, pd.DataFrame) or given.empty or not given.columns.is_unique:
+        what = f"a table of {len(given)} rows" if isinstance(given, pd.DataFrame) else shown(given)
+        raise ValueError(f"{name}: {what} was given; allowed is a table with rows and no two columns of one name")
+    if missing := [one for one in (*keys, *numbers, *lists) if one not in given]:
+        raise ValueError(
+            f"{name}: columns {shown(list(given))} were given; allowed are tables with {shown(missing)}, too"
+        )
+    for one in numbers:
+        if not pd.api.types.is_numeric_dtype(given[one]) or pd.api.types.is_complex_dtype(given[one]):
+            raise ValueError(f"{name}: column {one!r} of {given[one].dtype} was given; allowed is one of numbers")
+    for one in keys:
+        if not all(map(pd.api.types.is_hashable, given[one])) or given[one].isna().any():
+            raise ValueError(f"{name}: column {one!r} was given with lists or gaps; allowed are names and numbers")
+    return given
+
+
 def settings_in(runs: pd.DataFrame) -> list[Settings]:
     """Return the settings of stored runs, in the order in which they first stand there; a missing column is nominal.
 
     Args:
         runs: one row a run.
+
+    Raises:
+        ValueError: if there is no run, or a setting is none.
     """
+    require_table("runs", runs, keys=[name for name in OF_SETTINGS if name in require_table("runs", runs)])
     columns = [name for name in runs if name in OF_SETTINGS]
     rows = runs[columns].drop_duplicates().to_dict("records")
     return [Settings.of({SETTING.get(str(name), str(name)): value for name, value in row.items()}) for row in rows]
+
+
+def stored_table(root: Path, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the runs of data/`name`.parquet in the book's folder.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    path = require_a(Path, "root", root) / "data" / f"{name}.parquet"
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except (OSError, ValueError) as error:
+        allowed = f"a folder that holds {path.name} in data/ ({str(error).splitlines()[0]})"
+        raise ValueError(f"root: {shown(root)} was given; allowed is {allowed}") from None
 
 
 def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
@@ -101,7 +152,12 @@ def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size"
         One row a group: by, n, mean, sem (standard error of the mean), median, trimmed (mean without the
         highest and lowest 10 %), low and high (95 % bootstrap interval of the median: percentile method,
         2,000 resamples, seed 0). Of a single run, sem, low and high are NaN.
+
+    Raises:
+        ValueError: if a column is missing, or the metric's holds no numbers.
     """
+    by, metric = require_list("by", by, partial(require_a, str)), require_a(str, "metric", metric)
+    require_table("runs", runs, [metric], by)
     rows = []
     for key, values in runs.groupby(list(by), sort=False)[metric]:
         array = values.to_numpy()
@@ -146,6 +202,8 @@ def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
     Raises:
         ValueError: if there is no such run.
     """
+    require_table("runs", runs, ["reconstruction_error"], ["mask", "size"])
+    mask, size = require_choice("mask", mask, MASKS), require_integer("size", size, least=1)
     chosen = runs[(runs["mask"] == mask) & (runs["size"] == size)].sort_values("reconstruction_error", kind="stable")
     if chosen.empty:
         raise ValueError(f"runs: none of mask {mask!r} and size {size} was given; allowed are runs that hold some")
@@ -160,9 +218,14 @@ def stored_networks(runs: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Par
 
     Returns:
         x and y of shape (runs, size); w, b, a of shape (runs, size) and c of shape (runs,).
+
+    Raises:
+        ValueError: if a column is missing, or its lists are not all of numbers and of one length.
     """
-    x, y, w, b, a = (torch.from_numpy(np.stack(runs[name].to_numpy())) for name in ("x", "y", "w", "b", "a"))
-    return x, y, Parameters(w, b, a, torch.from_numpy(runs["c"].to_numpy(dtype=np.float64, copy=True)))
+    require_table("runs", runs, lists=("x", "y", "w", "b", "a"), numbers=("c",))
+    x, y, w, b, a, c = (torch.from_numpy(array_of(name, list(runs[name]))) for name in ("x", "y", "w", "b", "a", "c"))
+    require_networks(SHAPES[Neuron.LINE], Parameters(w, b, a, c), x=x, y=y)
+    return x, y, Parameters(w, b, a, c)
 
 
 def originals_and_reconstructions(runs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -187,9 +250,8 @@ def reconstruction_points(run: pd.Series) -> pd.DataFrame:
         neuron, prototype x̂, value f(x̂), activation (mean response over the training inputs), expelled (outside
         the samples' range), and the matched original's x and y with their distance.
     """
-    x, y, w, b, a, c = (
-        torch.tensor(np.asarray(run[name]), dtype=torch.float64) for name in ("x", "y", "w", "b", "a", "c")
-    )
+    x, y, parameters = stored_networks(require_a(pd.Series, "run", run).to_frame().T.infer_objects())
+    x, y, w, b, a, c = (value[0] for value in (x, y, *parameters))
     positions = prototypes(w, b)
     values = predict(positions, w, b, a, c)
     matching = match(x, y, positions, values)

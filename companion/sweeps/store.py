@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from companion.core.checks import require_a
 from companion.core.settings import Settings
 
 SCHEMA = 3
@@ -289,6 +290,7 @@ def _here(header: Mapping[str, Any]) -> str:
 
 def differing_versions(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
     """Return the packages among `DECIDING` whose versions differ, with both."""
+    one, other = require_a(Mapping, "one", one), require_a(Mapping, "other", other)
     return {name: (one.get(name), other.get(name)) for name in DECIDING if one.get(name) != other.get(name)}
 
 

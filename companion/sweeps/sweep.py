@@ -59,11 +59,13 @@ class Engine(NamedTuple):
 
 def batch_for_cache(size: int, steps: int) -> int:
     """Return as many seeds as fit into a core's cache, whatever the number of steps."""
+    size = require_integer("size", size, least=1)
     return max(1, min(BATCH_RUNS, BATCH_ENTRIES // size**2))
 
 
 def batch_for_a_second(size: int, steps: int) -> int:
     """Return as many seeds as compiled code trains in about a second, so that progress shows and Ctrl-C is prompt."""
+    size, steps = require_integer("size", size, least=1), require_integer("steps", steps, least=0)
     largest = min(BATCH_RUNS, 1_000_000 // size**2)  # 8 MB in each (runs, samples, neurons) array of the measures
     return max(1, min(largest, 400_000_000 // (size**2 * max(steps, 1))))
 
