@@ -101,10 +101,10 @@ def holm(p: ArrayLike) -> np.ndarray:
         Corrected p-values, shape (..., tests): below α together, they are wrong anywhere with probability α at most.
 
     Raises:
-        ValueError: if there is no test.
+        ValueError: if p is one number.
     """
     p = array_of("p", p)
-    if not p.ndim or not p.size:
+    if not p.ndim:
         raise ValueError(f"shapes: p {p.shape} was given; allowed is (..., tests)")
     order = p.argsort(-1)
     times = np.arange(p.shape[-1], 0, -1)  # the smallest p-value times the number of tests, the next times one less
