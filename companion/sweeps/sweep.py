@@ -22,7 +22,7 @@ from companion.core.network import Parameters, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import Trained, train
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
-from companion.sweeps.workers import as_they_finish
+from companion.sweeps.workers import as_they_finish, require_executor
 from companion.version import library_versions
 
 PAPER_SIZES = (3, 5, 10, 20, 50, 100)
@@ -153,8 +153,9 @@ def run_groups(
         engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
             one where it can be used. They agree to rounding.
         executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
-            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's; None means in
-            this process, the fast engine on all its cores.
+            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's (what it must
+            be able to do: `companion.sweeps.workers.as_they_finish`); None means in this process, the fast engine on
+            all its cores.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
         progress: whether to show a bar on stderr; None means where stderr is a terminal.
@@ -175,6 +176,7 @@ def run_groups(
         Group(settings, require_integer("size", size, least=2), tuple(list_of("seeds", seeds, require_seed)))
         for settings, size, seeds in groups
     ]
+    require_executor(executor)
     device, dtype = _require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
     how = How(_require_engine(engine, device, dtype), device, dtype)
     names = list_of(
