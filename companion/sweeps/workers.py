@@ -276,7 +276,7 @@ def _dask_client(scheduler: str) -> Any:
         ) from None
     try:
         return Client(scheduler, timeout=10)
-    except (OSError, TypeError, ValueError, AssertionError) as error:  # the last for a port that cannot be
+    except (OSError, TypeError, ValueError, AssertionError) as error:  # the last: no such name
         raise ValueError(
             f"scheduler: {scheduler!r} was given, and none answers there; allowed is an address such as "
             f"'tcp://10.0.0.1:8786' ({error!r})"
