@@ -22,6 +22,8 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from companion.core.network import starting_batch
+from companion.core.settings import Settings
 from companion.sweeps import store
 from companion.sweeps.store import Group, Store
 from companion.sweeps.sweep import ENGINES, run_sweep
@@ -96,6 +98,21 @@ def sweep_with_forked_workers(folder: Path, reports: Connection) -> None:
     with ProcessPoolExecutor(2, get_context("fork"), torch.set_num_threads, (1,)) as executor:
         report_finished(lambda _: reports.send(list(executor._processes)))
         run_sweep(**(SWEEP | {"steps": 2000}), store=folder, executor=executor)
+
+
+def hold_busy_workers(folder: Path, engine: str) -> None:
+    """Keep two workers busy for many minutes; each leaves a file in the folder, named by its id, as it begins."""
+    with open_executor(2) as executor:
+        list(executor.map(train_for_minutes, [folder] * 2, [engine] * 2))
+
+
+def train_for_minutes(folder: Path, engine: str) -> None:
+    """Train one run, within compiled code or within PyTorch; what has to be compiled is so before the file is left."""
+    for steps in (1, 10**6):
+        x, y, start = starting_batch(300, [1], Settings("111"))
+        if steps > 1:
+            (folder / str(os.getpid())).touch()
+        ENGINES[engine].train(x, y, start, Settings("111", steps=steps))
 
 
 def _kill_itself_before(name: str, calls: int) -> None:

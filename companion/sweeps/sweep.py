@@ -30,7 +30,7 @@ from companion.core.settings import MASKS, NAMES, Settings, require_settings
 from companion.core.train import Trained, train
 from companion.sweeps.measures import measure, reconstructions
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
-from companion.sweeps.workers import as_they_finish
+from companion.sweeps.workers import as_they_finish, require_executor
 from companion.version import library_versions
 
 Result = TypeVar("Result")
@@ -162,8 +162,9 @@ def run_groups(
         engine: "fast" (compiled, float64 on a CPU), "torch" (the plain reference; any device), or None: the fast
             one where it can be used. They agree to rounding.
         executor: where batches are trained: any `concurrent.futures.Executor` whose workers can import
-            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's; None means in
-            this process, the fast engine on all its cores.
+            `companion`, such as one of `companion.sweeps.workers.open_executor`, Dask's or mpi4py's (what it must
+            be able to do: `companion.sweeps.workers.as_they_finish`); None means in this process, the fast engine on
+            all its cores.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
         progress: whether to show a bar on stderr; None means where stderr is a terminal.
@@ -179,6 +180,7 @@ def run_groups(
         As `run_sweep`.
     """
     groups = require_list("groups", groups, _require_group)
+    require_executor(executor)
     device, dtype = _require_device("device", device), require_choice("dtype", dtype, ("float64", "float32"))
     if progress is not None:
         require_flag("progress", progress)
