@@ -343,7 +343,7 @@ def test_the_notebook_s_parameters_are_settings_and_nominal():
         ({"attractor": "gravity"}, "attractor: 'gravity' was given; allowed are 'coverage', 'chamfer'"),
         ({"target": "cosine"}, "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
         ({"engine": "jax"}, "engine: 'jax' was given; allowed are 'fast', 'torch'"),
-        ({"workers": 0}, "workers: 0 was given; allowed are whole numbers of at least 1"),
+        ({"workers": 0}, "workers: 0 was given; allowed are whole numbers from 1 to 128"),
         ({"store": "no/such"}, "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
         ({"out": "runs.csv"}, "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
     ],

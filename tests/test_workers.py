@@ -48,7 +48,7 @@ def test_processes_and_a_dask_scheduler_give_the_same_table():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"workers": 0}, "workers: 0 was given; allowed are whole numbers of at least 1"),
+        ({"workers": 0}, "workers: 0 was given; allowed are whole numbers from 1 to 128"),
         ({"workers": "many"}, "workers: 'many' was given"),
         ({"workers": 10**9}, f"workers: 1000000000 was given; allowed are whole numbers from 1 to {MOST_WORKERS}"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "workers: 2 was given with scheduler 'tcp://127.0.0.1:1'"),

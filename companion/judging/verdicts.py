@@ -308,7 +308,8 @@ def _stacked(study: Study, statements: list[Statement]) -> tuple[np.ndarray, np.
 
 def shown_by_means(study: Study, statement: Statement) -> bool:
     """Whether the means alone show a statement."""
-    require_a(Study, "study", study), require_a(Statement, "statement", statement)
+    require_a(Study, "study", study)
+    require_a(Statement, "statement", statement)
     difference = study.mean(statement.metric, statement.first) - study.mean(statement.metric, statement.second)
     return abs(difference) < statement.gap if statement.kind == "near" else difference < statement.gap
 
