@@ -17,7 +17,7 @@ from conftest import ROOT, check_by_differences
 
 from companion.core.data import sample_task
 from companion.core.losses import total_loss
-from companion.core.network import Parameters, initial_parameters, starting_batch
+from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import train
 from companion.engine import driver, lanes, line, space, steps
@@ -102,6 +102,32 @@ def test_gradients_with_other_attractors_are_autograd_s(attractor, mask, size, t
     settings = Settings(mask, attractor, strength=0.7, temperature=temperature, balance=1.3)
     given = initial_parameters(size, 7), settings, 0.6
     assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
+
+
+@pytest.mark.parametrize("temperature", [1e300, 1e100, 1e-18, 1e-20, 1e-30, 1e-100, 1e-300])
+@pytest.mark.parametrize("mask", ["001", "010", "111"])
+@pytest.mark.parametrize("attractor", Attractor)
+def test_gradients_at_extreme_temperatures_are_autograd_s(attractor, mask, temperature):
+    """Where τ is tiny beside x², the bounds of what a sample feels are rounded to its own place."""
+    for size in SIZES:
+        x, y = sample_task(size, 7)
+        given = initial_parameters(size, 7), Settings(mask, attractor, temperature=temperature)
+        assert_same_gradient(driver.gradient(x, y, *given), autograd(x, y, *given))
+
+
+@pytest.mark.parametrize("attractor", ["coverage", "chamfer"])
+def test_at_the_least_temperature_the_gradient_is_that_of_hard_distances(attractor):
+    """Where the plain engine's d²/τ is infinite, its gradient is no number; the limit is known."""
+    for size in SIZES:
+        x, y = sample_task(size, 7)
+        start = Parameters(*(value.requires_grad_() for value in initial_parameters(size, 7)))
+        squared = (x[:, None] + (start.b / start.w)[None, :]) ** 2
+        loss = ((predict(x, *start) - y) ** 2).mean() + squared.amin(1).mean()
+        loss = loss + squared.amin(0).mean() if attractor == "chamfer" else loss
+        expected = Parameters(*torch.autograd.grad(loss, start))
+        settings = Settings("010", attractor, temperature=5e-324)
+        computed = driver.gradient(x, y, Parameters(*(value.detach() for value in start)), settings)
+        assert_same_gradient(computed, expected)
 
 
 @pytest.mark.slow

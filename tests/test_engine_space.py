@@ -87,6 +87,16 @@ def test_gradients_are_autograd_s(mask, neuron, attractor, dimension):
         assert_same_gradient(*task(size, dimension, 7, neuron), settings, 0.6)
 
 
+@pytest.mark.parametrize("temperature", [1e300, 1e100, 1e-20, 1e-100, 1e-300])
+@pytest.mark.parametrize("attractor", Attractor)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_gradients_at_extreme_temperatures_are_autograd_s(neuron, attractor, temperature):
+    """At enormous ones the padding of the arrays, which stands far away, is not to be felt."""
+    for mask in ("001", "010", "111"):
+        settings = in_space(mask, neuron, attractor, temperature=temperature)
+        assert_same_gradient(*task(10, 2, 7, neuron), settings)
+
+
 @pytest.mark.parametrize("attractor", Attractor)
 @pytest.mark.parametrize("neuron", NEURONS)
 @pytest.mark.parametrize("mask", ["001", "010", "100"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ FAR = 1e150
 """Position of the padding behind the last prototype: its square is finite, its Gaussian is 0."""
 NOTHING = 1075.5
 """2^-NOTHING rounds to 0 in float64, so a term that small is skipped."""
+GREATEST = sys.float_info.max
+"""What a factor that overflows is brought down to: infinity times 0 would be no number."""
 LOG2_E = 1 / math.log(2)
 OPTIONS = {"error_model": "numpy", "nogil": True}
 SOURCE = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
@@ -254,6 +257,15 @@ def read_constants(table):
         load(table, 8 * WIDTH), load(table, 9 * WIDTH), load(table, 10 * WIDTH), load(table, 11 * WIDTH),
         load(table, 12 * WIDTH), load(table, 13 * WIDTH), load(table, 14 * WIDTH),
     )  # fmt: skip
+
+
+@njit(forceinline=True, **OPTIONS)
+def scale_of(temperature):
+    """Return log2(e)/τ, by which exp(-d²/τ) = 2^-y with y = d² log2(e)/τ.
+
+    Kept from infinity, whose product with 0 is no number; and from where the padding, `FAR` away, would be felt.
+    """
+    return min(max(LOG2_E / temperature, 2.0 * NOTHING / FAR**2), GREATEST)
 
 
 @njit(forceinline=True, **OPTIONS)

@@ -14,6 +14,7 @@ from numba import njit
 
 from companion.engine.lanes import (
     FAR,
+    GREATEST,
     LOG2_E,
     NOTHING,
     OPTIONS,
@@ -26,6 +27,7 @@ from companion.engine.lanes import (
     load,
     padded,
     read_constants,
+    scale_of,
     store,
     total,
 )
@@ -225,7 +227,7 @@ def _coverage(run, temperature, strength, table):
     """
     constants = read_constants(table)
     x, sorted_positions, neurons = run.x, run.sorted_positions, run.neurons
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     _find_nearest(run)
     low = high = 0
     for i in range(0, x.size, WIDTH):
@@ -241,14 +243,17 @@ def _coverage(run, temperature, strength, table):
             high -= 1
         while high < neurons and sorted_positions[high] <= right:
             high += 1
+        # Where τ is tiny beside x, or x̂ far away, the bounds are rounded: the nearest prototypes are always within.
+        first = min(low, max(run.above[i] - 1, 0))
+        behind = max(high, min(run.above[min(i + WIDTH, run.samples) - 1] + 1, neurons))
         here, nearest, whole = load(x, i), load(run.nearest, i), fill(0.0)
-        for k in range(low, high):
+        for k in range(first, behind):
             distance = sorted_positions[k] - here
             weight = halvings((distance * distance - nearest) * scale, constants)
             whole = whole + weight
             store(run.responses, k * WIDTH, weight * distance)
         share = load(run.share, i) * (2.0 * strength) / whole
-        for k in range(low, high):
+        for k in range(first, behind):
             store(run.forces, k * WIDTH, fma(share, load(run.responses, k * WIDTH), load(run.forces, k * WIDTH)))
 
 
@@ -274,7 +279,7 @@ def _mirror(run, temperature, strength, table):
     """
     constants = read_constants(table)
     x, sorted_positions, neurons, samples = run.x, run.sorted_positions, run.neurons, run.samples
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     _find_closest(run)
     low = high = 0
     for j in range(0, neurons, WIDTH):
@@ -319,7 +324,7 @@ def _separation(run, temperature, factor, table):
     """
     constants = read_constants(table)
     sorted_positions, neurons = run.sorted_positions, run.neurons
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     reach = math.sqrt(NOTHING / scale)
     half = 0.5 * factor
     high = 0
@@ -366,7 +371,7 @@ def _gradient(run, terms, repulsion, table):
     if attractor == TRANSPORT:
         _transport(run, attraction)
     if separation:
-        _separation(run, temperature, 4.0 * repulsion / (pairs * temperature), table)
+        _separation(run, temperature, min(4.0 * repulsion / (pairs * temperature), GREATEST), table)
     for k in range(neurons):
         run.force[run.order[k]] = total(load(run.forces, k * WIDTH)) + run.forces[neurons * WIDTH + k]
     for j in range(0, columns, WIDTH):  # x̂ = -b/w, so dx̂/db = -1/w and dx̂/dw = -x̂/w

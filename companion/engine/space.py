@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from companion.engine.lanes import (
     FAR,
+    GREATEST,
     LOG2_E,
     NOTHING,
     OPTIONS,
@@ -31,6 +32,7 @@ from companion.engine.lanes import (
     load,
     padded,
     read_constants,
+    scale_of,
     smaller,
     spread,
     store,
@@ -362,7 +364,7 @@ def _coverage(run, temperature, strength, table):
     """Add the coverage's force on each prototype, 2 λ mean_i p_ij (x̂_j - x_i), with p_ij the soft minimum's weights."""
     constants = read_constants(table)
     columns, strip, nearest = run.share.size, run.strip, run.nearest
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     for i in range(0, run.samples, GROUP):
         n0, n1, n2, n3 = fill(math.inf), fill(math.inf), fill(math.inf), fill(math.inf)
         for j in range(0, columns, WIDTH):
@@ -402,7 +404,7 @@ def _mirror(run, temperature, strength, table):
     """Add the mirror image's force, 2 λ/N Σ_i q_ij (x̂_j - x_i), with q_ij a soft minimum's weights over samples."""
     constants = read_constants(table)
     columns, strip = run.share.size, run.strip
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     for j in range(0, columns, WIDTH):
         least = fill(math.inf)
         for i in range(0, run.samples, GROUP):
@@ -433,7 +435,7 @@ def _mirror(run, temperature, strength, table):
 def _separation(run, temperature, factor, table):
     """Add the separation's force on each prototype, -factor Σ_k (x̂_j - x̂_k) exp(-|x̂_j - x̂_k|²/τ); k = j adds 0."""
     constants = read_constants(table)
-    scale = LOG2_E / temperature
+    scale = scale_of(temperature)
     for j in range(0, run.share.size, WIDTH):
         for k in range(0, run.neurons, GROUP):
             s0, s1, s2, s3 = _four_squared(run, run.points, k, j)
@@ -544,7 +546,7 @@ def _gradient(run, terms, repulsion, table):
         if attractor == CHAMFER:
             _mirror(run, temperature, attraction, table)
     if separation:
-        _separation(run, temperature, 4.0 * repulsion / (pairs * temperature), table)
+        _separation(run, temperature, min(4.0 * repulsion / (pairs * temperature), GREATEST), table)
     _through_prototypes(run)
 
 
