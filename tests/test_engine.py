@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mpmath
+import numba
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, check_by_differences
+from conftest import ROOT, check_by_differences, posix
+from numba.core.caching import IndexDataCacheFile
 
 from companion.core.data import sample_task
 from companion.core.losses import total_loss
 from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import train
-from companion.engine import driver, lanes, line, space, steps
+from companion.engine import cache, driver, lanes, line, space, steps
 
 SIZES = (3, 20, 100)
 
@@ -358,23 +364,112 @@ def test_stored_code_is_renewed_when_any_file_of_the_engine_changes(name):
     function = getattr(module, entry)
     source = inspect.getclosurevars(function.py_func).nonlocals["source"]
     files = sorted((ROOT / "companion" / "engine").glob("*.py"))
-    assert {file.stem for file in files} >= {"lanes", "steps", "line", "space", "driver"}
+    assert {file.stem for file in files} >= {"cache", "lanes", "steps", "line", "space", "driver"}
     assert all(file.read_text(encoding="utf-8") in source for file in files)
     codegen = function.targetctx.codegen()
-    keys = [module._kept_on_disk(text)._cache._index_key((), codegen) for text in ("a", "b", "a", source)]
+    keys = [module._with_source(text)._cache._index_key((), codegen) for text in ("a", "b", "a", source)]
     assert keys[0] == keys[2] and len(set(keys)) == 3
     assert function._cache._index_key((), codegen) == keys[3]
 
 
 def test_nothing_else_of_the_engine_is_kept_on_disk():
-    modules = (lanes, steps, line, space, driver)
+    modules = (cache, lanes, steps, line, space, driver)
     found = [
         (module, name)
         for module in modules
         for name, value in vars(module).items()
-        if type(getattr(value, "_cache", None)).__name__ == "FunctionCache"
+        if type(getattr(value, "_cache", None)).__name__ == "Kept"
     ]
     assert sorted(found, key=str) == sorted(ENTRIES.values(), key=str)
+
+
+def doubled(x):
+    return x + x
+
+
+@pytest.fixture
+def unwarned(monkeypatch):
+    monkeypatch.setattr(cache.Kept, "warned", False)
+
+
+def compiled_in(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A function that numba would keep in that folder."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    return cache.kept_on_disk(doubled)
+
+
+WARNED = "the fast engine is compiled anew in every process"
+
+
+def test_where_no_folder_can_be_written_it_is_compiled_all_the_same(unwarned, monkeypatch):
+    monkeypatch.setattr(cache.Kept._impl_class, "_locator_classes", [])
+    with pytest.warns(RuntimeWarning, match=WARNED) as said:
+        assert [cache.kept_on_disk(doubled)(2), cache.kept_on_disk(doubled)(3)] == [4, 6]
+    assert len(said) == 1, "one warning for all functions"
+
+
+@pytest.mark.parametrize("call", ["_save_index", "_save_data"])
+def test_a_full_disk_only_means_that_nothing_is_kept(unwarned, monkeypatch, tmp_path, call):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    function = compiled_in(tmp_path, monkeypatch)
+    with monkeypatch.context() as patched, pytest.warns(RuntimeWarning, match=f"{WARNED}.*No space left"):
+        patched.setattr(IndexDataCacheFile, call, full)
+        assert function(2) == 4
+    later = compiled_in(tmp_path, monkeypatch)  # the disk has room again
+    assert later(2) == 4 and later.stats.cache_misses.total() == 1
+    again = compiled_in(tmp_path, monkeypatch)
+    assert again(2) == 4 and again.stats.cache_hits
+
+
+SPOILED = {
+    "an empty file": lambda data: b"",
+    "half a file": lambda data: data[: len(data) // 2],
+    "something else": lambda data: b"something else",
+    "a class that was renamed": lambda data: data.replace(b"numba.core", b"numba.cove"),
+}
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+@pytest.mark.parametrize("what", SPOILED)
+def test_what_cannot_be_read_is_compiled_and_kept_anew(unwarned, monkeypatch, tmp_path, what, ending):
+    compiled_in(tmp_path, monkeypatch)(2)
+    for file in tmp_path.rglob(f"*{ending}"):
+        file.write_bytes(SPOILED[what](file.read_bytes()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert compiled_in(tmp_path, monkeypatch)(2) == 4
+    again = compiled_in(tmp_path, monkeypatch)
+    assert again(2) == 4 and again.stats.cache_hits
+
+
+def test_workers_leave_the_warning_to_the_process_that_started_them(unwarned, monkeypatch, recwarn):
+    monkeypatch.setattr(cache, "parent_process", lambda: object())
+    cache.warn(OSError("full"))
+    assert not recwarn.list
+
+
+NOBODY = """
+from companion.sweeps.sweep import run_sweep
+print(len(run_sweep(masks=["000"], sizes=[3], seeds=[1], steps=5, progress=False)))
+"""
+
+
+@pytest.mark.slow
+@posix
+def test_a_user_without_a_home_trains_with_a_package_that_is_read_only(tmp_path):
+    python = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/bin")
+    if python is None or os.geteuid() != 0:
+        pytest.skip("only root can become another user, who needs a Python of this version in /usr/bin")
+    shutil.copytree(ROOT / "companion", tmp_path / "companion", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    libraries = next(path for path in sys.path if path.endswith("site-packages"))
+    bare = {"HOME": "/nonexistent", "PYTHONPATH": f"{tmp_path}{os.pathsep}{libraries}"}
+    nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": bare, "cwd": "/"}
+    done = subprocess.run([python, "-c", NOBODY], capture_output=True, text=True, **nobody)
+    assert done.stdout == "1\n" and done.stderr.count(WARNED) == 1, done.stderr
 
 
 def test_one_step_of_adam_serves_both():

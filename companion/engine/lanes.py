@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from pathlib import Path
 
 import numpy as np
 from llvmlite import ir
@@ -19,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from companion.core.checks import array_of, shown
+from companion.engine.cache import OPTIONS, SOURCE, kept_on_disk
 
 WIDTH = 8
 """Numbers in a lane set: one AVX-512 register, two of AVX2; arrays are padded to multiples of it."""
@@ -31,10 +31,6 @@ NOTHING = 1075.5
 GREATEST = sys.float_info.max
 """What a factor that overflows is brought down to: infinity times 0 would be no number."""
 LOG2_E = 1 / math.log(2)
-OPTIONS = {"error_model": "numpy", "nogil": True}
-SOURCE = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
-"""All of the engine. What Python calls is kept on disk by numba, which renews it when that function's file changes, but
-not when one does that it calls. The values that a function takes from where it was defined count, too: hence this."""
 
 
 # --- eight numbers at a time ---
@@ -289,8 +285,8 @@ def halvings(y, constants):
     return zero_where_above(add_to_exponent(power, shift), y, nothing) * drop
 
 
-def _kept_on_disk(source: str):
-    @njit(cache=True, **OPTIONS)
+def _with_source(source: str):
+    @kept_on_disk
     def halvings_of(y, out, table):
         _ = source
         constants = read_constants(table)
@@ -300,7 +296,7 @@ def _kept_on_disk(source: str):
     return halvings_of
 
 
-_halvings_of = _kept_on_disk(SOURCE)
+_halvings_of = _with_source(SOURCE)
 
 
 def power_of_half(y: np.ndarray) -> np.ndarray:

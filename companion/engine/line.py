@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from companion.engine.cache import OPTIONS, SOURCE, kept_on_disk
 from companion.engine.lanes import (
     FAR,
     GREATEST,
     LOG2_E,
     NOTHING,
-    OPTIONS,
-    SOURCE,
     TILE_ENTRIES,
     WIDTH,
     fill,
@@ -389,8 +388,8 @@ def _advance(run, step, matched, terms, schedule):
     return step
 
 
-def _kept_on_disk(source: str):
-    @njit(cache=True, **OPTIONS)
+def _with_source(source: str):
+    @kept_on_disk
     def advance(run, step, matched, terms, schedule):
         """Adam steps from `step` of a schedule on; returns the step reached, which is its end."""
         _ = source
@@ -399,7 +398,7 @@ def _kept_on_disk(source: str):
     return advance
 
 
-advance = _kept_on_disk(SOURCE)
+advance = _with_source(SOURCE)
 
 
 def rows(run: Workspace, flat: np.ndarray) -> tuple[np.ndarray, ...]:

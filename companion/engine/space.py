@@ -15,13 +15,12 @@ import numpy as np
 from numba import njit
 from scipy.optimize import linear_sum_assignment
 
+from companion.engine.cache import OPTIONS, SOURCE, kept_on_disk
 from companion.engine.lanes import (
     FAR,
     GREATEST,
     LOG2_E,
     NOTHING,
-    OPTIONS,
-    SOURCE,
     TILE_ENTRIES,
     WIDTH,
     any_at_most,
@@ -565,8 +564,8 @@ def _advance(run, step, matched, terms, schedule):
     return step
 
 
-def _kept_on_disk(source: str):
-    @njit(cache=True, **OPTIONS)
+def _with_source(source: str):
+    @kept_on_disk
     def advance(run, step, matched, terms, schedule):
         """Adam steps from `step` of a schedule on; returns the step reached. It stops at a step whose matching has to
         be made anew, and goes on from it when called as `matched`."""
@@ -576,7 +575,7 @@ def _kept_on_disk(source: str):
     return advance
 
 
-advance = _kept_on_disk(SOURCE)
+advance = _with_source(SOURCE)
 
 
 def match(run: Workspace) -> None:

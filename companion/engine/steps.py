@@ -11,7 +11,8 @@ from numba import njit
 
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import BETAS, EPSILON, repulsion_schedule
-from companion.engine.lanes import CONSTANTS, OPTIONS, WIDTH, fill, fma, load, square_root, store
+from companion.engine.cache import OPTIONS
+from companion.engine.lanes import CONSTANTS, WIDTH, fill, fma, load, square_root, store
 
 NO_ATTRACTOR = 0
 COVERAGE, CHAMFER, TRANSPORT = (list(Attractor).index(name) + 1 for name in Attractor)
