@@ -174,9 +174,8 @@ class Store:
             return None
         file = self.folder / LOCK
         was_there = file.exists()
-        # The mode, whatever this user's umask: all who may write to the folder are to be able to lock it. And where
-        # locks are unknown, filelock would take a file's existence for one, which a killed sweep never gives back.
-        lock = FileLock(file, timeout=0, mode=0o666, fallback_to_soft=False)
+        # On a disk without locks, filelock would take a file's existence for one, which a killed sweep never ends.
+        lock = FileLock(file, timeout=0, fallback_to_soft=False)
         try:
             lock.acquire()
         except Timeout:
@@ -194,6 +193,8 @@ class Store:
         undo.callback(_try, lock.release)
         if not was_there:
             undo.callback(_try, file.unlink)
+            # Whatever this user's umask: all who may write to the folder are to be able to lock it.
+            _try(lambda: file.chmod(0o666))
         return lock
 
     def finished(self, settings: Settings, size: int) -> set[int]:
