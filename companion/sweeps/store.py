@@ -197,6 +197,18 @@ class Store:
             _try(lambda: file.chmod(0o666))
         return lock
 
+    def require_lock(self) -> None:
+        """Pass if runs can be added.
+
+        Raises:
+            ValueError: if the folder may only be read, or is not open.
+        """
+        if self._lock is None:
+            raise ValueError(
+                f"store: {str(self.folder)!r} lacks runs and may only be read here; allowed is a folder that may be "
+                "written to, such as a copy of it"
+            )
+
     def finished(self, settings: Settings, size: int) -> set[int]:
         """Return the seeds of a group that are kept."""
         return {seed for part in self._of(settings, size) for seed in part.seeds.tolist()}
@@ -212,11 +224,7 @@ class Store:
             ValueError: if a run is kept already, runs are not those of the group, or the folder may only be read.
             OSError: if they cannot be written; the file of them is whole then, or there is none.
         """
-        if self._lock is None:
-            raise ValueError(
-                f"store: {str(self.folder)!r} lacks runs and may only be read here; allowed is a folder that may be "
-                "written to, such as a copy of it"
-            )
+        self.require_lock()
         if not runs.schema.equals(COLUMNS):
             raise ValueError(
                 f"runs: {runs.schema.names} were given; allowed are the columns of a store, in their types"
