@@ -69,7 +69,7 @@ def main() -> int:
         result = measure(work, jax_batch, jax_whole, pool, rounds=1 if options.quick else 3, quick=options.quick)
     record.write(options.out, result)
     print_table(result)
-    print(f"{options.out} written")
+    print(f"{str(options.out)!a} written")
     return 0
 
 

@@ -39,7 +39,7 @@ def main() -> int:
         result["gpu"][f"runs_{copies * work.runs}"] = row
         print(f"{result['gpu']['name']}: {copies * work.runs} runs of {work.steps} steps in {min(times):.3g} s")
     record.write(out, result)
-    print(f"{out} written")
+    print(f"{str(out)!a} written")
     return 0
 
 

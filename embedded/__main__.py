@@ -1,5 +1,6 @@
 """The embedded build: `python -m embedded` makes `_book/` with pandoc and Typst from PyPI; it executes nothing."""
 
+import io
 import json
 import re
 import shutil
@@ -85,6 +86,18 @@ def notebook_text(source: Path, variables: Variables) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
+def put(site: Path, place: Path, aside: Path) -> None:
+    """Move a finished folder to its place; the one that was there goes aside, or stays if an error comes between."""
+    if was_there := place.is_dir() or place.is_symlink():
+        place.rename(aside)
+    try:
+        site.rename(place)
+    except BaseException:
+        if was_there:
+            aside.rename(place)
+        raise
+
+
 def build(root: Path) -> str:
     """Build `root`/_book and say in a line what was made and by what; an error leaves an earlier _book as it was."""
     settings = yaml.safe_load((root / "_quarto.yml").read_text(encoding="utf-8"))
@@ -112,13 +125,14 @@ def build(root: Path) -> str:
         compiler = typst.Compiler(printed, root=folder, sys_inputs=meta)
         compiler.compile(output=site / pdf)
         sheets = compiler.query("<sheets>", field="value", one=True)
-        shutil.rmtree(root / "_book", ignore_errors=True)
-        shutil.move(site, root / "_book")
+        put(site, root / "_book", Path(folder) / "before")
     made_by = f"pandoc {pypandoc.get_pandoc_version()}, typst {version('typst')}"
     return f"embedded build: {made_by} -> _book/index.html ({len(chapters)} pages), _book/{pdf} ({sheets} pages)"
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the locale lacks is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(build(Path.cwd()))
     except (OSError, ValueError, KeyError, yaml.YAMLError, RuntimeError) as error:

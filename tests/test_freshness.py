@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +62,32 @@ def test_a_chapter_s_own_code_counts_and_its_prose_does_not(book, kind, counts):
     cell["source"] = [*cell["source"], "\n"]
     path.write_text(json.dumps(notebook), encoding="utf-8")
     assert (digest_of(book) != before) == counts
+
+
+@pytest.mark.parametrize("fails", ["papermill", "nbstripout", None])
+def test_a_chapter_is_executed_whole_or_stays_as_it_was(book, monkeypatch, fails):
+    """Papermill saves after every cell; whatever stopped it left half a chapter in the chapter's place."""
+    path = (book / "chapters/04-overlap.ipynb").rename(book / "chapters/04-τ.ipynb")
+    before = path.read_bytes()
+
+    def run(command, cwd, check):
+        program, made = command[2], Path(cwd) / command[-1]
+        if program == "papermill":
+            executed = json.loads((Path(cwd) / command[-2]).read_text(encoding="utf-8"))
+            made.write_text(json.dumps(executed | {"executed": True}), encoding="utf-8")
+        if program == fails:
+            made.write_text("half", encoding="utf-8")
+            raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(chapters, "ROOT", book)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "latin-1"))  # which has no τ
+    if fails:
+        with pytest.raises(subprocess.CalledProcessError):
+            chapters.execute(path)
+        assert path.read_bytes() == before
+    else:
+        chapters.execute(path)
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert notebook["executed"] and notebook["metadata"][chapters.DIGEST] == chapters.digest(path)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]

@@ -210,7 +210,8 @@ def test_a_failed_write_leaves_the_file_that_was_there(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("out", "says"), [("runs.csv", "ends in .parquet"), ("nowhere/runs.parquet", "does not exist")]
+    ("out", "says"),
+    [("runs.csv", "ends in .parquet"), ("nowhere/runs.parquet", "allowed is a file in an existing folder")],
 )
 def test_a_bad_path_is_named(small, tmp_path, out, says):
     with pytest.raises(ValueError, match=f"^out: .*{says}"):

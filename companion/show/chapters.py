@@ -11,10 +11,13 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from companion.sweeps.store import write_whole
 
 ROOT = Path(__file__).parents[2]
 DIGEST = "reads"
@@ -93,16 +96,18 @@ def stale(root: Path = ROOT) -> list[Path]:
 
 
 def execute(chapter: Path) -> None:
-    """Execute a chapter in place and note what it read."""
+    """Execute a chapter in place and note what it read; where that fails or is stopped, the chapter stays as it was."""
     python, name = sys.executable, f"chapters/{chapter.name}"
-    print(name, flush=True)
-    run = [python, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", "--cwd", "chapters", name, name]
-    subprocess.run(run, cwd=ROOT, check=True)
-    strip = [python, "-m", "nbstripout", "--keep-output", "--keep-count", "--extra-keys", OF_THE_RUN, name]
-    subprocess.run(strip, cwd=ROOT, check=True)
-    notebook = _read(chapter)
+    print(name, file=sys.stderr)  # which, unlike stdout, shows any name, whatever the locale
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / chapter.name
+        run = [python, "-m", "papermill", "--no-progress-bar", "--log-level", "ERROR", "--cwd", "chapters", name, made]
+        subprocess.run(run, cwd=ROOT, check=True)
+        strip = [python, "-m", "nbstripout", "--keep-output", "--keep-count", "--extra-keys", OF_THE_RUN, made]
+        subprocess.run(strip, cwd=ROOT, check=True)
+        notebook = _read(made)
     notebook["metadata"][DIGEST] = digest(chapter)
-    chapter.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(chapter, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 if __name__ == "__main__":

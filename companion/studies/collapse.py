@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from companion.judging.paired import RESAMPLES, Interval
 from companion.show import words
+from companion.sweeps.store import write_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -599,7 +600,7 @@ def by_strength(strong: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def write_collapse() -> None:
     """Write what the stored temperature sweep shows of the collapse into `data/collapse.json`."""
     found = collapse(pd.read_parquet(ROOT / "data" / "temperature.parquet", columns=list(COLUMNS)))
-    (ROOT / "data" / "collapse.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_whole(ROOT / "data" / "collapse.json", (json.dumps(found, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from companion.show.notebook import svg
 from companion.show.prose import fill, stored
 from companion.studies.reconstruction import against_chance, by_mask, stored_runs, stored_sweep
 from companion.studies.replication import claim_counts, separation_by_temperature
+from companion.sweeps.store import write_whole
 
 INCLUDED = re.compile(r"(<!-- (_[\w-]+\.md) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 """A file's place in README.md."""
@@ -140,7 +141,7 @@ def write(root: Path = ROOT) -> None:
         "assets/figure-1.svg": svg(error_by_size(runs, chance_summary(runs))),
         "README.md": readme(root),
     }.items():
-        (root / path).write_text(text, encoding="utf-8")
+        write_whole(root / path, text.encode())
 
 
 if __name__ == "__main__":

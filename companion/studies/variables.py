@@ -41,6 +41,7 @@ from companion.studies import (
     usage,
     whose,
 )
+from companion.sweeps.store import write_whole
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "attractor": attraction.numbers,
@@ -98,7 +99,7 @@ def write(root: Path = ROOT, everything: bool = False) -> None:
             f"{chapter}:",
             *(f"  {name}: {json.dumps(values[name], ensure_ascii=False)}" for name in sorted(values)),
         ]
-    (root / "_variables.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(root / "_variables.yml", ("\n".join(lines) + "\n").encode())
 
 
 if __name__ == "__main__":

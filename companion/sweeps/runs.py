@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from companion.core.checks import array_of, require_a, require_choice, require_i
 from companion.core.metrics import match
 from companion.core.network import SHAPES, Parameters, activations, predict, prototypes, require_networks
 from companion.core.settings import MASKS, Neuron, Settings
-from companion.sweeps.store import write_whole
+from companion.sweeps.store import reason, temporary_of, write_whole
 from companion.sweeps.sweep import OF_SETTINGS, SETTING
 
 WINDOW = (-1.5, 2.5)
@@ -98,6 +99,7 @@ def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
 
     Raises:
         ValueError: if the path is not allowed.
+        OSError: if the file cannot be written.
     """
     path = check_out(out)
     whole = io.BytesIO()
@@ -107,16 +109,25 @@ def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
 
 
 def check_out(out: str | Path) -> Path:
-    """Return `out` as a path that a table can be written to.
+    """Return `out` as a path that a table can be written to: it is tried, so that no sweep ends in vain.
 
     Raises:
-        ValueError: if it does not end in .parquet or its folder does not exist.
+        ValueError: if it does not end in .parquet, is there and no file, or nothing can be written in its folder.
     """
     path = Path(out) if isinstance(out, str | Path) else Path()
     if path.suffix != ".parquet":
         raise ValueError(f"out: {out!r} was given; allowed is a path that ends in .parquet")
-    if not path.parent.is_dir():
-        raise ValueError(f"out: the folder of {str(out)!r} does not exist; allowed is a file in an existing folder")
+    temporary = temporary_of(path)
+    try:
+        temporary.touch(exist_ok=False)
+        temporary.unlink()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"out: {str(out)!r} was given; allowed is a file in an existing folder that can be written to "
+            f"({reason(error)})"
+        ) from None
+    if os.path.lexists(path) and not path.is_file():
+        raise ValueError(f"out: {str(out)!r} was given, which is no file; allowed is a new file, or one to replace")
     return path
 
 

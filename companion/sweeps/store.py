@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from companion.core.checks import require_a
 from companion.core.settings import Settings
 
 SCHEMA = 3
 """Number of the layout of a part: its columns and its metadata. It grows when either changes."""
+
+NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What some network disks, on which a folder cannot be synchronised, answer when asked to."""
 
 NUMBERS = pa.list_(pa.float64())
 COLUMNS = pa.schema(
@@ -67,6 +73,8 @@ LOCK = ".lock"
 TEMPORARY = ".tmp-"
 PART = re.compile(r"[01]{3}-(?P<key>[0-9a-f]{12})-N\d+-\d+-\d+-(?P<digest>[0-9a-f]{16})\.parquet")
 """A part's name: mask, key of the settings, size, first and last seed, the start of the SHA-256 of its bytes."""
+LEFTOVER = re.compile(rf"{re.escape(TEMPORARY)}{PART.pattern}(-[0-9a-f]{{8}})?")
+"""Name under which a part is written (a companion before this one put nothing after the part's name)."""
 OF_EARLIER_COMPANIONS = re.compile(r"[01]{3}-N\d+-\d+-\d+-[0-9a-f]{16}\.parquet|(radial|ridge)_\d+_.*\.parquet")
 """Names of parts that a companion before 0.2 kept, of sweeps on the line and in d dimensions."""
 
@@ -93,6 +101,9 @@ class Store:
 
     Use it as a context manager. On opening, every file is checked: a folder that is refused stays as it was. A run is
     known by its settings, size and seed; how it is trained, and the versions that decide its bits, are equal in all.
+
+    All who may write to the folder may use it, one at a time. Who may only read it, or finds it on a read-only disk,
+    reads it without a lock, for a part is whole as soon as it has its name; runs that are missing cannot be added then.
     """
 
     def __init__(self, folder: str | Path, how: Mapping[str, str], versions: Mapping[str, str]) -> None:
@@ -103,50 +114,101 @@ class Store:
             how: engine, device and dtype of the runs, by these names.
             versions: of the packages that make the runs.
         """
-        if not isinstance(folder, str | Path):
+        if not isinstance(folder, str | Path) or folder == "":
             raise ValueError(f"store: {folder!r} was given; allowed is the path of a folder")
         self.folder = Path(folder)
         self.header: dict[str, Any] = {"schema": SCHEMA, "how": dict(how), "versions": dict(versions)}
-        self._lock = FileLock(self.folder / LOCK, timeout=0)
+        self._lock: BaseFileLock | None = None
         self._parts: list[Part] = []
 
     def __enter__(self) -> Self:
         """Lock the folder, check every file in it, and remove what an interrupted write left.
 
         Raises:
-            ValueError: naming the file that does not belong there, or the sweep that holds the lock.
+            ValueError: naming the file that does not belong there, or that another sweep holds the lock, or what the
+                disk says.
         """
-        if not self.folder.parent.is_dir() or (self.folder.exists() and not self.folder.is_dir()):
-            raise ValueError(f"store: {str(self.folder)!r} was given; allowed is a folder, or a new one in a folder")
-        if not self.folder.exists():
-            self.folder.mkdir(exist_ok=True)
-            _sync_folder(self.folder.parent)
-        # Before the lock, too: it is a file, and a folder that is no store is to stay as it was.
-        self._files()
-        was_locked_before = (self.folder / LOCK).exists()
         try:
-            self._lock.acquire()
+            with ExitStack() as undo:
+                self._make_folder(undo)
+                # Before the lock, too: it is a file, and a folder that is no store is to stay as it was.
+                self._files()
+                lock = self._locked(undo)
+                files = self._files()
+                self._parts = [self._check(path, name) for path in files if (name := PART.fullmatch(path.name))]
+                self._refuse_runs_kept_twice()
+                if lock:
+                    for path in files:
+                        if LEFTOVER.fullmatch(path.name):
+                            path.unlink()
+                undo.pop_all()
+        except OSError as error:
+            raise ValueError(
+                f"store: {str(self.folder)!r} was given, and it cannot be opened ({error}); give another folder"
+            ) from None
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock:
+            # All runs are on the disk; a lock that the disk does not give back ends with this process.
+            _try(self._lock.release)
+        self._lock = None
+
+    def _make_folder(self, undo: ExitStack) -> None:
+        """Make the folder if it is not there."""
+        try:
+            if self.folder.is_dir():
+                return
+            self.folder.mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"store: {str(self.folder)!r} was given; allowed is a folder, or a new one in a folder "
+                f"({reason(error)})"
+            ) from None
+        undo.callback(_try, self.folder.rmdir)
+        _sync_folder(self.folder.parent)
+
+    def _locked(self, undo: ExitStack) -> BaseFileLock | None:
+        """Return the folder's lock, held, or None for a folder that may only be read."""
+        if not os.access(self.folder, os.W_OK):
+            return None
+        file = self.folder / LOCK
+        was_there = file.exists()
+        # On a disk without locks, filelock would take a file's existence for one, which a killed sweep never ends.
+        lock = FileLock(file, timeout=0, fallback_to_soft=False)
+        try:
+            lock.acquire()
         except Timeout:
             raise ValueError(
                 f"store: {str(self.folder)!r} was given, and another sweep is using it; "
                 "wait until that one ends, or give another folder"
             ) from None
-        try:
-            files = self._files()
-            self._parts = [self._check(path, name) for path in files if (name := PART.fullmatch(path.name))]
-            self._refuse_runs_kept_twice()
-            for path in files:
-                if path.name.startswith(TEMPORARY):
-                    path.unlink()
-        except BaseException:
-            if not was_locked_before:
-                (self.folder / LOCK).unlink()
-            self._lock.release()
-            raise
-        return self
+        except OSError as error:
+            if not was_there:
+                _try(file.unlink)
+            raise ValueError(
+                f"store: {str(file)!r} cannot be locked ({reason(error)}); allowed is a folder in which it can: give "
+                "one of your own, on a disk of this machine, or a copy there"
+            ) from None
+        undo.callback(_try, lock.release)
+        if not was_there:
+            undo.callback(_try, file.unlink)
+            # Whatever this user's umask: all who may write to the folder are to be able to lock it.
+            _try(lambda: file.chmod(0o666))
+        return lock
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def require_lock(self) -> None:
+        """Pass if runs can be added.
+
+        Raises:
+            ValueError: if the folder may only be read, or is not open.
+        """
+        if self._lock is None:
+            raise ValueError(
+                f"store: {str(self.folder)!r} lacks runs and may only be read here; allowed is a folder that may be "
+                "written to, such as a copy of it"
+            )
 
     def finished(self, settings: Settings, size: int) -> set[int]:
         """Return the seeds of a group that are kept."""
@@ -160,9 +222,14 @@ class Store:
             runs: `COLUMNS`, a row a seed of the group.
 
         Raises:
-            ValueError: if a run is kept already, or runs are not those of the group.
-            OSError: if they cannot be written; nothing of them is kept then.
+            ValueError: if a run is kept already, runs are not those of the group, or the folder may only be read.
+            OSError: if they cannot be written; the file of them is whole then, or there is none.
         """
+        self.require_lock()
+        if not runs.schema.equals(COLUMNS):
+            raise ValueError(
+                f"runs: {runs.schema.names} were given; allowed are the columns of a store, in their types"
+            )
         seeds = np.asarray(group.seeds)
         for name, given, allowed in (
             ("masks", runs["mask"].unique(), [group.settings.mask]),
@@ -178,7 +245,7 @@ class Store:
                 )
         metadata = {METADATA: json.dumps(self.header | {"settings": group.settings.text})}
         sink = pa.BufferOutputStream()
-        pq.write_table(runs.select(COLUMNS.names).replace_schema_metadata(metadata), sink)
+        pq.write_table(runs.replace_schema_metadata(metadata), sink)
         data = sink.getvalue()
         path = self.folder / _name(group.settings, group.size, seeds, _digest(data))
         write_whole(path, data)
@@ -204,19 +271,23 @@ class Store:
 
     def _files(self) -> list[Path]:
         """Return parts and leftovers of interrupted writes, sorted; refuse whatever else is in the folder."""
-        files = sorted(path for path in self.folder.iterdir() if path.name != LOCK)
-        for path in files:
-            if path.is_file() and OF_EARLIER_COMPANIONS.fullmatch(path.name):
+        files: list[Path] = []
+        for path in sorted(self.folder.iterdir()):
+            # One that is gone by now was another sweep's, which holds the lock and gave the file its name.
+            is_file = path.is_file() or not os.path.lexists(path)
+            if is_file and OF_EARLIER_COMPANIONS.fullmatch(path.name):
                 raise ValueError(
                     f"store: {str(path)!r} was kept by a companion before 0.2, and this one ({_here(self.header)}) "
                     "reads none of those; give another folder, and the same call trains the runs again, to the same "
                     "bits"
                 )
-            if not path.is_file() or not (PART.fullmatch(path.name) or path.name.startswith(TEMPORARY)):
+            if not is_file or not (path.name == LOCK or PART.fullmatch(path.name) or LEFTOVER.fullmatch(path.name)):
                 raise ValueError(
                     f"store: {str(path)!r} was found, which is no part of a store; "
                     "move it out of the folder, or give another folder"
                 )
+            if path.name != LOCK:
+                files.append(path)
         return files
 
     def _check(self, path: Path, name: re.Match[str]) -> Part:
@@ -230,7 +301,12 @@ class Store:
 
     def _load(self, path: Path, columns: Sequence[str]) -> tuple[Settings, pa.Table]:
         """Read a part if its bytes are those that were written, by this schema, in this way and by these versions."""
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ValueError(
+                f"store: {str(path)!r} cannot be read ({reason(error)}); make it readable, or give another folder"
+            ) from None
         name = PART.fullmatch(path.name)
         if name is None or _digest(data) != name["digest"]:
             raise ValueError(
@@ -310,26 +386,49 @@ def write_whole(path: Path, data: bytes | pa.Buffer) -> None:
         data: all its bytes.
 
     Raises:
-        OSError: if they cannot be written; the file that was there stays.
+        OSError: if they cannot be written; what stands under the name then is what was there, or all of the new.
     """
-    temporary = path.with_name(TEMPORARY + path.name)
+    temporary = temporary_of(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except BaseException:
+        _try(temporary.unlink)
+        raise
     _sync_folder(path.parent)
 
 
+def temporary_of(path: Path) -> Path:
+    """Return where a file is written before it gets its name: another place for each of several writers at once."""
+    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Return what the system says of a path: of a name that no disk could hold, Python says it, as a ValueError."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _try(tidy: Callable[[], object]) -> None:
+    """Tidy up after an error, which is not to be hidden by a second one."""
+    with suppress(OSError):
+        tidy()
+
+
 def _sync_folder(folder: Path) -> None:
-    """Bring a folder's list of names onto the disk; Windows has no such call and needs none."""
+    """Bring a folder's list of names onto the disk, where that can be done; Windows has no such call and needs none."""
     if os.name == "nt":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it may be written to, and not read
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NOT_FOR_FOLDERS:
+            raise
     finally:
         os.close(handle)
