@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from scipy.stats import bootstrap, sem, trim_mean
 
@@ -98,12 +99,14 @@ def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
         The path written.
 
     Raises:
-        ValueError: if the path is not allowed.
+        ValueError: if the path is not allowed, or Parquet has no type for a column.
         OSError: if the file cannot be written.
     """
-    path = check_out(out)
-    whole = io.BytesIO()
-    table.to_parquet(whole, index=False)
+    path, whole = check_out(out), io.BytesIO()
+    try:
+        require_a(pd.DataFrame, "table", table).to_parquet(whole, index=False)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(f"table: {str(error).splitlines()[0]}; allowed is what run_sweep returned") from None
     write_whole(path, whole.getvalue())
     return path
 
@@ -116,7 +119,7 @@ def check_out(out: str | Path) -> Path:
     """
     path = Path(out) if isinstance(out, str | Path) else Path()
     if path.suffix != ".parquet":
-        raise ValueError(f"out: {out!r} was given; allowed is a path that ends in .parquet")
+        raise ValueError(f"out: {shown(out)} was given; allowed is a path that ends in .parquet")
     temporary = temporary_of(path)
     try:
         temporary.touch(exist_ok=False)

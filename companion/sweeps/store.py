@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import BaseFileLock, FileLock, Timeout
 
-from companion.core.checks import require_a
+from companion.core.checks import require_a, shown
 from companion.core.settings import Settings
 
 SCHEMA = 3
@@ -115,7 +115,7 @@ class Store:
             versions: of the packages that make the runs.
         """
         if not isinstance(folder, str | Path) or folder == "":
-            raise ValueError(f"store: {folder!r} was given; allowed is the path of a folder")
+            raise ValueError(f"store: {shown(folder)} was given; allowed is the path of a folder")
         self.folder = Path(folder)
         self.header: dict[str, Any] = {"schema": SCHEMA, "how": dict(how), "versions": dict(versions)}
         self._lock: BaseFileLock | None = None

@@ -203,6 +203,8 @@ def run_groups(
         # The longest first: one that starts last would keep all other workers waiting.
         batches.sort(key=lambda batch: -len(batch.group.seeds) * batch.group.size**2 * batch.group.settings.dimension)
         missing = sum(len(batch.group.seeds) for batch in batches)
+        if kept and missing:
+            kept.require_lock()
         hidden = None if progress is None else not progress
         with tqdm(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
             try:
