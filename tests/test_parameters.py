@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from conftest import CHAPTERS, ROOT
@@ -16,8 +18,10 @@ from papermill.parameterize import parameterize_notebook
 from papermill.utils import find_first_tagged_cell_index
 
 from companion.core.settings import MASKS, Settings
+from companion.show import notebook as shows
 from companion.studies import memory
-from companion.sweeps.parameters import Mask, every_combination, read_parameters
+from companion.sweeps.parameters import DRAWN, Mask, every_combination, read_parameters, read_runs, require_design
+from companion.sweeps.sweep import run_sweep
 
 WITH_PARAMETERS = [
     path for path in CHAPTERS if find_first_tagged_cell_index(load_notebook_node(str(path)), "parameters") >= 0
@@ -229,6 +233,91 @@ def test_combinations_are_of_all_lists():
     assert [(one.strength, one.balance, one.steps) for one in found] == [(1, 3, 7), (1, 4, 7), (2, 3, 7), (2, 4, 7)]
 
 
+@pytest.fixture(scope="module")
+def few() -> pd.DataFrame:
+    return run_sweep(sizes=[3, 5], seeds=[1, 4], steps=20)
+
+
+def executed(monkeypatch: pytest.MonkeyPatch, runs: pd.DataFrame, file: Path, cells: str = "") -> list[str]:
+    """What chapter 8, or those of its cells that hold a pattern, displays as Markdown of a reader's own runs."""
+    texts: list[str] = []
+    runs.to_parquet(file, index=False)
+    monkeypatch.chdir(ROOT / "chapters")
+    monkeypatch.setattr(shows, "display", lambda output, **_: texts.append(getattr(output, "data", "")))
+    notebook, names = load_notebook_node(str(ROOT / "chapters/08-replication.ipynb")), {}
+    for cell in parameterize_notebook(notebook, {"runs_file": str(file)}).cells:
+        if cell.cell_type == "code" and re.search(cells, cell.source):
+            exec(cell.source, names)
+    return texts
+
+
+@pytest.mark.long
+def test_chapter_8_says_of_a_reader_s_own_runs_what_they_say(monkeypatch, tmp_path, few):
+    texts = executed(monkeypatch, few, tmp_path / "mine.parquet", "import|_file|show_provenance|claim_counts")
+    own = [text for text in texts if text.startswith("*`mine.parquet`: 32 runs; 2 seeds from 1 to 4; ")]
+    assert len(own) == 6 and all("; 20 steps; engine fast; numba " in text for text in own)
+    made = [text for text in texts if "Made by" in text]
+    assert len(made) == 1 and "4680 runs" in made[0], "the stored temperature sweep's"
+    assert any("Claims of order, 2 seeds from 1 to 4" in text for text in texts)
+
+
+@pytest.mark.slow
+def test_chapter_8_takes_one_seed_and_a_mask_whose_runs_are_lost(monkeypatch, tmp_path, few):
+    lost = few[few["seed"] == 4].reset_index(drop=True)
+    lost.loc[lost["mask"] == "110", ["reconstruction_error", "specialization_ratio", "fit_mse"]] = float("nan")
+    lost.attrs = few.attrs
+    texts = executed(monkeypatch, lost, tmp_path / "mine.parquet")
+    assert any("Claims of order, seed 4" in text for text in texts)
+    rows = [line for text in texts for line in text.splitlines() if line.startswith("| 110 Ovl+Cov")]
+    assert len(rows) == 4 * 2 + 1 and all("–" in row and "nan" not in row for row in rows), "four figures, and the fits"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        *(
+            (lambda runs, name=name: runs.drop(columns=name), f"' without {name} was given; allowed is a")
+            for name in DRAWN
+        ),
+        (lambda runs: pd.DataFrame(runs.to_dict("list")), "' without versions was given; allowed is a Parquet file"),
+        (lambda runs: runs.iloc[:0], "' without runs was given; allowed is a Parquet file"),
+        (lambda runs: runs[runs["mask"] != "110"], "masks 000, 001, 010, 011, 100, 101, 111 were given; allowed are"),
+        (
+            lambda runs: runs[(runs["mask"] != "110") | (runs["size"] == 3)],
+            "111 were given; allowed are all eight there",
+        ),
+        (
+            lambda runs: runs.assign(temperature=[1e-4, 1e-3] * 16),
+            "runs of 2 choices of settings were given; allowed is",
+        ),
+    ],
+)
+def test_a_file_that_chapter_8_cannot_draw_is_named(tmp_path, few, change, says):
+    file = tmp_path / "mine.parquet"
+    change(few).to_parquet(file, index=False)
+    with pytest.raises(ValueError, match="runs_file: .*" + re.escape(says)):
+        require_design("runs_file", read_runs("runs_file", str(file), "replication.parquet"))
+
+
+@pytest.mark.parametrize("given", ["no.parquet", str(ROOT / "Makefile"), 3, None])
+def test_so_is_what_is_no_file_of_runs(given):
+    with pytest.raises(ValueError, match=re.escape(f"runs_file: {given!r} was given; allowed is a Parquet file")):
+        read_runs("runs_file", given, "replication.parquet")
+
+
+def test_only_a_reader_s_own_file_is_named(monkeypatch, tmp_path, few):
+    monkeypatch.chdir(ROOT / "chapters")
+    columns = ["mask", "size", "seed"]
+    stored = read_runs("runs_file", "../data/replication.parquet", "replication.parquet", columns)
+    assert "file" not in stored.attrs and list(stored) == columns
+    # What a command of the chapter does not make is a reader's, even beside what it makes.
+    other = read_runs("runs_file", "../data/replication.parquet", "powered.parquet", columns)
+    assert other.attrs["file"] == "replication.parquet"
+    few.assign(extra=1).to_parquet(tmp_path / "mine.parquet")
+    own = read_runs("runs_file", str(tmp_path / "mine.parquet"), "replication.parquet")
+    assert own.attrs == few.attrs | {"file": "mine.parquet"} and "extra" in own
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stem", "arguments"),
@@ -249,7 +338,5 @@ def test_papermill_takes_the_book_s_words(tmp_path):
     command = [sys.executable, "-m", "papermill", ROOT / "chapters/sweep.ipynb", tmp_path / "out.ipynb"]
     done = subprocess.run([*command, "--cwd", tmp_path, *words, *few], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    import pandas as pd
-
     run = pd.read_parquet(tmp_path / "o.parquet").iloc[0]
     assert (run["mask"], run["anneal"], run["temperature"]) == ("010", True, 1e-3)
