@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
-# A reader's own settings of pip are for other environments than this one.
+# A reader's own settings of where pip installs and Python imports are for other environments than this one.
 export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSAFEPATH
 # Tests run in several processes, and the second reads what the first compiled; set, even to 0, Python would keep nothing.
 export PYTHONDONTWRITEBYTECODE :=
 SWEEPS := $(wildcard chapters/*sweep.ipynb)
@@ -20,7 +21,7 @@ help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The extra `quarto` of pyproject.toml puts Quarto into .venv.
-QUARTO := $(firstword $(shell command -v quarto) $(wildcard $(BIN)/quarto))
+QUARTO := $(or $(shell command -v quarto),$(wildcard $(BIN)/quarto))
 
 book: $(if $(QUARTO),,.venv/renderer) ## render the website and the PDF into _book/ from stored outputs
 	@if [ -n "$(QUARTO)" ]; then \
@@ -90,14 +91,15 @@ lock: ## write the versions in .venv to requirements.lock
 clean: ## remove .venv and _book
 	rm -rf .venv _book
 
-# Made anew where it was left half made, or where the folder was moved: its programs carry their path.
-ifneq ($(shell cat .venv/made-in 2>/dev/null),$(CURDIR))
+# Made anew where it was left half made, lost its Python or pip, or was moved with its folder: programs carry their path.
+MADE_IN := $(shell test -x $(BIN)/python && ls .venv/lib/*/site-packages/pip/__main__.py >/dev/null 2>&1 && cat .venv/made-in)
+ifneq ($(MADE_IN),$(shell pwd -P))
 .PHONY: .venv/made-in
 endif
 .venv/made-in:
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Python 3.11 or newer is needed; make PYTHON=... names one')"
 	$(PYTHON) -m venv --clear .venv
-	@echo "$(CURDIR)" > $@
+	@pwd -P > $@
 
 .venv/renderer: requirements.lock .venv/made-in
 	$(PIP) install --quiet --constraint requirements.lock pypandoc_binary typst pyyaml

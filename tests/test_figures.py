@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 
 import altair as alt
 import numpy as np
@@ -17,8 +19,10 @@ from companion.judging import chance as chances
 from companion.judging.chance import AT_CHANCE, chance_level, chance_summary
 from companion.show import charts as pictures
 from companion.show import figures
+from companion.show.notebook import svg
 from companion.sweeps import runs as stored_runs
 from companion.sweeps.runs import WINDOW, median_run, originals_and_reconstructions, reconstruction_points, summary
+from companion.sweeps.sweep import run_sweep
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +252,43 @@ def test_every_figure_is_one_function_of_a_table():
         function = getattr(figures, name)
         assert function.__doc__.startswith(f"Figure {number}")
         assert next(iter(inspect.signature(function).parameters)) == "runs"
+
+
+@pytest.fixture(scope="module")
+def lost() -> pd.DataFrame:
+    """Runs of two sizes and seeds; those of one mask were lost to overflow."""
+    runs = run_sweep(sizes=[3, 5], seeds=[1, 2], steps=20)
+    metrics = ["reconstruction_error", "specialization_ratio", "expelled_fraction", "fit_mse"]
+    runs.loc[runs["mask"] == "110", metrics] = np.nan
+    return runs
+
+
+@pytest.mark.parametrize("draw", [figures.error_heatmap, figures.specialization_heatmap])
+def test_a_heat_map_has_a_dash_where_all_runs_are_lost(lost, draw):
+    of_chance = [chance_summary(lost)] if draw is figures.error_heatmap else []
+    chart = draw(lost, *of_chance)
+    assert re.findall(r'fill="(\w+)"[^>]*>–</text>', svg(chart)) == ["black"] * 4, "two sizes, two panels"
+    assert "110 Ovl+Cov" in written(chart) and "null" not in written(chart)
+    nothing = written(draw(lost[lost["mask"] == "110"], *of_chance))
+    assert nothing.count("–") == 4 and "null" not in nothing
+
+
+def test_so_have_grids_and_signs():
+    cells = pd.DataFrame({"row": ["a", "b"], "column": "c", "value": [0.5, np.nan], "verdict": ["holds", None]})
+    assert written(pictures.grids({"one": cells}, "share", (0, 1)))[:2] == ["0.50", "–"]
+    assert {"+", "–"} <= set(written(pictures.verdict_map({"one": cells}, {"holds": "+"})))
+
+
+def written(chart: alt.TopLevelMixin) -> list[str]:
+    """The texts of a chart's picture."""
+    return re.findall(r">([^<]+)</text>", svg(chart))
+
+
+@pytest.mark.parametrize("number", [1, 2, 4, 5, 6])
+def test_no_tooltip_says_null(charts, number):
+    """Chance has no SEM, nor has a single run."""
+    spec = charts[number].to_dict()
+    shown = [field["field"] for fields in encodings(spec, "tooltip") for field in fields if field.get("title") == "sem"]
+    told = re.findall(r'"calculate": "([^"]*)", "as": "sem told"', json.dumps(spec, ensure_ascii=False))
+    assert set(shown) == {"sem told"}
+    assert set(told) == {"isValid(datum.sem) ? format(datum.sem, '.3~g') : '–'"}

@@ -6,6 +6,7 @@ import json
 import re
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
@@ -102,6 +103,72 @@ def test_provenance_in_space_names_the_rule_and_counts_what_was_lost(shown):
         "*2 runs, 1 of them lost to overflow; seeds 3–4; N = 10, 30; λ = 1; τ by @eq-space-temperature; 200 steps; "
     )
     assert shown[0] == f"{wanted}engine fast; numba 1, torch 2, numpy 3, scipy 4. Made by*\n\n```bash\nmake it\n```"
+
+
+VERSIONS = {"versions": {"numba": "1", "torch": "2", "numpy": "3"}}
+
+
+def few(**columns: object) -> pd.DataFrame:
+    """Three runs of two seeds that do not follow one another."""
+    same = {"strength": 1.0, "temperature": 1e-4, "steps": 20, "engine": "fast"}
+    runs = pd.DataFrame({"mask": "010", "size": 3, "seed": [1, 7, 7], **same, **columns})
+    runs.attrs = dict(VERSIONS)
+    return runs
+
+
+def test_a_reader_s_own_runs_are_named_by_their_file_and_by_no_command(shown):
+    runs = few(steps=[20, 20, 30], attractor=["coverage", "transport", "transport"], engine=["torch", "fast", "fast"])
+    runs.attrs["file"] = "mine.parquet"
+    notebook.show_provenance(runs, "make it")
+    assert shown == [
+        "*`mine.parquet`: 3 runs; 2 seeds from 1 to 7; λ = 1; τ = 0.0001; attractor coverage, transport; 20, 30 steps; "
+        "engine fast, torch; numba 1, torch 2, numpy 3. Definitions: @sec-choices.*"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("runs", "says"),
+    [
+        (few().drop(columns="steps"), "runs: a table without steps was given; allowed is a sweep's"),
+        (few().drop(columns=["seed", "engine"]), "runs: a table without seed, engine was given"),
+        (few().iloc[:0], "runs: none was given; allowed is at least one"),
+        (few().assign(seed=1).pipe(lambda runs: pd.DataFrame(runs.to_dict("list"))), "without the versions of numba"),
+        ("runs.parquet", "runs: 'runs.parquet' was given; allowed is a DataFrame"),
+    ],
+)
+def test_runs_that_do_not_say_what_made_them_are_refused(shown, runs, says):
+    for show in (notebook.show_provenance, notebook.show_provenance_in_space):
+        full = runs.assign(reconstruction_error=0.5) if isinstance(runs, pd.DataFrame) else runs
+        with pytest.raises(ValueError, match=re.escape(says)):
+            show(full, "make it")
+    assert not shown
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [([5], "seed 5"), ([3, 2, 2], "seeds 2–3"), ([1, 9, 4], "3 seeds from 1 to 9")]
+)
+def test_seeds_are_a_range_only_where_none_is_left_out(seeds, text):
+    assert notebook.seeds_of(pd.DataFrame({"seed": seeds})) == text
+
+
+def test_a_cell_without_a_value_is_a_dash_and_any_float_is_rounded(shown):
+    values = [None, pd.NA, pd.NaT, np.float32(0.1234567), np.float64("nan"), 3]
+    notebook.show_table(pd.DataFrame({"E": pd.Series(values, dtype=object)}), "title", digits=2)
+    assert [row[1] for row in cells(shown[0])[1:]] == ["–", "–", "–", "0.12", "–", "3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"table": [1]}, "table: [1] was given; allowed is a DataFrame"),
+        ({"digits": 0}, "digits: 0 was given; allowed are whole numbers of at least 1"),
+        ({"digits": "2"}, "digits: '2' was given; allowed are whole numbers of at least 1"),
+    ],
+)
+def test_what_is_no_table_is_refused(shown, given, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        notebook.show_table(**{"table": pd.DataFrame({"E": [1.0]}), "title": "title"} | given)
+    assert not shown
 
 
 def test_a_ledger_is_shown_as_it_is(shown):

@@ -26,7 +26,7 @@ from companion.core.network import Parameters, initial_parameters, starting_batc
 from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import train
 from companion.sweeps.measures import measure
-from companion.sweeps.runs import read_list, settings_in, write_runs
+from companion.sweeps.runs import settings_in, write_runs
 from companion.sweeps.sweep import ENGINES, OPTIONS, run_sweep
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
@@ -216,26 +216,6 @@ def test_a_failed_write_leaves_the_file_that_was_there(small, tmp_path):
 def test_a_bad_path_is_named(small, tmp_path, out, says):
     with pytest.raises(ValueError, match=f"^out: .*{says}"):
         write_runs(small, tmp_path / out)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ([3, 5], [3, 5]),
-        ("[3, 5]", [3, 5]),
-        ("['000', '100']", ["000", "100"]),
-        (3, [3]),
-        ("000", ["000"]),
-        (0.1, [0.1]),
-    ],
-)
-def test_lists_may_arrive_as_text(given, expected):
-    assert read_list("sizes", given) == expected
-
-
-def test_text_that_is_no_list_is_named():
-    with pytest.raises(ValueError, match=r"sizes: '\[3, ' was given"):
-        read_list("sizes", "[3, ")
 
 
 def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess:

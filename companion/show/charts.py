@@ -18,6 +18,7 @@ from companion.show.figures import (
     CHANCE,
     COLORS,
     DASHES,
+    MISSING,
     NARROW_PANEL,
     ORIGINAL,
     PANEL,
@@ -25,6 +26,7 @@ from companion.show.figures import (
     SHAPES,
     Scale,
     configure,
+    numbers_in_cells,
     rounded,
 )
 from companion.sweeps.runs import WINDOW
@@ -404,7 +406,7 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
     for number, (heading, frame) in enumerate(panels.items()):
         rows, columns = (list(frame[side].unique()) for side in ("row", "column"))
         labels = alt.Axis(labels=number == 0, ticks=number == 0, domain=False)
-        base = alt.Chart(frame.assign(sign=frame["verdict"].map(signs))).encode(
+        base = alt.Chart(frame.assign(sign=frame["verdict"].map(signs).fillna(MISSING))).encode(
             x=alt.X("column:N", title="d", sort=columns, axis=alt.Axis(labelAngle=0, domain=False)),
             y=alt.Y("row:N", title=None, sort=rows, axis=labels),
         )
@@ -703,14 +705,15 @@ def grids(panels: Mapping[str, pd.DataFrame], title: str, ends: tuple[float, flo
             y=alt.Y("row:N", title=None, sort=rows),
         )
         scale = alt.Scale(scheme="cividis", domain=list(ends), clamp=True)
-        cells = base.mark_rect().encode(
-            color=alt.Color("value:Q", title=title, scale=scale, legend=None),
-            tooltip=["row:N", "column:N", alt.Tooltip("value:Q", format=".3~g", title=title)],
+        cells = (
+            base.transform_filter("isValid(datum.value)")
+            .mark_rect()
+            .encode(
+                color=alt.Color("value:Q", title=title, scale=scale, legend=None),
+                tooltip=["row:N", "column:N", alt.Tooltip("value:Q", format=".3~g", title=title)],
+            )
         )
-        numbers = base.mark_text(fontSize=10).encode(
-            text=alt.Text("value:Q", format=".2f"),
-            color=alt.condition(alt.datum["value"] > sum(ends) / 2, alt.value("black"), alt.value("white")),
-        )
+        numbers = numbers_in_cells(base, "value", ".2f", sum(ends) / 2)
         width, height = 30 * len(columns), 26 * len(rows)
         charts.append((cells + numbers).properties(width=width, height=height, title=heading))
     return configure(alt.concat(*charts, columns=2))

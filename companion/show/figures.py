@@ -27,6 +27,10 @@ CHANCE = "#666666"
 PANEL, NARROW_PANEL = 265, 165
 """Widths of a panel where two or three stand side by side; either fits a telephone's screen."""
 ERROR = "reconstruction error E"
+MISSING = "–"
+"""What stands in place of a number that there is none of."""
+SUMMARISED = ("mean", "sem", "median")
+"""A summary's numbers in tooltips."""
 
 Scale = Literal["linear", "log", "symlog"]
 """How an axis is scaled."""
@@ -135,7 +139,7 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
             "temperature:Q", title="temperature τ", scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=7)
         )
         y = alt.Y(f"{statistic}:Q", title=ERROR, scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
-        base = alt.Chart(lines).encode(x=x, color=color, opacity=opacity)
+        base = _told(alt.Chart(lines)).encode(x=x, color=color, opacity=opacity)
         level_lines = (
             alt.Chart(rounded(levels))
             .mark_line(strokeWidth=1)
@@ -163,7 +167,7 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
                 shape=alt.Shape(
                     "size:N", title="N", sort=sizes, scale=alt.Scale(domain=sizes, range=list(SHAPES[: len(sizes)]))
                 ),
-                tooltip=["size:N", "temperature:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+                tooltip=["size:N", "temperature:Q", *_summarised(), "n:Q"],
             ),
         )
         panels.append(layers.add_params(pick).properties(width=PANEL, height=260, title=name))
@@ -296,14 +300,14 @@ def _size_panel(
     )
     pick = alt.selection_point(fields=["label"], bind="legend", name=f"pick_{toggle}")
     frame = rounded(data.assign(label=data["mask"].map(MASK_LABELS), **_bars(data, statistic)))
-    base = alt.Chart(frame).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
+    base = _told(alt.Chart(frame)).encode(x=x, opacity=alt.condition(pick, alt.value(1), alt.value(0.08)), **encode)
     layers = [
         base.mark_rule().encode(y=alt.Y("low:Q", title=y["title"]), y2="high:Q", strokeDash=alt.value([1, 0])),
         base.mark_line(strokeWidth=1.5).encode(y=y),
         base.mark_point(filled=True, size=55).encode(
             y=y,
             shape=shape,
-            tooltip=["label:N", "size:Q", _number("mean"), _number("sem"), _number("median"), "n:Q"],
+            tooltip=["label:N", "size:Q", *_summarised(), "n:Q"],
         ),
     ]
     if chance is not None:
@@ -330,7 +334,7 @@ def _heatmaps(
     data = rounded(data)
     panels = []
     for statistic in ("mean", "median"):
-        base = alt.Chart(data).encode(
+        base = _told(alt.Chart(data)).encode(
             x=alt.X("size:O", title="training points and neurons N", axis=alt.Axis(labelAngle=0)),
             y=alt.Y("label:N", title=None, sort=rows),
         )
@@ -339,16 +343,35 @@ def _heatmaps(
             if scale == "log"
             else (data[statistic].min() + data[statistic].max()) / 2
         )
-        cells = base.mark_rect().encode(
-            color=alt.Color(f"{statistic}:Q", title=name, scale=alt.Scale(type=scale, scheme="cividis"), legend=None),
-            tooltip=["label:N", "size:O", _number("mean"), _number("sem"), _number("median")],
+        cells = (
+            base.transform_filter(f"isValid(datum.{statistic})")
+            .mark_rect()
+            .encode(
+                color=alt.Color(
+                    f"{statistic}:Q", title=name, scale=alt.Scale(type=scale, scheme="cividis"), legend=None
+                ),
+                tooltip=["label:N", "size:O", *_summarised()],
+            )
         )
-        text = base.mark_text(fontSize=10).encode(
-            text=alt.Text(f"{statistic}:Q", format=".2f" if scale == "linear" else ".2r"),
-            color=alt.condition(alt.datum[statistic] > middle, alt.value("black"), alt.value("white")),
-        )
+        text = numbers_in_cells(base, statistic, ".2f" if scale == "linear" else ".2r", middle)
         panels.append((cells + text).properties(width=PANEL - 35, height=26 * len(rows), title=f"{statistic} {name}"))
     return configure(alt.concat(*panels, columns=2))
+
+
+def numbers_in_cells(base: alt.Chart, field: str, form: str, middle: float) -> alt.Chart:
+    """Return the numbers of a heat map's cells, black above a middle and white below; a dash where there is none.
+
+    Args:
+        base: the chart with its positions; without a number it has no cell, so the dash is black.
+        field: the column of the numbers.
+        form: their format.
+        middle: NaN where no cell has a number.
+    """
+    dark = f"isValid(datum['{field}']) && datum['{field}'] <= {float(np.nan_to_num(middle))}"
+    return base.mark_text(fontSize=10).encode(
+        text=alt.condition(f"isValid(datum['{field}'])", alt.Text(f"{field}:Q", format=form), alt.value(MISSING)),
+        color=alt.condition(dark, alt.value("white"), alt.value("black")),
+    )
 
 
 def _bars(data: pd.DataFrame, statistic: str) -> dict[str, pd.Series]:
@@ -390,6 +413,18 @@ def _shade() -> alt.Chart:
 
 def _number(field: str, title: str | None = None) -> alt.Tooltip:
     return alt.Tooltip(f"{field}:Q", format=".3~g", title=title or field)
+
+
+def _summarised() -> list[alt.Tooltip]:
+    """A summary's numbers in a tooltip, of the columns of `_told`."""
+    return [alt.Tooltip(f"{name} told:N", title=name) for name in SUMMARISED]
+
+
+def _told(chart: alt.Chart) -> alt.Chart:
+    """Add a summary's numbers as text: a single run has no SEM, nor has chance, and a tooltip would say null."""
+    return chart.transform_calculate(
+        **{f"{name} told": f"isValid(datum.{name}) ? format(datum.{name}, '.3~g') : '{MISSING}'" for name in SUMMARISED}
+    )
 
 
 def rounded(frame: pd.DataFrame) -> pd.DataFrame:

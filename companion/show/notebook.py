@@ -10,14 +10,18 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 import vl_convert
 from IPython.display import Markdown, display
 
+from companion.core.checks import require_integer
+from companion.core.settings import Settings
 from companion.sweeps.runs import settings_in
 
 BOX_ROWS, BOX_WIDTH = 30, 72
@@ -69,19 +73,32 @@ def digest(chart: alt.TopLevelMixin) -> str:
 def show_provenance(runs: pd.DataFrame, command: str) -> None:
     """Display what made the runs of a figure, and the command (from the book's folder) that makes them again.
 
+    Of a reader's own runs no command is known: their file's name stands in its place.
+
     Args:
-        runs: a sweep's table, with its versions in `attrs`.
+        runs: a sweep's table, with its versions in `attrs`, and there too the file, if it is a reader's own.
         command: papermill's command line.
+
+    Raises:
+        ValueError: if they do not say what made them.
     """
+    _require_columns(runs, "seed", "strength", "temperature", "steps", "engine")
     settings = settings_in(runs)
-    temperatures = [f"{value:g}" for value in sorted({one.temperature for one in settings})]
-    strengths = [f"{value:g}" for value in sorted({one.strength for one in settings})]
+    values = {
+        field.name: list(dict.fromkeys(getattr(one, field.name) for one in settings)) for field in fields(Settings)
+    }
+    others = [
+        f"{name.replace('_', ' ')} {', '.join(map(str, given))}"
+        for name, given in values.items()
+        if name not in ("mask", "strength", "temperature", "steps") and given != [getattr(Settings(), name)]
+    ]
     facts = [
-        f"{len(runs)} runs; {_seeds(runs)}; λ = {', '.join(strengths)}; τ = {', '.join(temperatures)}",
-        f"{settings[0].steps} steps; engine {', '.join(sorted(runs['engine'].unique()))}",
+        f"{len(runs)} runs; {seeds_of(runs)}; λ = {_listed(values['strength'])}; τ = {_listed(values['temperature'])}",
+        *others,
+        f"{_listed(values['steps'])} steps; engine {', '.join(sorted(runs['engine'].unique()))}",
         _versions(runs, "numba", "torch", "numpy"),
     ]
-    _show_made_by(f"{'; '.join(facts)}. Definitions: @sec-choices.", command)
+    _show_made_by(runs, f"{'; '.join(facts)}. Definitions: @sec-choices.", command)
 
 
 def show_provenance_in_space(runs: pd.DataFrame, command: str) -> None:
@@ -90,27 +107,60 @@ def show_provenance_in_space(runs: pd.DataFrame, command: str) -> None:
     Args:
         runs: what `companion.studies.space.run_cells` returned, with its versions in `attrs`.
         command: papermill's command line.
+
+    Raises:
+        ValueError: if they do not say what made them.
     """
+    _require_columns(runs, "seed", "size", "strength", "steps", "engine", "reconstruction_error")
     lost, sizes = int(runs["reconstruction_error"].isna().sum()), sorted(runs["size"].unique())
     facts = [
-        f"{len(runs)} runs, {lost} of them lost to overflow; {_seeds(runs)}; N = {', '.join(map(str, sizes))}",
-        f"λ = {runs['strength'].iloc[0]:g}; τ by @eq-space-temperature",
-        f"{runs['steps'].iloc[0]} steps; engine {runs['engine'].iloc[0]}",
+        f"{len(runs)} runs, {lost} of them lost to overflow; {seeds_of(runs)}; N = {', '.join(map(str, sizes))}",
+        f"λ = {_listed(runs['strength'])}; τ by @eq-space-temperature",
+        f"{_listed(runs['steps'])} steps; engine {', '.join(sorted(runs['engine'].unique()))}",
         _versions(runs, "numba", "torch", "numpy", "scipy"),
     ]
-    _show_made_by(f"{'; '.join(facts)}.", command)
+    _show_made_by(runs, f"{'; '.join(facts)}.", command)
 
 
-def _seeds(runs: pd.DataFrame) -> str:
+def seeds_of(runs: pd.DataFrame) -> str:
+    """Return which seeds runs have, such as "seeds 1000–1009"."""
     seeds = sorted(runs["seed"].unique())
-    return f"seeds {seeds[0]}–{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    every = seeds[-1] - seeds[0] == len(seeds) - 1
+    return f"seeds {seeds[0]}–{seeds[-1]}" if every else f"{len(seeds)} seeds from {seeds[0]} to {seeds[-1]}"
+
+
+def _listed(values: Iterable[float]) -> str:
+    """Return numbers, each once, in ascending order."""
+    return ", ".join(f"{value:g}" for value in sorted(set(values)))
 
 
 def _versions(runs: pd.DataFrame, *libraries: str) -> str:
-    return ", ".join(f"{library} {runs.attrs['versions'][library]}" for library in libraries)
+    known = runs.attrs.get("versions") or {}
+    if lacks := [library for library in libraries if library not in known]:
+        raise ValueError(f"runs: attrs without the versions of {', '.join(lacks)} were given; allowed are a sweep's")
+    return ", ".join(f"{library} {known[library]}" for library in libraries)
 
 
-def _show_made_by(facts: str, command: str) -> None:
+def _require_columns(runs: pd.DataFrame, *names: str) -> None:
+    """Refuse runs without one of some columns, and none at all."""
+    _require_table("runs", runs)
+    if lacks := [name for name in names if name not in runs]:
+        raise ValueError(f"runs: a table without {', '.join(lacks)} was given; allowed is a sweep's")
+    if runs.empty:
+        raise ValueError("runs: none was given; allowed is at least one")
+
+
+def _require_table(name: str, given: Any) -> None:
+    if not isinstance(given, pd.DataFrame):
+        raise ValueError(f"{name}: {given!r} was given; allowed is a DataFrame")
+
+
+def _show_made_by(runs: pd.DataFrame, facts: str, command: str) -> None:
+    if "file" in runs.attrs:
+        display(Markdown(f"*`{runs.attrs['file']}`: {facts}*"))
+        return
     display(Markdown(f"*{facts} Made by*\n\n```bash\n{command}\n```"))
 
 
@@ -121,8 +171,13 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
         table: any frame; the index becomes the first columns.
         title: one line above it, or of the fold.
         fold: put it into a box that opens on a click (it is open in the PDF).
-        digits: significant digits of floats.
+        digits: significant digits of floats, at least 1.
+
+    Raises:
+        ValueError: if the table is none, or the digits are not allowed.
     """
+    _require_table("table", table)
+    digits = require_integer("digits", digits, least=1)
     if not fold:
         display(Markdown(f"**{title}**\n\n{_markdown(table, digits)}"))
         return
@@ -189,10 +244,17 @@ def _folded(body: str, title: str) -> str:
 
 def _markdown(table: pd.DataFrame, digits: int) -> str:
     """Return a pipe table; cells are text already, so that no library chooses their digits."""
-    cells = table.reset_index().map(lambda cell: _significant(cell, digits) if isinstance(cell, float) else str(cell))
+    cells = table.reset_index().map(lambda cell: _text(cell, digits))
     # A pipe in a cell would end it.
     cells = cells.rename(columns=lambda name: str(name).replace("|", r"\|")).map(lambda cell: cell.replace("|", r"\|"))
     return cells.to_markdown(index=False, disable_numparse=True)
+
+
+def _text(cell: Any, digits: int) -> str:
+    """Return a cell's text: a number at `digits` significant digits, and a dash where there is none."""
+    if cell is None or cell is pd.NA or cell is pd.NaT:
+        return "–"
+    return _significant(float(cell), digits) if isinstance(cell, float | np.floating) else str(cell)
 
 
 def _significant(value: float, digits: int) -> str:

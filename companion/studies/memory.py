@@ -9,12 +9,15 @@ recovered within 1/(4N), and exactly within 0.001.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
+from companion.core.checks import require_integer, require_number, requires
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
 from companion.core.metrics import position_error, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes, starting_batch
@@ -33,6 +36,7 @@ from companion.studies.stationarity import (
     recovered,
     train_to_stationarity,
 )
+from companion.sweeps.sweep import list_of, require_seed
 from companion.version import library_versions
 
 
@@ -101,6 +105,44 @@ class Case(NamedTuple):
     gradient_norm: float = float("nan")
 
 
+Job = tuple[int, list[int], float, int, tuple[float, ...]]
+"""Arguments of `sweep`."""
+SEEDS_OF_A_JOB = 10
+
+
+def design(sizes: Iterable[int], first_seed: int, seeds: int, **reading: Any) -> list[Job]:
+    """Return the jobs of a sweep, those of the largest sizes, which take longest, first.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        sizes: N of each, at least 2.
+        first_seed: at least 0.
+        seeds: how many, at least 1.
+        reading: decay, starts and others of `sweep`.
+
+    Raises:
+        ValueError: naming the first argument that is not allowed.
+    """
+    sizes = list_of("sizes", sizes, lambda name, one: require_integer(name, one, least=2))
+    first_seed = require_seed("first_seed", first_seed)
+    end = first_seed + require_integer("seeds", seeds, least=1)
+    chunks = [list(range(start, min(start + SEEDS_OF_A_JOB, end))) for start in range(first_seed, end, SEEDS_OF_A_JOB)]
+    return [_job(size, chunk, **reading) for size in sorted(sizes, reverse=True) for chunk in chunks]
+
+
+def _job(size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, others: Any = ()) -> Job:
+    """Return the arguments of `sweep`, checked."""
+    return (
+        require_integer("size", size, least=2),
+        list_of("seeds", seeds, require_seed),
+        require_number("decay", decay, positive=True),
+        require_integer("starts", starts, least=1),
+        () if others in ((), []) else tuple(list_of("others", others, partial(require_number, positive=True))),
+    )
+
+
+@requires(_job)
 def sweep(
     size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, others: tuple[float, ...] = ()
 ) -> pd.DataFrame:
@@ -117,6 +159,9 @@ def sweep(
 
     Returns:
         A row a seed and task of `TASKS`, and a row a further μ; columns as `data/README.md` has them.
+
+    Raises:
+        ValueError: naming the first argument that is not allowed, before any training.
     """
     x, y, initial = starting_batch(size, seeds)
     plain = {network.settings for network in NETWORKS.values()}

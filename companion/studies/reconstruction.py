@@ -60,7 +60,9 @@ def by_mask(runs: pd.DataFrame, metric: str, statistic: Statistic = "median") ->
         metric: a column, such as "specialization_ratio".
         statistic: which.
     """
-    return runs.pivot_table(index="size", columns="mask", values=metric, aggfunc=statistic).rename_axis("N")
+    # A mask all of whose runs are lost keeps its column.
+    table = runs.pivot_table(index="size", columns="mask", values=metric, aggfunc=statistic, dropna=False)
+    return table.rename_axis("N")
 
 
 def against_chance(runs: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -132,24 +131,6 @@ def check_out(out: str | Path) -> Path:
     if os.path.lexists(path) and not path.is_file():
         raise ValueError(f"out: {str(out)!r} was given, which is no file; allowed is a new file, or one to replace")
     return path
-
-
-def read_list(name: str, given: Any) -> list[Any]:
-    """Return a notebook parameter as a list: a list as it is, text (papermill's -p) read as JSON, one value alone.
-
-    Args:
-        name: the parameter's name, for the error.
-        given: a list, a number, or text such as "[3, 5]" or "3".
-
-    Raises:
-        ValueError: if text holds no JSON list, number or word.
-    """
-    if isinstance(given, str) and given.strip().startswith("["):
-        try:
-            given = json.loads(given.replace("'", '"'))
-        except json.JSONDecodeError:
-            raise ValueError(f"{name}: {given!r} was given; allowed is a list such as [3, 5]") from None
-    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size")) -> pd.DataFrame:
