@@ -86,6 +86,22 @@ foreign: st.SearchStrategy[Any] = st.one_of(
 )
 """Values of many types and sizes, few of which any argument takes."""
 
+papermill_s: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-3, 5),
+        st.integers(),
+        st.floats(),
+        st.sampled_from([one for one in NUMBERS if type(one) in (int, float)]),
+        st.sampled_from([word for word in WORDS if "\0" not in word] + ["true", "none", "[1e-4, 2]", "[", "['000']"]),
+        st.text(max_size=4),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+"""What papermill's -p, -y and -f can hand over."""
+
 # --- nearly what it should be ---
 
 SPOILED: list[Callable[[torch.Tensor], Any]] = [

@@ -24,7 +24,11 @@ from conftest import INPUTS, ROOT
 from hypothesis import HealthCheck, given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
-from inputs import batches, foreign, near, reals, runs, seeds, settings, sizes, temperatures
+from inputs import batches, near, papermill_s, reals, runs, seeds, settings, sizes, temperatures
+from inputs import foreign as of_any_kind
+from test_parameters import SWEEPS as NOTEBOOKS
+from test_parameters import parameters_of, prepared
+from test_sweep import notebook
 
 from companion import core, engine, judging, sweeps
 from companion.core import data, hull, losses, metrics, network, tables, train
@@ -35,9 +39,10 @@ from companion.core.settings import MASKS, NAMES, Neuron, Settings
 from companion.engine import driver, lanes
 from companion.judging import beyond, chance, ledger, paired, referee, verdicts
 from companion.judging.claims import CLAIMS
-from companion.sweeps import measures, store, sweep
+from companion.sweeps import measures, parameters, store, sweep
 from companion.sweeps import runs as of_runs
 
+FEW = str(ROOT / "data/plain.parquet")
 CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
@@ -246,7 +251,13 @@ SWEEPS |= {
     "reconstruction_points": of(of_runs.reconstruction_points, run=run_table.map(lambda runs: runs.iloc[0])),
     "write_runs": of(of_runs.write_runs, table=run_table, out=st.just("x.parquet")),
     "check_out": of(of_runs.check_out, out=st.just("x.parquet")),
-    "read_list": of(of_runs.read_list, name=st.just("sizes"), given=st.sampled_from(["[3, 5]", [3], 3, "3", "[3"])),
+    "read_runs": of(functools.partial(parameters.read_runs, "path", usual="x.parquet"), path=st.just(FEW)),
+    "require_design": of(functools.partial(parameters.require_design, "runs"), runs=run_table),
+    "every_combination": of(
+        parameters.every_combination,
+        lists=st.just({"strength": [1.0, 2.0], "temperature": [1e-4]}),
+        same=st.just({"steps": 3}),
+    ),
     "differing_versions": of(
         store.differing_versions, one=st.just({"numpy": "1"}), other=st.just({"numpy": "2", "torch": "3"})
     ),
@@ -339,6 +350,8 @@ LEFT_OUT = {
     "companion.sweeps.sweep.list_of": "a check",
     "companion.sweeps.runs.require_table": "a check",
     "companion.sweeps.runs.stored_table": "tried through what reads by it",
+    "companion.sweeps.parameters.only_parameters": "tests/test_parameters.py, and the notebooks below",
+    "companion.sweeps.parameters.read_parameters": "tests/test_parameters.py, and the notebooks below",
     "companion.sweeps.runs.groups_of": "pandas' own groupby",
 }
 """Public functions, or whole files of them, that no case is generated for, and why."""
@@ -355,7 +368,8 @@ def public(package: types.ModuleType) -> Iterator[tuple[str, Callable[..., Any]]
 
 
 def test_every_public_function_below_the_pictures_has_cases_or_a_reason():
-    tried = {inspect.unwrap(case.function) for case in ALL.values()}
+    functions = [getattr(case.function, "func", case.function) for case in ALL.values()]
+    tried = {inspect.unwrap(function) for function in functions}
     found = {name: one for layer in (core, engine, sweeps, judging) for name, one in public(layer)}
     left = {name for name, one in found.items() if one not in tried}
     reasons = {name for name in left if name in LEFT_OUT or name.rpartition(".")[0] in LEFT_OUT}
@@ -431,11 +445,16 @@ def generated(cases: int) -> Callable[[Callable[..., None]], Callable[..., None]
     )
 
 
-def spoiled(source: st.DataObject, right: st.SearchStrategy[dict[str, Any]], most: int = 2) -> dict[str, Any]:
+def spoiled(
+    source: st.DataObject, right: st.SearchStrategy[dict[str, Any]], foreign: st.SearchStrategy[Any] | None = None
+) -> dict[str, Any]:
     """Right arguments, of which up to two are nearly right or nothing of the kind."""
-    arguments = source.draw(right)
-    for name in source.draw(st.lists(st.sampled_from(sorted(arguments)), max_size=most, unique=True)):
-        arguments[name] = source.draw(st.one_of(near(arguments[name]), near(arguments[name]), foreign), label=name)
+    arguments = dict(source.draw(right))
+    for name in source.draw(st.lists(st.sampled_from(sorted(arguments)), max_size=2, unique=True)):
+        nearly = near(arguments[name])
+        arguments[name] = source.draw(
+            st.one_of(nearly, nearly, of_any_kind) if foreign is None else foreign, label=name
+        )
     return arguments
 
 
@@ -462,6 +481,34 @@ def test_both_engines_take_and_refuse_the_same():
         if plain and fast:
             shapes = [[value.shape for value in one[0].parameters] for one in (plain, fast)]
             assert shapes[0] == shapes[1]
+
+    run()
+
+
+@pytest.mark.parametrize("stem", NOTEBOOKS)
+def test_a_notebook_s_parameters_are_read_or_named(stem):
+    """Its cells up to the first training: what papermill can hand over, each as the notebook checks it."""
+    right = {name: value for name, value in prepared(stem).items() if name in parameters_of(stem)}
+
+    @generated(2 * CASES)
+    @given(st.data())
+    def run(source: st.DataObject) -> None:
+        arguments = spoiled(source, st.just(right), foreign=papermill_s)
+        answer(functools.partial(prepared, stem), arguments)
+
+    run()
+
+
+def test_the_sweep_s_notebook_ends_with_a_table_or_an_error_in_words(tmp_path, monkeypatch):
+    right = {"masks": ["000"], "sizes": [3], "seeds": [1], "strength": 1.0, "temperature": 1e-4, "steps": 2}
+    right |= {"attractor": "coverage", "balance": 1.0, "anneal": False, "target": "sine", "engine": None}
+    right |= {"out": "x.parquet", "store": None}
+
+    @generated(CASES)
+    @given(st.data())
+    def run(source: st.DataObject) -> None:
+        arguments = spoiled(source, st.just(right), foreign=papermill_s)
+        answer(functools.partial(notebook, tmp_path, monkeypatch), arguments)
 
     run()
 

@@ -42,6 +42,12 @@ def prepared(stem: str, **parameters: object) -> dict[str, object]:
     return names
 
 
+def parameters_of(stem: str) -> list[str]:
+    """The names in a notebook's cell of parameters."""
+    notebook = load_notebook_node(str(ROOT / f"chapters/{stem}.ipynb"))
+    return re.findall(r"^(\w+) = ", notebook.cells[find_first_tagged_cell_index(notebook, "parameters")].source, re.M)
+
+
 def p(**given: str) -> dict[str, object]:
     """What papermill's -p makes of words."""
     return {name: _resolve_type(word) for name, word in given.items()}

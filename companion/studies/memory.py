@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.core.checks import require_integer, require_number, requires
+from companion.core.checks import (
+    MOST_POINTS,
+    MOST_VALUES,
+    checked_by,
+    require_integer,
+    require_number,
+    require_seed,
+)
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
 from companion.core.metrics import position_error, reconstruction_error
 from companion.core.network import Parameters, predict, prototypes, starting_batch
@@ -36,7 +43,7 @@ from companion.studies.stationarity import (
     recovered,
     train_to_stationarity,
 )
-from companion.sweeps.sweep import list_of, require_seed
+from companion.sweeps.sweep import list_of
 from companion.version import library_versions
 
 
@@ -124,9 +131,9 @@ def design(sizes: Iterable[int], first_seed: int, seeds: int, **reading: Any) ->
     Raises:
         ValueError: naming the first argument that is not allowed.
     """
-    sizes = list_of("sizes", sizes, lambda name, one: require_integer(name, one, least=2))
+    sizes = list_of("sizes", sizes, lambda name, one: require_integer(name, one, least=2, most=MOST_POINTS))
     first_seed = require_seed("first_seed", first_seed)
-    end = first_seed + require_integer("seeds", seeds, least=1)
+    end = first_seed + require_integer("seeds", seeds, least=1, most=MOST_VALUES)
     chunks = [list(range(start, min(start + SEEDS_OF_A_JOB, end))) for start in range(first_seed, end, SEEDS_OF_A_JOB)]
     return [_job(size, chunk, **reading) for size in sorted(sizes, reverse=True) for chunk in chunks]
 
@@ -134,7 +141,7 @@ def design(sizes: Iterable[int], first_seed: int, seeds: int, **reading: Any) ->
 def _job(size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, others: Any = ()) -> Job:
     """Return the arguments of `sweep`, checked."""
     return (
-        require_integer("size", size, least=2),
+        require_integer("size", size, least=2, most=MOST_POINTS),
         list_of("seeds", seeds, require_seed),
         require_number("decay", decay, positive=True),
         require_integer("starts", starts, least=1),
@@ -142,7 +149,7 @@ def _job(size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, othe
     )
 
 
-@requires(_job)
+@checked_by(_job)
 def sweep(
     size: int, seeds: list[int], decay: float = 1e-4, starts: int = 4, others: tuple[float, ...] = ()
 ) -> pd.DataFrame:

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from companion.core.checks import require_choice
+from companion.core.checks import require_a, require_choice, shown
 from companion.core.settings import MASKS, Settings
-from companion.sweeps.runs import groups_of, settings_in
+from companion.sweeps.runs import groups_of, require_table, settings_in
 from companion.sweeps.sweep import list_of
 
 Mask = NewType("Mask", str)
@@ -70,7 +70,7 @@ def _read(name: str, given: Any, kind: Any) -> Any:
         text = given.strip()
         inner = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
         if not text or set(inner) & set("[]()"):
-            raise ValueError(f"{name}: {given!r} was given; allowed is a list such as [3, 5], or one value")
+            raise ValueError(f"{name}: {shown(given)} was given; allowed is a list such as [3, 5], or one value")
         given = [word.strip("\"'") for word in re.split(r"[,\s]+", inner) if word]  # NumPy writes no commas
     several = isinstance(given, Iterable) and not isinstance(given, Mapping)
     return [_value(one, part) for one in (given if several else [given])]
@@ -103,6 +103,8 @@ def every_combination(lists: Mapping[str, Iterable[Any]], same: dict[str, Any]) 
     Raises:
         ValueError: naming the first setting that is not allowed.
     """
+    require_a(Mapping, "lists", lists)
+    require_a(Mapping, "same", same)
     rows = product(
         *(
             list_of(name, values, lambda name, value: getattr(Settings.of({name: value}), name))
@@ -127,7 +129,7 @@ def read_runs(name: str, path: str, usual: str, columns: Sequence[str] = DRAWN) 
     try:
         held = pq.read_schema(path).names
     except (OSError, TypeError, pa.ArrowInvalid):
-        raise ValueError(f"{name}: {path!r} was given; allowed is a Parquet file that the sweep wrote") from None
+        raise ValueError(f"{name}: {shown(path)} was given; allowed is a Parquet file that the sweep wrote") from None
     runs = pd.read_parquet(path, columns=None if columns is DRAWN else [one for one in columns if one in held])
     lacks = [*(one for one in columns if one not in held), *(["versions"] if not runs.attrs.get("versions") else [])]
     if lacks or runs.empty:
@@ -149,6 +151,7 @@ def require_design(name: str, runs: pd.DataFrame) -> None:
     Raises:
         ValueError: if they are not.
     """
+    require_table(name, runs, keys=("mask", "size"))
     masks = [set(group["mask"]) for _, group in groups_of(runs, "size")]
     if any(one != set(MASKS) for one in masks):
         held = ", ".join(sorted(map(str, set.intersection(*masks))))
