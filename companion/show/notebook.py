@@ -20,9 +20,9 @@ import pandas as pd
 import vl_convert
 from IPython.display import Markdown, display
 
-from companion.core.checks import require_integer
+from companion.core.checks import require_a, require_integer
 from companion.core.settings import Settings
-from companion.sweeps.runs import settings_in
+from companion.sweeps.runs import require_table, settings_in
 
 BOX_ROWS, BOX_WIDTH = 30, 72
 """Rows of a folded table that fit on a page, if a row has one line: up to so many characters, beyond which pandoc wraps
@@ -82,7 +82,7 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     Raises:
         ValueError: if they do not say what made them.
     """
-    _require_columns(runs, "seed", "strength", "temperature", "steps", "engine")
+    require_table("runs", runs, ("seed", "strength", "temperature", "steps"), ("engine",))
     settings = settings_in(runs)
     values = {
         field.name: list(dict.fromkeys(getattr(one, field.name) for one in settings)) for field in fields(Settings)
@@ -111,7 +111,7 @@ def show_provenance_in_space(runs: pd.DataFrame, command: str) -> None:
     Raises:
         ValueError: if they do not say what made them.
     """
-    _require_columns(runs, "seed", "size", "strength", "steps", "engine", "reconstruction_error")
+    require_table("runs", runs, ("seed", "size", "strength", "steps", "reconstruction_error"), ("engine",))
     lost, sizes = int(runs["reconstruction_error"].isna().sum()), sorted(runs["size"].unique())
     facts = [
         f"{len(runs)} runs, {lost} of them lost to overflow; {seeds_of(runs)}; N = {', '.join(map(str, sizes))}",
@@ -143,20 +143,6 @@ def _versions(runs: pd.DataFrame, *libraries: str) -> str:
     return ", ".join(f"{library} {known[library]}" for library in libraries)
 
 
-def _require_columns(runs: pd.DataFrame, *names: str) -> None:
-    """Refuse runs without one of some columns, and none at all."""
-    _require_table("runs", runs)
-    if lacks := [name for name in names if name not in runs]:
-        raise ValueError(f"runs: a table without {', '.join(lacks)} was given; allowed is a sweep's")
-    if runs.empty:
-        raise ValueError("runs: none was given; allowed is at least one")
-
-
-def _require_table(name: str, given: Any) -> None:
-    if not isinstance(given, pd.DataFrame):
-        raise ValueError(f"{name}: {given!r} was given; allowed is a DataFrame")
-
-
 def _show_made_by(runs: pd.DataFrame, facts: str, command: str) -> None:
     if "file" in runs.attrs:
         display(Markdown(f"*`{runs.attrs['file']}`: {facts}*"))
@@ -176,7 +162,7 @@ def show_table(table: pd.DataFrame, title: str, fold: bool = False, digits: int 
     Raises:
         ValueError: if the table is none, or the digits are not allowed.
     """
-    _require_table("table", table)
+    require_a(pd.DataFrame, "table", table)
     digits = require_integer("digits", digits, least=1)
     if not fold:
         display(Markdown(f"**{title}**\n\n{_markdown(table, digits)}"))

@@ -17,7 +17,8 @@ VARIABLE = re.compile(r"\{\{< var ([\w.-]+) >\}\}")
 def stored(root: Path) -> dict[str, dict[str, str]]:
     """Return what is stored under `root`: of each chapter its numbers by name, and under `READS` what they are from."""
     path = root / "_variables.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {READS: {}}
+    found = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else None
+    return found or {READS: {}}  # an empty file is as good as none
 
 
 def fill(text: str, variables: Mapping[str, Mapping[str, str]]) -> str:
