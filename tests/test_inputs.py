@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import INPUTS, ROOT
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 from inputs import batches, near, papermill_s, reals, runs, seeds, settings, sizes, temperatures
@@ -473,6 +473,7 @@ def test_both_engines_take_and_refuse_the_same():
     @given(st.data())
     def run(source: st.DataObject) -> None:
         arguments = spoiled(source, CORE["train"].right)
+        assume(not any(isinstance(value, Iterator) for value in arguments.values()))  # the second would find it used up
         plain, fast = (answer(case.function, arguments) for case in (CORE["train"], ENGINE["driver.train"]))
         if plain is not None and fast is None:  # the fast engine has one float type
             assert plain[0].parameters.w.dtype != torch.float64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from companion.core.checks import (
     MOST_POINTS,
     require_choice,
     require_integer,
+    require_list,
     require_seed,
     requires,
     shown,
@@ -160,5 +162,6 @@ def draw(stream: np.random.Generator, shape: tuple[int, ...], dimension: int, de
     """
     if not isinstance(stream, np.random.Generator):
         raise ValueError(f"stream: {shown(stream)} was given; allowed is one of `random_stream`")
+    lengths = require_list("shape", shape, partial(require_integer, least=1, most=MOST_POINTS))
     dimension = require_integer("dimension", dimension, least=1, most=MOST_POINTS)
-    return DENSITIES[require_choice("density", density, DENSITIES)](stream, (*shape, dimension))
+    return DENSITIES[require_choice("density", density, DENSITIES)](stream, (*lengths, dimension))

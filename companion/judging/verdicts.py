@@ -258,6 +258,8 @@ def describe(statement: Statement) -> str:
     size = abs(statement.gap)
     gap = "" if not size else f" by {f'×{math.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
     groups = [side for side in statement[1:3] if isinstance(side, tuple)]
+    if not groups:
+        raise ValueError(f"statement: {shown(statement)} was given; allowed is one of which a side is a group of runs")
     # What two groups share is in the case's name, but for a temperature and the mask whose place it is.
     differing = [k for k in range(len(groups[0])) if len({group[k] for group in groups}) == 2] or [0]
     sides = [_side(side, differing, statement.metric) for side in statement[1:3]]
