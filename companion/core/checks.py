@@ -155,7 +155,9 @@ def array_of(name: str, given: Any) -> np.ndarray:
             given = given.detach().cpu()
             given = given.double() if given.dtype in FLOATS else given  # NumPy has no bfloat16
         array = np.asarray(given)
-        if array.dtype.kind not in "biufO":
+        if array.dtype.kind not in "biufO" or not all(
+            isinstance(one, Real) for one in array[array.dtype == object].flat
+        ):
             raise TypeError
         return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError, RuntimeError):
