@@ -157,10 +157,11 @@ def test_shapes_that_do_not_fit_are_named(wrong):
 Rows = Float[Tensor, "*runs n"]
 
 
+Rows = Float[Tensor, "*runs n"]
+
+
 @checks.requires(finite=("x",), positive=("temperature",))
-def weighed(
-    x: Float[Tensor, "*runs n"], y: Float[Tensor, "*runs n"], temperature: float = 1.0
-) -> Float[Tensor, "*runs"]:
+def weighed(x: Rows, y: Rows, temperature: float = 1.0) -> Tensor:
     return (x * y).sum(-1) / temperature
 
 

@@ -145,11 +145,7 @@ def require_list(name: str, given: Any, check: Callable[[str, Any], Result], lea
 
 
 def array_of(name: str, given: Any) -> np.ndarray:
-    """Return numbers as a float64 array; a tensor is taken off its device and its graph.
-
-    Raises:
-        ValueError: if it holds something else than real numbers, or rows of several lengths.
-    """
+    """Return real numbers as a float64 array; a tensor is taken off its device and its graph."""
     try:
         if isinstance(given, torch.Tensor):
             given = given.detach().cpu()
