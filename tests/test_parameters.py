@@ -17,11 +17,13 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from papermill.utils import find_first_tagged_cell_index
 
+from companion.core.checks import MOST_POINTS, MOST_STEPS
 from companion.core.settings import MASKS, Settings
 from companion.show import notebook as shows
 from companion.studies import memory
 from companion.sweeps.parameters import DRAWN, Mask, every_combination, read_parameters, read_runs, require_design
 from companion.sweeps.sweep import run_sweep
+from companion.sweeps.workers import MOST_WORKERS
 
 WITH_PARAMETERS = [
     path for path in CHAPTERS if find_first_tagged_cell_index(load_notebook_node(str(path)), "parameters") >= 0
@@ -154,6 +156,8 @@ WRONG = [
     ("space-sweep", p(neurons="linear"), "neurons: 'linear' was given; allowed are 'radial', 'ridge'"),
     ("space-sweep", p(dimensions="two"), "dimensions: 'two' was given; allowed are whole numbers"),
     ("space-sweep", p(tables="iris"), "tables: 'iris' was given; allowed are 'diabetes-2'"),
+    ("space-sweep", p(seeds="[]"), "seeds: [] was given; allowed is a list of at least 1"),
+    ("space-sweep", p(steps="-1"), "steps: -1 was given; allowed are whole numbers from 0"),
     ("space-sweep", p(seeds="[0, 0]"), "seeds: [0, 0] was given; allowed is a list that holds no value twice"),
     ("space-sweep", p(strength="-1"), "strength: -1 was given; allowed are finite numbers of at least 0"),
     ("space-sweep", p(out="a.csv"), "out: 'a.csv' was given; allowed is a path that ends in .parquet"),
@@ -346,3 +350,13 @@ def test_papermill_takes_the_book_s_words(tmp_path):
     assert done.returncode == 0, done.stderr
     run = pd.read_parquet(tmp_path / "o.parquet").iloc[0]
     assert (run["mask"], run["anneal"], run["temperature"]) == ("010", True, 1e-3)
+
+
+def test_the_table_of_parameters_gives_the_limits():
+    text = (ROOT / "chapters/90-rerun.ipynb").read_text(encoding="utf-8")
+    for line in (
+        f"a list of whole numbers from 2 to {MOST_POINTS:,}",
+        f"a whole number from 0 to {MOST_STEPS:,}",
+        f"a whole number from 1 to {MOST_WORKERS}",
+    ):
+        assert line in text, line
