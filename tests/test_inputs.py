@@ -9,6 +9,8 @@ import os
 import pkgutil
 import re
 import signal
+import sys
+import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
@@ -42,6 +44,7 @@ from companion.judging.claims import CLAIMS
 from companion.sweeps import measures, parameters, store, sweep
 from companion.sweeps import runs as of_runs
 
+pytestmark = pytest.mark.long
 FEW = str(ROOT / "data/plain.parquet")
 CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
@@ -531,3 +534,37 @@ def test_nothing_that_is_stored_is_lost_whatever_a_later_sweep_is_given(tmp_path
     run()
     again = sweep.run_sweep(**kept, store="kept", progress=False)
     pd.testing.assert_frame_equal(again, sweep.run_sweep(**kept, progress=False))
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def function(x: Any) -> None:
+        raise error
+
+    return function
+
+
+def while_another_is_handled(x: Any) -> None:
+    try:
+        int("x")
+    except ValueError:
+        raise ValueError("x: 3 was given; allowed is 4")  # noqa: B904
+
+
+FALSE = {
+    "another error": raising(TypeError("x: 3 was given; allowed is 4")),
+    "what is allowed is not said": raising(ValueError("x: 3 was given")),
+    "no argument is named": raising(ValueError("3 was given; allowed is 4")),
+    "another argument is named": raising(ValueError("y: 3 was given; allowed is 4")),
+    "several lines": raising(ValueError("x: 3\nwas given; allowed is 4")),
+    "no end": raising(ValueError(f"x: {'3' * 2000} was given; allowed is 4")),
+    "an error in handling another": while_another_is_handled,
+    "no answer": lambda x: time.sleep(5),
+}
+
+
+@pytest.mark.parametrize("name", FALSE)
+def test_what_breaks_the_promise_is_found(monkeypatch, name):
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 1)
+    assert answer(raising(ValueError("x: 3 was given; allowed is 4")), {"x": 3}) is None
+    with pytest.raises((AssertionError, TypeError)):
+        answer(FALSE[name], {"x": 3})
