@@ -104,7 +104,7 @@ def test_numbers_of_any_kind_are_an_array(given):
         None, "x", ["1"], 1j, [[1], [1, 2]], [10**400], {"a": 1}, object(), np.array(["2020-01-01"], "M8"),
         torch.ones(2).to("meta"), torch.ones(2, dtype=torch.complex64), torch.ones(2).to_sparse(),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )  # fmt: skip
 def test_what_is_no_array_of_real_numbers_is_named(given):
     with pytest.raises(ValueError, match=r"^x: .* was given; allowed is an array of real numbers$"):

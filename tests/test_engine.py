@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, check_by_differences, posix
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import IndexDataCacheFile, _SourceFileBackedLocatorMixin
 
 from companion.core.data import sample_task
 from companion.core.losses import total_loss
@@ -423,6 +424,27 @@ def test_a_full_disk_only_means_that_nothing_is_kept(unwarned, monkeypatch, tmp_
     assert again(2) == 4 and again.stats.cache_hits
 
 
+def test_after_a_full_disk_no_older_code_passes_for_new(unwarned, monkeypatch, tmp_path):
+    """numba writes its index first, and numbers the files of code anew whenever the source has changed."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def compiled(factor: int):
+        monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+        return cache.kept_on_disk(lambda x: factor * x)
+
+    def changed_source(*_: object) -> tuple[float, int]:
+        return (2.0, 2)
+
+    assert compiled(2)(3) == 6
+    monkeypatch.setattr(_SourceFileBackedLocatorMixin, "get_source_stamp", changed_source)
+    with monkeypatch.context() as patched, pytest.warns(RuntimeWarning, match="No space left"):
+        patched.setattr(IndexDataCacheFile, "_save_data", full)
+        assert compiled(5)(3) == 15
+    assert compiled(5)(3) == 15
+
+
 SPOILED = {
     "an empty file": lambda data: b"",
     "half a file": lambda data: data[: len(data) // 2],
@@ -458,17 +480,17 @@ print(len(run_sweep(masks=["000"], sizes=[3], seeds=[1], steps=5, progress=False
 
 @pytest.mark.slow
 @posix
-def test_a_user_without_a_home_trains_with_a_package_that_is_read_only(tmp_path):
+def test_a_user_without_a_home_trains_with_a_package_that_is_read_only():
     python = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/bin")
     if python is None or os.geteuid() != 0:
         pytest.skip("only root can become another user, who needs a Python of this version in /usr/bin")
-    shutil.copytree(ROOT / "companion", tmp_path / "companion", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    bare = {"HOME": "/nonexistent", "PYTHONPATH": f"{tmp_path}{os.pathsep}{libraries}"}
-    nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": bare, "cwd": "/"}
-    done = subprocess.run([python, "-c", NOBODY], capture_output=True, text=True, **nobody)
+    with tempfile.TemporaryDirectory() as package:  # pytest's own folders are closed to others
+        shutil.copytree(ROOT / "companion", f"{package}/companion", ignore=shutil.ignore_patterns("__pycache__"))
+        os.chmod(package, 0o755)
+        bare = {"HOME": "/nonexistent", "PYTHONPATH": f"{package}{os.pathsep}{libraries}"}
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": bare, "cwd": "/"}
+        done = subprocess.run([python, "-c", NOBODY], capture_output=True, text=True, **nobody)
     assert done.stdout == "1\n" and done.stderr.count(WARNED) == 1, done.stderr
 
 

@@ -5,6 +5,7 @@ Book: chapter "How fast, and how it survives", section "One run in cache".
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,8 +34,7 @@ class Kept(FunctionCache):
             return super().load_overload(sig, target_context)
         except Exception as error:  # a disk's, or a pickle's: truncated, or of a numba or an engine that was renamed
             warn(error)
-            with suppress(Exception):
-                self.flush()  # an index that cannot be read would keep what comes now from being kept, too
+            self.forget()
             return None
 
     def save_overload(self, sig, data):
@@ -43,6 +43,13 @@ class Kept(FunctionCache):
             super().save_overload(sig, data)
         except Exception as error:
             warn(error)
+            self.forget()
+
+    def forget(self):
+        """Remove the index: one that cannot be read keeps what comes later from being kept, too, and one that was
+        written before its code could be may name the code of an older engine, of which the file is still there."""
+        with suppress(OSError):
+            os.remove(self._cache_file._index_path)
 
 
 def warn(error: Exception) -> None:
