@@ -54,15 +54,19 @@ def requires(
         signature, hints = inspect.signature(function), get_type_hints(function)
         shapes = {name: hints[name].dim_str for name in signature.parameters if hasattr(hints[name], "dim_str")}
 
-        def check(*args: Given.args, **kwargs: Given.kwargs) -> None:
-            given = signature.bind(*args, **kwargs).arguments
+        @functools.wraps(function)
+        def checked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = bound.arguments
             require_tensors(**{name: given[name] for name in shapes})
             require_shapes(shapes, **{name: given[name] for name in shapes})
             require_finite(**{name: given[name] for name in finite})
             for name in positive:
-                require_number(name, given[name], positive=True)
+                given[name] = require_number(name, given[name], positive=True)
+            return function(*bound.args, **bound.kwargs)
 
-        return checked_by(check)(function)
+        return checked
 
     return decorate
 
