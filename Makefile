@@ -51,7 +51,7 @@ test-slow: .venv/everything ## the slow tests and chapters: SIGKILL at 100 momen
 	KILLS=100 $(PYTEST) -m slow tests
 	PYTHONPATH=tests $(PYTEST) $(NBVAL) $(SLOW_CHAPTERS)
 
-test-inputs: .venv/everything ## some 13,000 generated inputs: a result or one error in words, whatever a function is given
+test-inputs: .venv/everything ## generated inputs by the thousand: a result or one error in words
 	INPUTS=100 $(PYTEST) tests/test_inputs.py
 
 coverage: .venv/everything ## which lines of the module its tests run; compiled ones do not count

@@ -20,6 +20,8 @@ import torch
 from filelock import FileLock
 
 from companion.core.network import Parameters
+from companion.sweeps import sweep
+from companion.sweeps.sweep import Batch, run_batch
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
@@ -65,6 +67,19 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
             said.write_text(done.stdout.strip().splitlines()[-1], encoding="utf-8")
     REPORT.append("book: " + said.read_text(encoding="utf-8"))
     return ROOT / "_book"
+
+
+@pytest.fixture
+def folder(filled, tmp_path) -> Path:
+    return Path(shutil.copytree(filled, tmp_path / "runs"))
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[Batch]:
+    """The batches that this process trains."""
+    batches = []
+    monkeypatch.setattr(sweep, "run_batch", lambda batch: batches.append(batch) or run_batch(batch))
+    return batches
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

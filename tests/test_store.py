@@ -81,19 +81,6 @@ def filled(small_batches, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(filled, tmp_path) -> Path:
-    return Path(shutil.copytree(filled, tmp_path / "runs"))
-
-
-@pytest.fixture
-def trained(monkeypatch) -> list[Batch]:
-    """The batches that this process trains."""
-    batches = []
-    monkeypatch.setattr(sweep, "run_batch", lambda batch: batches.append(batch) or run_batch(batch))
-    return batches
-
-
 def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
     """Equal bit for bit, order and types included."""
     pd.testing.assert_frame_equal(left, right, check_exact=True)

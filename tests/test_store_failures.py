@@ -67,19 +67,6 @@ def filled(expected, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(filled, tmp_path) -> Path:
-    return Path(shutil.copytree(filled, tmp_path / "runs"))
-
-
-@pytest.fixture
-def trained(monkeypatch) -> list[Batch]:
-    batches: list[Batch] = []
-    give = sweep.run_batch
-    monkeypatch.setattr(sweep, "run_batch", lambda batch: batches.append(batch) or give(batch))
-    return batches
-
-
 def in_words(error: BaseException, name: str) -> str:
     """The message of an error that is one sentence about an argument."""
     assert type(error) is ValueError and str(error).startswith(f"{name}: ") and "\n" not in str(error), repr(error)
