@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -41,9 +42,16 @@ WORDS = [
     "radial",
     "é\n\0",
 ]
+
+
+class OwnSettings(Settings):
+    """A subclass: its settings equal none of the module's."""
+
+
 OTHERS: list[Any] = [
     None, ..., NotImplemented, b"000", b"", bytearray(b"3"), (), (3,), {}, {"mask": "010"}, set(), {3}, frozenset(),
     range(3), slice(3), int, len, object(), Path("x"), ValueError("x"), memoryview(b"ab"), Settings("010"),
+    OwnSettings(),
     Parameters(*[torch.ones(2)] * 4), pd.DataFrame({"x": [1.0]}), pd.DataFrame(), pd.Series([1, 2]), pd.NA, pd.NaT,
     [None], [[]], ["000", 3], [[1], [1, 2]], [3, 3], [2**63], [float("nan")], ["000"], [object()],
 ]  # fmt: skip
@@ -104,9 +112,16 @@ papermill_s: st.SearchStrategy[Any] = st.recursive(
 
 # --- nearly what it should be ---
 
+
+def in_inference_mode(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of which no gradient can be taken later."""
+    with torch.inference_mode():
+        return tensor.clone()
+
+
 SPOILED: list[Callable[[torch.Tensor], Any]] = [
-    lambda t: t[..., :-1],
-    lambda t: t[..., :0],
+    lambda t: t[..., :-1] if t.dim() else t,
+    lambda t: t[..., :0] if t.dim() else t,
     lambda t: t.unsqueeze(0),
     lambda t: t.unsqueeze(-1),
     lambda t: t.squeeze(),
@@ -131,6 +146,8 @@ SPOILED: list[Callable[[torch.Tensor], Any]] = [
     lambda t: t.to_sparse(),
     lambda t: t.to("meta"),
     lambda t: t.clone().requires_grad_(),
+    in_inference_mode,
+    lambda t: torch.complex(t, -t).conj().imag,  # its minus is a bit, which NumPy cannot hold
     lambda t: t.repeat_interleave(2, -1)[..., ::2] if t.dim() else t,
     lambda t: t.flip(-1) if t.dim() else t,
     lambda t: t.mT if t.dim() > 1 else t,
@@ -138,6 +155,7 @@ SPOILED: list[Callable[[torch.Tensor], Any]] = [
     lambda t: t.numpy().astype(object),
     lambda t: t.numpy()[::-1] if t.dim() else t.numpy(),
     lambda t: np.ma.masked_invalid(t.numpy()),
+    lambda t: np.ma.masked_less(t.numpy(), 0.5),
     lambda t: np.asfortranarray(t.numpy()),
     lambda t: t.tolist(),
     lambda t: pd.Series(t.reshape(-1).numpy()),
@@ -168,6 +186,8 @@ def near(value: Any) -> st.SearchStrategy[Any]:
             st.sampled_from([[], tuple(values), iter(values), values[0], frozenset(map(repr, values)), [values]]),
             foreign.map(lambda one: [*values, one]),
         )
+    if isinstance(value, Settings):
+        return st.one_of(st.just(OwnSettings(**asdict(value))), foreign)
     if isinstance(value, int) and not isinstance(value, bool):
         return st.sampled_from([value + 1, -value, float(value), str(value), np.int32(value), 10**9, -(10**400)])
     if isinstance(value, float):
@@ -177,7 +197,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
-    """A table without a column or rows, with a column of something else, or with rows in another order or twice."""
+    """A table without a column or rows, with a column of something else, of other types or another index, and such."""
     name = draw(st.sampled_from(list(table.columns)))
     return draw(
         st.sampled_from(
@@ -196,6 +216,13 @@ def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
                 table.assign(**{name: [[1.0]] * len(table)}),
                 table.rename(columns={name: 3}),
                 table.set_index(name),
+                table.set_index(name, drop=False),
+                table.set_index(list(table.columns[:2]), drop=False),
+                table.astype({name: "category"}) if pd.api.types.is_scalar(table[name].iloc[0]) else table,
+                table.convert_dtypes(dtype_backend="numpy_nullable"),
+                table.convert_dtypes(dtype_backend="numpy_nullable").shift(),
+                table.convert_dtypes(dtype_backend="pyarrow"),
+                table.set_axis(pd.MultiIndex.from_product([["a"], table.columns]), axis=1),
                 table.to_dict("list"),
                 table.reset_index(drop=True).T,
             ]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from jaxtyping import Float
 from torch import Tensor
 
@@ -24,8 +25,11 @@ from companion.core.metrics import (
 )
 from companion.core.network import starting_batch
 from companion.core.settings import Settings
+from companion.judging.claims import CLAIMS
+from companion.sweeps import runs as of_runs
 from companion.sweeps import sweep
-from companion.sweeps.measures import measure
+from companion.sweeps.measures import METRICS, measure
+from companion.sweeps.parameters import require_design
 from companion.sweeps.runs import require_table
 from companion.sweeps.store import Group
 from companion.sweeps.sweep import list_of, run_groups, run_sweep
@@ -187,7 +191,7 @@ TABLE = pd.DataFrame({"mask": ["000"], "E": [0.5], "w": [[1.0]]})
     [
         (3, "runs: 3 was given; allowed is a table with rows"),
         (TABLE.iloc[:0], "runs: a table of 0 rows was given"),
-        (pd.concat([TABLE, TABLE], axis=1), "no two columns of one name"),
+        (pd.concat([TABLE, TABLE], axis=1), "no two of one name"),
         (
             TABLE.drop(columns=["E", "w"]),
             r"runs: columns \['mask'\] were given; allowed are tables with \['E', 'w'\], too",
@@ -204,6 +208,85 @@ def test_what_is_no_table_of_runs_is_named(given, says):
 
 
 # --- where they are used ---
+
+
+WRITTEN_OTHERWISE = {
+    "nullable": lambda runs: runs.convert_dtypes(dtype_backend="numpy_nullable"),
+    "Arrow's": lambda runs: runs.convert_dtypes(dtype_backend="pyarrow"),
+    "categories": lambda runs: runs.astype({"mask": "category", "size": "category", "seed": "category"}),
+    "an index of a column's name": lambda runs: runs.set_index("mask", drop=False),
+    "an index of two": lambda runs: runs.set_index(["seed", "size"], drop=False),
+}
+
+
+@pytest.fixture(scope="module")
+def stored() -> pd.DataFrame:
+    return pd.read_parquet(ROOT / "data/plain.parquet")
+
+
+@pytest.mark.parametrize("how", WRITTEN_OTHERWISE)
+def test_a_table_is_read_alike_in_whatever_types_and_with_whatever_index(stored, how):
+    other = WRITTEN_OTHERWISE[how](stored)
+    for metric in METRICS:
+        found = of_runs.summary(other, metric).astype({"mask": object, "size": "int64"})
+        pd.testing.assert_frame_equal(found, of_runs.summary(stored, metric).astype({"mask": object}))
+    assert of_runs.settings_in(other) == of_runs.settings_in(stored)
+    require_design("runs", other)
+    networks = [of_runs.stored_networks(runs[runs["size"].to_numpy() == 3]) for runs in (other, stored)]
+    assert all(map(torch.equal, networks[0][2], networks[1][2]))
+    for claim in CLAIMS.values():
+        if claim.data == "sweep":
+            pd.testing.assert_frame_equal(claim.rule(other).table, claim.rule(stored).table)
+
+
+def test_what_is_missing_in_a_nullable_column_is_nan(stored):
+    runs = stored.convert_dtypes(dtype_backend="pyarrow")
+    runs.loc[0, "reconstruction_error"] = pd.NA
+    found = require_table("runs", runs, ["reconstruction_error"])["reconstruction_error"]
+    assert found.dtype == np.float64 and found.isna().sum() == 1
+    with pytest.raises(ValueError, match="runs: mask 000, size 3, seed 1000 is missing or has a metric that is no"):
+        CLAIMS["C1"].rule(runs)
+
+
+def test_columns_of_two_levels_are_refused(stored):
+    levels = stored.set_axis(pd.MultiIndex.from_product([["run"], stored.columns]), axis=1)
+    with pytest.raises(ValueError, match="runs: a table of 480 rows was given; allowed is .* one level of columns"):
+        of_runs.summary(levels, "reconstruction_error")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda runs: pd.concat([runs, runs], axis=1),
+        lambda runs: runs.assign(mask=pd.Series(["\ud800"] * len(runs), dtype=object)),
+        lambda runs: runs.assign(mask=[object()] * len(runs)),
+    ],
+)
+def test_what_parquet_cannot_hold_is_named_and_nothing_is_written(stored, tmp_path, spoil):
+    with pytest.raises(ValueError, match=r"^table: .*; allowed is what run_sweep returned$"):
+        of_runs.write_runs(spoil(stored.head()), tmp_path / "x.parquet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_summary_s_own_columns_name_no_group(stored):
+    with pytest.raises(ValueError, match="by: 'n' was given; allowed are other columns"):
+        of_runs.summary(stored.assign(n=1), "fit_mse", ["n"])
+
+
+def test_a_masked_number_is_none():
+    assert position_error(np.ma.masked_less([1.0, 2.0], 0), [1.0, 2.0]) == 0
+    with pytest.raises(ValueError, match="^x: masked_array.* was given; allowed is an array of real numbers$"):
+        position_error(np.ma.masked_less([1.0, 2.0], 1.5), [1.0, 2.0])
+
+
+class OwnSettings(Settings):
+    """A subclass, whose equality is its own: a store would not find its runs again."""
+
+
+def test_settings_of_a_subclass_are_refused_before_any_training(tmp_path):
+    with pytest.raises(ValueError, match=r"^settings: OwnSettings\(.* was given; allowed are Settings"):
+        run_sweep(OwnSettings(), masks=["000"], sizes=[3], seeds=[1], steps=1, store=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_metrics_take_tensors_that_require_gradients():

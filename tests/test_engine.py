@@ -466,21 +466,20 @@ def test_what_cannot_be_read_is_compiled_and_kept_anew(unwarned, monkeypatch, tm
     assert again(2) == 4 and again.stats.cache_hits
 
 
-def test_workers_leave_the_warning_to_the_process_that_started_them(unwarned, monkeypatch, recwarn):
-    monkeypatch.setattr(cache, "parent_process", lambda: object())
-    cache.warn(OSError("full"))
-    assert not recwarn.list
-
-
 NOBODY = """
 from companion.sweeps.sweep import run_sweep
-print(len(run_sweep(masks=["000"], sizes=[3], seeds=[1], steps=5, progress=False)))
+from companion.sweeps.workers import open_executor
+
+with open_executor({workers}) as executor:
+    runs = run_sweep(masks=["000", "111"], sizes=[3], seeds=[1], steps=5, progress=False, executor=executor)
+print(len(runs))
 """
 
 
 @pytest.mark.slow
 @posix
-def test_a_user_without_a_home_trains_with_a_package_that_is_read_only():
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_user_without_a_home_trains_with_a_package_that_is_read_only(workers):
     python = shutil.which(f"python{sys.version_info.major}.{sys.version_info.minor}", path="/usr/bin")
     if python is None or os.geteuid() != 0:
         pytest.skip("only root can become another user, who needs a Python of this version in /usr/bin")
@@ -490,8 +489,8 @@ def test_a_user_without_a_home_trains_with_a_package_that_is_read_only():
         os.chmod(package, 0o755)
         bare = {"HOME": "/nonexistent", "PYTHONPATH": f"{package}{os.pathsep}{libraries}"}
         nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": bare, "cwd": "/"}
-        done = subprocess.run([python, "-c", NOBODY], capture_output=True, text=True, **nobody)
-    assert done.stdout == "1\n" and done.stderr.count(WARNED) == 1, done.stderr
+        done = subprocess.run([python, "-c", NOBODY.format(workers=workers)], capture_output=True, text=True, **nobody)
+    assert done.stdout == "2\n" and done.stderr.count(WARNED) == 1, done.stderr
 
 
 def test_one_step_of_adam_serves_both():

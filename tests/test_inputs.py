@@ -14,7 +14,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,8 +50,8 @@ CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
 """What takes longer hangs."""
-PARTS = ("runs", "statement", "size", "seeds", "argument", "setting", "settings", "shapes", "types")
-"""Names that an error may give to parts of an argument: the runs of a study, the seeds of a group; or to several."""
+PARTS = ("runs", "x", "y", "statement", "size", "seeds", "argument", "setting", "settings", "shapes", "types")
+"""Names that an error may give to parts of an argument: a column of runs, the seeds of a group; or to several."""
 
 
 class Case(NamedTuple):
@@ -417,11 +417,25 @@ def alarm() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def answer(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def strict() -> ExitStack:
+    """All warnings are errors, NumPy's of numbers that overflow, too: infinities are results."""
+    stack = ExitStack()
+    stack.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("error")
+    stack.enter_context(np.errstate(all="raise"))
+    return stack
+
+
+SURROUNDINGS: list[Callable[[], AbstractContextManager[Any]]] = [
+    nullcontext, torch.no_grad, torch.inference_mode, strict, lambda: torch.device("meta")
+]  # fmt: skip
+"""What a caller's process may be set to."""
+
+
+def answer(function: Callable[..., Any], arguments: dict[str, Any], surroundings: Any = nullcontext) -> Any:
     """What a call returns, in a list; or None for one ValueError that names an argument and says what is allowed."""
     Counted.cases += 1
-    with warnings.catch_warnings(), alarm():
-        warnings.simplefilter("ignore")  # NumPy's, of numbers that overflow: infinities are results
+    with warnings.catch_warnings(), alarm(), surroundings():
         try:
             result = [function(**arguments)]
         except ValueError as error:
@@ -466,7 +480,8 @@ def test_a_result_or_one_error_in_words(name):
     @generated(CASES)
     @given(st.data())
     def run(source: st.DataObject) -> None:
-        answer(ALL[name].function, spoiled(source, ALL[name].right))
+        arguments = spoiled(source, ALL[name].right)
+        answer(ALL[name].function, arguments, source.draw(st.sampled_from(SURROUNDINGS)))
 
     run()
 

@@ -152,12 +152,10 @@ def array_of(name: str, given: Any) -> np.ndarray:
     """Return real numbers as a float64 array; a tensor is taken off its device and its graph."""
     try:
         if isinstance(given, torch.Tensor):
-            given = given.detach().cpu()
-            given = given.double() if given.dtype in FLOATS else given  # NumPy has no bfloat16
+            given = (given.double() if given.dtype in FLOATS else given).numpy(force=True)  # NumPy has no bfloat16
         array = np.asarray(given)
-        if array.dtype.kind not in "biufO" or not all(
-            isinstance(one, Real) for one in array[array.dtype == object].flat
-        ):
+        real = (isinstance(one, Real) for one in array[array.dtype == object].flat)
+        if np.ma.is_masked(given) or array.dtype.kind not in "biufO" or not all(real):
             raise TypeError
         return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError, RuntimeError):
@@ -187,12 +185,10 @@ def require_finite(**arrays: torch.Tensor | np.ndarray) -> None:
     """
     for name, values in arrays.items():
         finite = torch.isfinite(values) if isinstance(values, torch.Tensor) else np.isfinite(values)
-        if not finite.all():
-            count = int((~finite).sum())
-            raise ValueError(
-                f"{name}: {count} of {values.size if isinstance(values, np.ndarray) else values.numel()} "
-                "values are NaN or infinite; allowed are finite numbers"
-            )
+        with contextlib.suppress(RuntimeError):  # under torch.func.vmap a tensor has no values to look at
+            if count := int((~finite).sum()):
+                given = f"{count} of {math.prod(finite.shape)} values"
+                raise ValueError(f"{name}: {given} are NaN or infinite; allowed are finite numbers")
 
 
 def require_shapes(shapes: Mapping[str, str], **arrays: torch.Tensor | np.ndarray) -> None:

@@ -106,10 +106,7 @@ def fresh_samples(
     Raises:
         ValueError: if an argument is out of range.
     """
-    target, draws = (
-        require_choice("target", target, TARGETS),
-        require_integer("draws", draws, least=1, most=MOST_POINTS),
-    )
+    draws, target = require_integer("draws", draws, 1, MOST_POINTS), require_choice("target", target, TARGETS)
     x = torch.from_numpy(random_stream(size, seed, purpose=3).uniform(0.0, 1.0, (draws, size)))
     return x, TARGETS[target](x)
 

@@ -228,8 +228,8 @@ def matched_loss(
 def _optimal(squared: Tensor) -> Tensor:
     """Return one run's matching; a run that is lost to overflow keeps any, its loss is no number either way."""
     if not squared.isfinite().all():
-        return torch.arange(len(squared))
-    return torch.as_tensor(linear_sum_assignment(squared.double().numpy())[1])
+        return torch.arange(len(squared), device="cpu")
+    return torch.from_numpy(linear_sum_assignment(squared.double().numpy())[1])
 
 
 def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0) -> None:

@@ -47,6 +47,7 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
     return match_run(*next(rows))
 
 
+@np.errstate(all="ignore")
 def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
     """Return one run's matching, as `match` does, of arrays that are known to fit."""
     # A power of two, so that the digits stay: of larger numbers neither squares nor sums are sure to be finite.
@@ -59,6 +60,7 @@ def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.n
     return Matching(neuron, cost[sample, neuron] * unit)
 
 
+@np.errstate(all="ignore")
 def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> np.ndarray | float:
     """Return E, the mean distance of the Hungarian matching between originals and reconstructions.
 
@@ -81,6 +83,7 @@ def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, valu
     return errors if leading else float(errors)
 
 
+@np.errstate(all="ignore")
 def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     """Return the mean distance along the input of samples and prototypes, both sorted: its own best matching.
 

@@ -307,8 +307,8 @@ def initial_parameters(size: int, seed: int) -> Parameters:
     w = stream.uniform(-10.0, 10.0, size)
     b = stream.uniform(-1.0, 1.0, size)
     a = stream.uniform(-bound, bound, size)
-    c = stream.uniform(-bound, bound)
-    return Parameters(*(torch.as_tensor(value, dtype=torch.float64) for value in (w, b, a, c)))
+    c = stream.uniform(-bound, bound, ())
+    return Parameters(*map(torch.from_numpy, (w, b, a, c)))
 
 
 def initial_parameters_in(dimension: int, size: int, seed: int, neuron: str) -> Parameters:
@@ -336,8 +336,8 @@ def initial_parameters_in(dimension: int, size: int, seed: int, neuron: str) -> 
     w = stream.uniform(-10.0, 10.0, (size, dimension)) / root
     b = stream.uniform(-1.0, 1.0, (size, dimension)) / root if radial else stream.uniform(-1.0, 1.0, size)
     a = stream.uniform(-bound, bound, size)
-    c = stream.uniform(-bound, bound)
-    return Parameters(*(torch.as_tensor(value, dtype=torch.float64) for value in (w, b, a, c)))
+    c = stream.uniform(-bound, bound, ())
+    return Parameters(*map(torch.from_numpy, (w, b, a, c)))
 
 
 def starting_batch(

@@ -252,7 +252,7 @@ NAMES = tuple(field.name for field in fields(Settings))
 
 
 def require_settings(name: str, given: Any) -> Settings:
-    """Return `given`, refusing what is no record of settings."""
-    if not isinstance(given, Settings):
+    """Return `given`, refusing what is no record of settings; one of a subclass equals none of these."""
+    if type(given) is not Settings:
         raise ValueError(f"{name}: {shown(given)} was given; allowed are Settings, such as Settings(mask='010')")
     return given

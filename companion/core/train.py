@@ -32,6 +32,8 @@ class Trained(NamedTuple):
     trajectory: Tensor | None
 
 
+@torch.inference_mode(False)  # gradients are taken even where the caller has switched them off
+@torch.enable_grad()
 def train(
     x: Tensor, y: Tensor, initial: Parameters, settings: Settings = Settings(), record: Sequence[int] = ()
 ) -> Trained:
@@ -57,7 +59,8 @@ def train(
     record = require_training(x, y, initial, settings, record)
     peak, loss = GEOMETRIES[settings.neuron].peak, unchecked(total_loss)
     repulsions = repulsion_schedule(settings.steps, settings.anneal)
-    parameters = Parameters(*(value.detach().clone().requires_grad_() for value in initial))
+    x, y, *start = (value.detach().clone() for value in (x, y, *initial))
+    parameters = Parameters(*(value.requires_grad_() for value in start))
     optimizer = torch.optim.Adam(parameters, lr=settings.step_size, betas=BETAS, eps=EPSILON, fused=True)
     recorded = []
     for step in range(settings.steps + 1):

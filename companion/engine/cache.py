@@ -9,7 +9,6 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ class Kept(FunctionCache):
 
 
 def warn(error: Exception) -> None:
-    """Say once a process that code is not kept; workers leave that to the process that started them."""
-    if Kept.warned or parent_process() is not None:
+    """Say once a process that code is not kept."""
+    if Kept.warned:
         return
     Kept.warned = True
     warnings.warn(

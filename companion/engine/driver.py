@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from numba import config
 from torch import Tensor
 
 from companion.core.checks import MOST_POINTS, require_integer, require_number
@@ -30,21 +31,21 @@ def train(
     Book: chapter "How fast, and how it survives", section "One run in cache".
 
     Raises:
-        ValueError: as `companion.core.train.train`, or if a tensor is not float64 on a CPU.
+        ValueError: as `companion.core.train.train`, or if a tensor is not float64 on a CPU, or numba is not to compile.
     """
     record = require_training(x, y, initial, settings, record)
-    _require_cpu_float64(x, y, initial)
+    _require_compilable(x, y, initial)
     kernels, terms, schedule = _kernels(settings), terms_of(settings), schedule_of(settings)
     peak, ends = GEOMETRIES[settings.neuron].peak, sorted({*record, settings.steps})
     leading = y.shape[:-1]
-    flat = [value.detach().reshape(-1, *value.shape[len(leading) :]).numpy() for value in (x, y, *initial)]
+    flat = [value.reshape(-1, *value.shape[len(leading) :]).numpy(force=True) for value in (x, y, *initial)]
     trained, recorded = [], []
     for samples, values, *start in zip(*flat, strict=True):
         run, done = kernels.new_run(samples, values, start, terms), 0
         for end in ends:
             _advance(kernels, run, terms, schedule.part(done, end))
             done = end
-            parameters = Parameters(*(torch.as_tensor(row) for row in kernels.rows(run, run.parameters)))
+            parameters = Parameters(*(torch.as_tensor(row, device="cpu") for row in kernels.rows(run, run.parameters)))
             if end in record:
                 recorded.append(peak(parameters.w, parameters.b, torch.from_numpy(samples)))
         trained.append(parameters)
@@ -74,15 +75,15 @@ def gradient(
         ValueError: as `train`, or if more than one run is given.
     """
     require_batch(x, y, parameters, settings)
-    _require_cpu_float64(x, y, parameters)
+    _require_compilable(x, y, parameters)
     if y.dim() != 1:
         raise ValueError(f"shapes: y {tuple(y.shape)} was given; allowed is one run, (samples,)")
     kernels, terms = _kernels(settings), terms_of(settings)
     run = kernels.new_run(
-        *(value.detach().numpy() for value in (x, y)), [v.detach().numpy() for v in parameters], terms
+        *(value.numpy(force=True) for value in (x, y)), [value.numpy(force=True) for value in parameters], terms
     )
     _advance(kernels, run, terms, one_step_of_no_size(settings, require_number("repulsion", repulsion)))
-    return Parameters(*(torch.as_tensor(row) for row in kernels.rows(run, run.gradient)))
+    return Parameters(*(torch.as_tensor(row, device="cpu") for row in kernels.rows(run, run.gradient)))
 
 
 def run_memory(size: int) -> int:
@@ -116,7 +117,9 @@ def _advance(kernels: ModuleType, run: line.Workspace | space.Workspace, terms: 
         matched = True
 
 
-def _require_cpu_float64(x: Tensor, y: Tensor, parameters: Parameters) -> None:
+def _require_compilable(x: Tensor, y: Tensor, parameters: Parameters) -> None:
+    if config.DISABLE_JIT:
+        raise ValueError("engine: 'fast' was given where NUMBA_DISABLE_JIT is set; allowed is 'torch', or to unset it")
     for name, value in {"x": x, "y": y, **Parameters(*parameters)._asdict()}.items():
         if value.dtype != torch.float64 or value.device.type != "cpu":
             raise ValueError(

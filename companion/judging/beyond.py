@@ -80,7 +80,8 @@ def study_of(runs: pd.DataFrame) -> Study:
     Raises:
         ValueError: if a run is missing, or stands twice.
     """
-    study = Study.of(require_table("runs", runs), by=("label", "size"))
+    runs = require_table("runs", runs)
+    study = Study.of(runs, by=("label", "size"))
     seeds = sorted(runs["seed"].unique().tolist())
     chance = {(CHANCE, size): chance_level(size, seeds).mean(-1) for size in study.sizes}
     return Study(study.raw | {E: study.raw[E] | chance})

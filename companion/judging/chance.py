@@ -122,7 +122,7 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
         ValueError: if the metric has no chance level, or the runs have several targets.
     """
     metric = require_choice("metric", metric, AT_CHANCE)
-    require_table("runs", runs, numbers=("size", "seed"))
+    runs = require_table("runs", runs, numbers=("size", "seed"))
     sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
     targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
     if len(targets) != 1:

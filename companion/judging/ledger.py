@@ -71,13 +71,16 @@ def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry
     Raises:
         ValueError: if runs are missing or have no finite metrics.
     """
-    for name, given in (("sweep", sweep), ("temperature", temperature)):
-        require_table(name, given, keys=("seed",))
-        if given["seed"].isin(PAPER_SEEDS).all() or not given["seed"].isin(PAPER_SEEDS).any():
-            raise ValueError(f"{name}: {given['seed'].nunique()} seeds were given; allowed are the paper's and others")
+    given = {
+        name: require_table(name, runs, keys=("seed",))
+        for name, runs in (("sweep", sweep), ("temperature", temperature))
+    }
+    for name, runs in given.items():
+        if runs["seed"].isin(PAPER_SEEDS).all() or not runs["seed"].isin(PAPER_SEEDS).any():
+            raise ValueError(f"{name}: {runs['seed'].nunique()} seeds were given; allowed are the paper's and others")
     entries = {}
     for key, claim in CLAIMS.items():
-        runs = sweep if claim.data == "sweep" else temperature
+        runs = given[claim.data]
         of_paper = runs["seed"].isin(PAPER_SEEDS)
         entries[key] = Entry(*(claim.rule(part) for part in (runs[of_paper], runs, runs[~of_paper])))
     return entries

@@ -30,6 +30,7 @@ class Interval(NamedTuple):
     high: float
 
 
+@np.errstate(all="ignore")
 def _differences(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.ndarray:
     """Return `low` - `high` - `gap` of paired samples, shape (..., seeds)."""
     samples, others, gaps = array_of("low", low), array_of("high", high), array_of("gap", gap)
@@ -145,6 +146,7 @@ def _of_one_pair(value: Any) -> float:
     return float(value)
 
 
+@np.errstate(all="ignore")
 def median_difference(low: ArrayLike, high: ArrayLike) -> Interval:
     """Return the median of `low` - `high` with its 95 % bootstrap interval: BCa [efron1987].
 
@@ -165,7 +167,7 @@ def median_difference(low: ArrayLike, high: ArrayLike) -> Interval:
     if len(difference) < 2:
         return Interval(middle, np.nan, np.nan)
     for method in ("BCa", "percentile"):
-        with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scipy's, that BCa is not defined here
             found = bootstrap(
                 (difference,), np.median, n_resamples=RESAMPLES, method=method, rng=np.random.default_rng(0)

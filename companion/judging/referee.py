@@ -75,7 +75,7 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     Raises:
         ValueError: if runs are missing or have no finite metrics.
     """
-    _require_cells(runs)
+    runs = _require_cells(runs)
     runs = runs[runs["attractor"] == "coverage"]
     null = runs.groupby("size")["fresh_outside"].mean()
     telling = runs[runs["size"].isin(null.index[null <= NULL_LIMIT])]
@@ -91,8 +91,8 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
     return verdicts
 
 
-def _require_cells(runs: pd.DataFrame) -> None:
-    require_table("runs", runs, ("heat", "fresh_outside"), ("attractor", "mask", "size", "dimension", "density"))
+def _require_cells(runs: pd.DataFrame) -> pd.DataFrame:
+    return require_table("runs", runs, ("heat", "fresh_outside"), ("attractor", "mask", "size", "dimension", "density"))
 
 
 def both_heats(runs: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def both_heats(runs: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: if a column is missing.
     """
-    _require_cells(runs)
+    runs = _require_cells(runs)
     std = runs[(runs["mask"] == "000") & (runs["heat"] == 1)]
     both = pd.concat([std, std.assign(heat=HOT), runs[runs["mask"] == "001"]])
     return both.assign(temperature=both["heat"])
@@ -126,7 +126,7 @@ def judge_cells(runs: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: as `judge_cell`.
     """
-    _require_cells(runs)
+    runs = _require_cells(runs)
     rows = [
         {"dimension": dimension, "density": density, "claim": claim, "verdict": verdict}
         for (dimension, density), cell in runs.groupby(["dimension", "density"], sort=False)
@@ -163,7 +163,7 @@ def survival(verdicts: pd.DataFrame) -> Survival:
     Raises:
         ValueError: if home is missing.
     """
-    require_table("verdicts", verdicts, keys=("dimension", "density", "claim", "verdict"))
+    verdicts = require_table("verdicts", verdicts, keys=("dimension", "density", "claim", "verdict"))
     at_home = (verdicts["dimension"] == HOME[0]) & (verdicts["density"] == HOME[1])
     if not at_home.any():
         raise ValueError(f"verdicts: no row of d = {HOME[0]}, {HOME[1]} was given; allowed are verdicts with it")

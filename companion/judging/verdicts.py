@@ -90,17 +90,17 @@ class Study:
             return runs
         by = list_of("by", by, partial(require_a, str))
         metrics = ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
-        require_table("runs", runs, metrics, [*by, "seed"])
+        runs = require_table("runs", runs, metrics, [*by, "seed"])
         if (twice := runs.duplicated([*by, "seed"])).any():
             found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
             raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
         wide = runs.pivot(index="seed", columns=by, values=list(metrics))
-        if wide.isna().any(axis=None):
-            missing: Any = wide.isna().stack(by, future_stack=True)
-            seed, *group = missing.any(axis=1).idxmax()
+        lacking: Any = ~np.isfinite(wide)
+        if lacking.any(axis=None):
+            seed, *group = lacking.stack(by, future_stack=True).any(axis=1).idxmax()
             found = ", ".join(f"{name} {value}" for name, value in zip([*by, "seed"], [*group, seed], strict=True))
             raise ValueError(
-                f"runs: {found} is missing or has a metric that is no number; "
+                f"runs: {found} is missing or has a metric that is no finite number; "
                 "allowed are groups with the same seeds and finite metrics"
             )
         values = {metric: {key: wide[metric][key].to_numpy() for key in wide[metric].columns} for metric in metrics}
@@ -151,8 +151,8 @@ class Study:
         if metric == "place":
             logs = {mask: self.mean("reconstruction_error", (mask, *group[1:])) for mask in self.masks}
             return logs[group[0]] - float(np.mean(list(logs.values())))
-        mean = float(_of_group(self.raw, metric, group).mean())
-        return math.log(mean) if metric in LOGARITHMIC else mean
+        mean = _of_group(self.raw, metric, group).mean()
+        return float(_logarithm(mean) if metric in LOGARITHMIC else mean)
 
 
 def _of_group(values: Mapping[str, Mapping[Group, np.ndarray]], metric: str, group: Group) -> np.ndarray:
@@ -168,7 +168,7 @@ def _require_statements(study: Any, statements: Any) -> list[Statement]:
     return require_list("statements", statements, lambda name, one: require_a(Statement, name, one))
 
 
-def _logarithm(values: np.ndarray) -> np.ndarray:
+def _logarithm(values: np.ndarray | np.floating) -> np.ndarray:
     """A perfect run's 0 has no logarithm: it stands below all others."""
     return np.log(np.maximum(values, np.finfo(float).tiny))
 

@@ -82,7 +82,7 @@ def show_provenance(runs: pd.DataFrame, command: str) -> None:
     Raises:
         ValueError: if they do not say what made them.
     """
-    require_table("runs", runs, ("seed", "strength", "temperature", "steps"), ("engine",))
+    runs = require_table("runs", runs, ("seed", "strength", "temperature", "steps"), ("engine",))
     settings = settings_in(runs)
     values = {
         field.name: list(dict.fromkeys(getattr(one, field.name) for one in settings)) for field in fields(Settings)
@@ -111,7 +111,7 @@ def show_provenance_in_space(runs: pd.DataFrame, command: str) -> None:
     Raises:
         ValueError: if they do not say what made them.
     """
-    require_table("runs", runs, ("seed", "size", "strength", "steps", "reconstruction_error"), ("engine",))
+    runs = require_table("runs", runs, ("seed", "size", "strength", "steps", "reconstruction_error"), ("engine",))
     lost, sizes = int(runs["reconstruction_error"].isna().sum()), sorted(runs["size"].unique())
     facts = [
         f"{len(runs)} runs, {lost} of them lost to overflow; {seeds_of(runs)}; N = {', '.join(map(str, sizes))}",

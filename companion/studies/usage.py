@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
-from companion.core.checks import require_finite
+from companion.core.checks import array_of, require_finite, require_shapes
 from companion.core.network import activations, prototypes
 from companion.core.settings import MASK_LABELS, MASKS
 from companion.judging.claims import ACTIVE, CLAIMS
@@ -47,12 +47,8 @@ def nearest_ratio(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     Raises:
         ValueError: if leading dimensions differ, x is not finite or a prototype is NaN.
     """
-    data, positions = np.asarray(x, dtype=np.float64), np.asarray(prototypes, dtype=np.float64)
-    if data.shape[:-1] != positions.shape[:-1] or not data.size or not positions.size:
-        raise ValueError(
-            f"shapes: x {data.shape}, prototypes {positions.shape} were given; "
-            "allowed are (..., samples) and (..., neurons) with equal leading dimensions"
-        )
+    data, positions = array_of("x", x), array_of("prototypes", prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=data, prototypes=positions)
     require_finite(x=data)
     if np.isnan(positions).any():
         raise ValueError("prototypes: NaN was given; allowed are numbers")

@@ -18,6 +18,7 @@ from companion.core.settings import Neuron
 METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
 
 
+@np.errstate(all="ignore")
 def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") -> dict[str, np.ndarray]:
     """Return the four metrics of trained runs, computed in float64; on the line each run's are the same in any company.
 
@@ -88,7 +89,7 @@ def _in_float64(neuron: str, parameters: Parameters, **data: Tensor) -> Iterator
     shapes = SHAPES[Neuron(require_choice("neuron", neuron, list(Neuron)))]
     given = require_networks({name: shape.replace("*", "") for name, shape in shapes.items()}, parameters, **data)
     require_finite(**{name: given[name] for name in data})
-    return (value.detach().cpu().double() for value in given.values())
+    return (value.detach().cpu().double().resolve_neg() for value in given.values())
 
 
 def _values(responses: Tensor, parameters: Parameters, neuron: str) -> Tensor:

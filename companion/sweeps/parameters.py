@@ -151,7 +151,7 @@ def require_design(name: str, runs: pd.DataFrame) -> None:
     Raises:
         ValueError: if they are not.
     """
-    require_table(name, runs, keys=("mask", "size"))
+    runs = require_table(name, runs, keys=("mask", "size"))
     masks = [set(group["mask"]) for _, group in groups_of(runs, "size")]
     if any(one != set(MASKS) for one in masks):
         held = ", ".join(sorted(map(str, set.intersection(*masks))))

@@ -29,7 +29,7 @@ WINDOW = (-1.5, 2.5)
 def require_table(
     name: str, given: Any, numbers: Sequence[str] = (), keys: Sequence[str] = (), lists: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Return `given` if it is a table with rows and has some columns.
+    """Return a table that has rows and some columns, its numbers in NumPy's types and its index named as no column.
 
     Args:
         name: of the argument, for the error.
@@ -38,12 +38,19 @@ def require_table(
         keys: columns that must be there and can name a group: no lists, no gaps.
         lists: columns that must be there.
 
+    Returns:
+        `given`, or a copy in which pandas' nullable and Arrow's numbers are NumPy's, and what is missing among them
+        is NaN.
+
     Raises:
         ValueError: naming what is missing, or a column that holds something else.
     """
-    if not isinstance(given, pd.DataFrame) or given.empty or not given.columns.is_unique:
+    if not isinstance(given, pd.DataFrame) or given.empty or not given.columns.is_unique or given.columns.nlevels > 1:
         what = f"a table of {len(given)} rows" if isinstance(given, pd.DataFrame) else shown(given)
-        raise ValueError(f"{name}: {what} was given; allowed is a table with rows and no two columns of one name")
+        allowed = "a table with rows, one level of columns, and no two of one name"
+        raise ValueError(f"{name}: {what} was given; allowed is {allowed}")
+    if set(given.index.names) & set(given.columns):
+        given = given.reset_index(drop=True)
     if missing := [one for one in (*keys, *numbers, *lists) if one not in given]:
         raise ValueError(
             f"{name}: columns {shown(list(given))} were given; allowed are tables with {shown(missing)}, too"
@@ -51,6 +58,9 @@ def require_table(
     for one in numbers:
         if not pd.api.types.is_numeric_dtype(given[one]) or pd.api.types.is_complex_dtype(given[one]):
             raise ValueError(f"{name}: column {one!r} of {given[one].dtype} was given; allowed is one of numbers")
+        if pd.api.types.is_extension_array_dtype(given[one]):
+            found = given[one].to_numpy()
+            given = given.assign(**{one: given[one].astype(float).to_numpy() if found.dtype == object else found})
     for one in keys:
         if not all(map(pd.api.types.is_hashable, given[one])) or given[one].isna().any():
             raise ValueError(f"{name}: column {one!r} was given with lists or gaps; allowed are names and numbers")
@@ -66,8 +76,9 @@ def settings_in(runs: pd.DataFrame) -> list[Settings]:
     Raises:
         ValueError: if there is no run, or a setting is none.
     """
-    require_table("runs", runs, keys=[name for name in OF_SETTINGS if name in require_table("runs", runs)])
-    columns = [name for name in runs if name in OF_SETTINGS]
+    held = require_table("runs", runs)
+    columns = [name for name in OF_SETTINGS if name in held]
+    runs = require_table("runs", held, keys=columns)
     rows = runs[columns].drop_duplicates().to_dict("records")
     return [Settings.of({SETTING.get(str(name), str(name)): value for name, value in row.items()}) for row in rows]
 
@@ -104,7 +115,7 @@ def write_runs(table: pd.DataFrame, out: str | Path) -> Path:
     path, whole = check_out(out), io.BytesIO()
     try:
         require_a(pd.DataFrame, "table", table).to_parquet(whole, index=False)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"table: {str(error).splitlines()[0]}; allowed is what run_sweep returned") from None
     write_whole(path, whole.getvalue())
     return path
@@ -133,6 +144,11 @@ def check_out(out: str | Path) -> Path:
     return path
 
 
+SUMMARY = ("n", "mean", "sem", "median", "trimmed", "low", "high")
+"""Columns of a summary, beside those that name its groups."""
+
+
+@np.errstate(all="ignore")
 def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size")) -> pd.DataFrame:
     """Summarise a metric over seeds: the paper's mean and SEM, and what heavy tails ask for beside them.
 
@@ -146,17 +162,20 @@ def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size"
     Returns:
         One row a group: by, n, mean, sem (standard error of the mean), median, trimmed (mean without the
         highest and lowest 10 %), low and high (95 % bootstrap interval of the median: percentile method,
-        2,000 resamples, seed 0). Of a single run, sem, low and high are NaN.
+        2,000 resamples, seed 0). Of a single run, sem, low and high are NaN, and where a value is, all but n.
 
     Raises:
         ValueError: if a column is missing, or the metric's holds no numbers.
     """
     by, metric = require_list("by", by, partial(require_a, str)), require_a(str, "metric", metric)
-    require_table("runs", runs, [metric], by)
+    runs = require_table("runs", runs, [metric], by)
+    for name in by:
+        if name in SUMMARY:
+            raise ValueError(f"by: {name!r} was given; allowed are other columns than the summary's own, {SUMMARY}")
     rows = []
     for key, values in runs.groupby(list(by), sort=False)[metric]:
         array = values.to_numpy()
-        low, high = _median_interval(array) if len(array) > 1 else (np.nan, np.nan)
+        low, high = _median_interval(array) if len(array) > 1 and not np.isnan(array).any() else (np.nan, np.nan)
         rows.append(
             {
                 **dict(zip(by, key, strict=True)),
@@ -197,7 +216,7 @@ def median_run(runs: pd.DataFrame, mask: str, size: int) -> pd.Series:
     Raises:
         ValueError: if there is no such run.
     """
-    require_table("runs", runs, ["reconstruction_error"], ["mask", "size"])
+    runs = require_table("runs", runs, ["reconstruction_error"], ["mask", "size"])
     mask, size = require_choice("mask", mask, MASKS), require_integer("size", size, least=1)
     chosen = runs[(runs["mask"] == mask) & (runs["size"] == size)].sort_values("reconstruction_error", kind="stable")
     if chosen.empty:
@@ -217,7 +236,7 @@ def stored_networks(runs: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor, Par
     Raises:
         ValueError: if a column is missing, or its lists are not all of numbers and of one length.
     """
-    require_table("runs", runs, lists=("x", "y", "w", "b", "a"), numbers=("c",))
+    runs = require_table("runs", runs, lists=("x", "y", "w", "b", "a"), numbers=("c",))
     x, y, w, b, a, c = (torch.from_numpy(array_of(name, list(runs[name]))) for name in ("x", "y", "w", "b", "a", "c"))
     require_networks(SHAPES[Neuron.LINE], Parameters(w, b, a, c), x=x, y=y)
     return x, y, Parameters(w, b, a, c)

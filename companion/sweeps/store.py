@@ -130,6 +130,7 @@ class Store:
         """
         try:
             with ExitStack() as undo:
+                self.folder = self.folder.absolute()  # wherever this process changes to
                 self._make_folder(undo)
                 # Before the lock, too: it is a file, and a folder that is no store is to stay as it was.
                 self._files()

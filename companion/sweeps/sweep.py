@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing, nullcontext
@@ -113,7 +114,7 @@ def run_sweep(
     section "Sweeps that survive". Columns: `data/README.md`.
 
     Args:
-        settings: of all runs but for the mask; None means the nominal ones.
+        settings: of all runs, the mask left as it is, for `masks` gives it; None means the nominal ones.
         masks: names in `companion.core.settings.MASKS`.
         sizes: numbers of training points and neurons, each at least 2.
         seeds: each at least 0; masks of one seed share data and initial weights.
@@ -131,9 +132,11 @@ def run_sweep(
         Exception: whatever stopped the training, with a note that says how many runs are finished.
     """
     for name in more:
-        require_choice("argument", name, [*OPTIONS, *NAMES])
+        require_choice("argument", name, ["masks", "sizes", "seeds", *OPTIONS, *NAMES[1:]])  # all but "mask"
     options = {name: more.pop(name) for name in OPTIONS if name in more}
     of_all = require_settings("settings", Settings() if settings is None else settings).but(**more)
+    if of_all.mask != Settings.mask:
+        raise ValueError(f"settings: mask {of_all.mask!r} was given; allowed is masks=[{of_all.mask!r}] in its place")
     masks = list_of("masks", masks, lambda name, given: require_choice(name, given, MASKS))
     sizes = list_of("sizes", sizes, lambda name, given: require_integer(name, given, least=2, most=MOST_POINTS))
     seeds = tuple(list_of("seeds", seeds, require_seed))
@@ -167,7 +170,7 @@ def run_groups(
             all its cores.
         device: a torch device, such as "cpu" or "cuda".
         dtype: "float64" or "float32".
-        progress: whether to show a bar on stderr; None means where stderr is a terminal.
+        progress: whether to show a bar on stderr, where there is one; None means where that is a terminal.
         store: a folder that keeps every finished run, made if its parent exists. Runs that it holds are not
             trained again, so the same call goes on where an earlier one was stopped; None keeps nothing.
         columns: which to return, names in `companion.sweeps.store.COLUMNS`; None means those `ON_THE_LINE`. With a
@@ -205,7 +208,7 @@ def run_groups(
         missing = sum(len(batch.group.seeds) for batch in batches)
         if kept and missing:
             kept.require_lock()
-        hidden = None if progress is None else not progress
+        hidden = True if _without_stderr() else None if progress is None else not progress
         with tqdm(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
             try:
                 with closing(_run_all(batches, ENGINES[how.engine].threads, executor)) as trained:
@@ -366,6 +369,11 @@ def _require_device(name: str, given: Any) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{name}: {shown(given)} was given; allowed is 'cpu' or a device at hand ({reason})") from None
     return str(number.device)
+
+
+def _without_stderr() -> bool:
+    """Whether this process has nowhere to show a bar: pythonw has no stderr, and others close it."""
+    return sys.stderr is None or sys.stderr.closed
 
 
 def _opened(store: str | Path | None, how: How) -> Any:

@@ -14,12 +14,13 @@ from functools import partial
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
+from multiprocessing.synchronize import Semaphore
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import torch
 
-from companion.core.checks import require_integer
+from companion.core.checks import require_integer, shown
 
 IN_FLIGHT = 128
 """Jobs that an executor holds at once: enough to keep as many workers busy, few enough that results which all arrive
@@ -51,13 +52,17 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> G
             within 10 seconds, or Dask is not installed.
     """
     if workers is not None and scheduler is not None:
-        raise ValueError(f"workers: {workers!r} was given with scheduler {scheduler!r}; allowed is one of the two")
+        raise ValueError(
+            f"workers: {shown(workers)} was given with scheduler {shown(scheduler)}; allowed is one of the two"
+        )
     if scheduler is not None:
         with _dask_client(scheduler) as client, client.get_executor() as executor:
             yield executor
     elif workers is not None:
         count = require_integer("workers", workers, least=1, most=MOST_WORKERS)
-        with ProcessPoolExecutor(count, get_context("spawn"), _become_worker) as executor:
+        processes = get_context("spawn")
+        speaks = processes.BoundedSemaphore(1)
+        with ProcessPoolExecutor(count, processes, _become_worker, (speaks,)) as executor:
             with _deaf_to_ctrl_c():
                 for _ in range(count):
                     executor.submit(int)  # each starts one worker, as none has nothing to do yet
@@ -66,13 +71,18 @@ def open_executor(workers: int | None = None, scheduler: str | None = None) -> G
         yield None
 
 
-def _become_worker() -> None:
+def _become_worker(speaks: Semaphore) -> None:
     """Train with one thread, and leave as soon as the process that started this one is gone, however it ended.
 
     The executor alone tells a worker to leave only where that process ends in order; killed, it would leave its
     workers to train on, and then to wait for jobs for ever.
+
+    Args:
+        speaks: taken by one worker, which says for all of them that compiled code is not kept.
     """
     torch.set_num_threads(1)
+    if not speaks.acquire(block=False):
+        warnings.filterwarnings("ignore", "the fast engine is compiled anew")
     starter = parent_process()
     assert starter is not None
 
@@ -93,7 +103,7 @@ def require_executor(executor: Any) -> None:
     """
     if executor is not None and not isinstance(executor, Executor):
         raise ValueError(
-            f"executor: {executor!r} was given; allowed are executors of concurrent.futures, Dask's (of "
+            f"executor: {shown(executor)} was given; allowed are executors of concurrent.futures, Dask's (of "
             "client.get_executor()) and mpi4py's among them, and None"
         )
 
@@ -179,7 +189,7 @@ def _submit_first(executor: Executor, work: Callable[[Job], Result], job: Job) -
     try:
         return executor.submit(work, job)
     except RuntimeError as error:
-        raise ValueError(f"executor: {executor!r} was given; allowed is one that takes jobs ({error})") from None
+        raise ValueError(f"executor: {shown(executor)} was given; allowed is one that takes jobs ({error})") from None
 
 
 def _next(ended: SimpleQueue[Future[Any]], client: Any) -> Future[Any]:
@@ -270,12 +280,12 @@ def _dask_client(scheduler: str) -> Any:
         from distributed import Client
     except ImportError:
         raise ValueError(
-            f"scheduler: {scheduler!r} was given and Dask is not installed; pip install 'dask[distributed]'"
+            f"scheduler: {shown(scheduler)} was given and Dask is not installed; pip install 'dask[distributed]'"
         ) from None
     try:
         return Client(scheduler, timeout=10)
     except (OSError, TypeError, ValueError, AssertionError) as error:  # the last: no such name
         raise ValueError(
-            f"scheduler: {scheduler!r} was given, and none answers there; allowed is an address such as "
+            f"scheduler: {shown(scheduler)} was given, and none answers there; allowed is an address such as "
             f"'tcp://10.0.0.1:8786' ({error!r})"
         ) from None
