@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from hypothesis import strategies as st
 
+from companion.core.checks import MOST_POINTS
 from companion.core.network import Parameters, starting_batch
 from companion.core.settings import MASKS, Attractor, Density, Settings, Target
 
@@ -79,15 +80,17 @@ odd_tensors = st.builds(
     ),
     st.sampled_from([(1,), (2,), (3,), (2, 3)]),
 )
+whole = st.integers().filter(lambda n: not 1_000 < n <= MOST_POINTS)
+"""Whole numbers, but for sizes that are allowed and take minutes."""
 foreign: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(NUMBERS),
     st.sampled_from(WORDS),
     st.sampled_from(OTHERS),
     st.sampled_from(MADE).map(lambda make: make()),
-    st.integers(),
+    whole,
     st.floats(),
     st.text(max_size=5),
-    st.lists(st.one_of(st.integers(), st.floats(), st.none(), st.text(max_size=3)), max_size=4),
+    st.lists(st.one_of(whole, st.floats(), st.none(), st.text(max_size=3)), max_size=4),
     arrays,
     tensors,
     odd_tensors,
@@ -99,7 +102,7 @@ papermill_s: st.SearchStrategy[Any] = st.recursive(
         st.none(),
         st.booleans(),
         st.integers(-3, 5),
-        st.integers(),
+        whole,
         st.floats(),
         st.sampled_from([one for one in NUMBERS if type(one) in (int, float)]),
         st.sampled_from([word for word in WORDS if "\0" not in word] + ["true", "none", "[1e-4, 2]", "[", "['000']"]),

@@ -569,7 +569,7 @@ FALSE = {
     "another error": raising(TypeError("x: 3 was given; allowed is 4")),
     "what is allowed is not said": raising(ValueError("x: 3 was given")),
     "no argument is named": raising(ValueError("3 was given; allowed is 4")),
-    "another argument is named": raising(ValueError("y: 3 was given; allowed is 4")),
+    "another argument is named": raising(ValueError("z: 3 was given; allowed is 4")),
     "several lines": raising(ValueError("x: 3\nwas given; allowed is 4")),
     "no end": raising(ValueError(f"x: {'3' * 2000} was given; allowed is 4")),
     "an error in handling another": while_another_is_handled,

@@ -111,7 +111,7 @@ def test_what_does_not_go_with_the_line_is_named(given, says):
     density = given.get("density", "uniform")
     allowed = {"target": "'sine', 'line', 'step', 'chirp'", "dimension": "'1'", "density": "'uniform'"}[name]
     assert message(**given) == (
-        f"{says} was given with neuron 'line' and density {density!r}; allowed there: {allowed}"
+        f"{says} was given with neuron 'line' and density {density!r}; allowed are {allowed} there"
     )
 
 
@@ -126,7 +126,7 @@ def test_in_d_dimensions_the_density_has_one_target(neuron, density, target):
     else:
         assert message(**given) == (
             f"target: {str(target)!r} was given with neuron {neuron!r} and density {str(density)!r}; "
-            f"allowed there: {str(right)!r}"
+            f"allowed are {str(right)!r} there"
         )
 
 

@@ -18,6 +18,7 @@ NEAR = 1e-7
 """The same where a linear programme decides: what its solver holds for exact."""
 
 
+@np.errstate(all="ignore")
 def outside_hull(x: ArrayLike, points: ArrayLike) -> np.ndarray:
     """Return which points are outside the convex hull of the samples: no λ >= 0 has Σ_i λ_i = 1 and Σ_i λ_i x_i = p.
 

@@ -187,7 +187,7 @@ class Settings:
         if given not in allowed:
             raise ValueError(
                 f"{name}: {str(given)!r} was given with neuron {str(self.neuron)!r} and density {str(self.density)!r}; "
-                f"allowed there: {', '.join(repr(str(level)) for level in allowed)}"
+                f"allowed are {', '.join(repr(str(level)) for level in allowed)} there"
             )
 
     @classmethod
