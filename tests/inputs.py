@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,11 @@ SPOILED: list[Callable[[torch.Tensor], Any]] = [
 ]
 
 
+def replaced(record: Any, place: int, part: Any) -> Any:
+    """A named tuple with another value in one place."""
+    return type(record)(*record[:place], part, *record[place + 1 :])
+
+
 def near(value: Any) -> st.SearchStrategy[Any]:
     """Values that differ from a right one in one respect."""
     if isinstance(value, Parameters):
@@ -176,6 +182,8 @@ def near(value: Any) -> st.SearchStrategy[Any]:
             ),
         ]
         return st.one_of(spoiled)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return st.one_of([(near(part) | foreign).map(partial(replaced, value, n)) for n, part in enumerate(value)])
     if isinstance(value, torch.Tensor):
         return st.sampled_from(SPOILED).map(lambda spoil: spoil(value))
     if isinstance(value, np.ndarray) and value.dtype == np.float64:
@@ -185,6 +193,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, list | tuple | range) and len(value):
         values = list(value)
         return st.one_of(
+            near(values[0]).map(lambda one: [one, *values[1:]]),
             st.just([*values, values[0]]),
             st.sampled_from([[], tuple(values), iter(values), values[0], frozenset(map(repr, values)), [values]]),
             foreign.map(lambda one: [*values, one]),
@@ -196,6 +205,13 @@ def near(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, float):
         return st.sampled_from([-value, 0.0, -0.0, 5e-324, 1e-300, 1e300, 1.7e308, np.float32(value), str(value)])
     return foreign
+
+
+KINDS_OF_COLUMNS = ("float16", "longdouble", ">f8", "uint8", "bool", "str", "object", "complex")
+
+
+def is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and not column.isna().any()
 
 
 @st.composite
@@ -213,6 +229,8 @@ def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
                 pd.concat([table, table]),
                 table.assign(**{name: None}),
                 table.assign(**{name: "x"}),
+                table.assign(**{name: [3, *table[name][1:]]}),
+                table[table[name].map(repr) != repr(table[name].iloc[0])],
                 table.assign(**{name: float("nan")}),
                 table.assign(**{name: float("inf")}),
                 table.assign(**{name: 0}),
@@ -222,6 +240,7 @@ def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
                 table.set_index(name, drop=False),
                 table.set_index(list(table.columns[:2]), drop=False),
                 table.astype({name: "category"}) if pd.api.types.is_scalar(table[name].iloc[0]) else table,
+                *(table.astype({name: kind}) for kind in KINDS_OF_COLUMNS if is_number(table[name])),
                 table.convert_dtypes(dtype_backend="numpy_nullable"),
                 table.convert_dtypes(dtype_backend="numpy_nullable").shift(),
                 table.convert_dtypes(dtype_backend="pyarrow"),

@@ -197,7 +197,7 @@ TABLE = pd.DataFrame({"mask": ["000"], "E": [0.5], "w": [[1.0]]})
             r"runs: columns \['mask'\] were given; allowed are tables with \['E', 'w'\], too",
         ),
         (TABLE.assign(E="x"), "runs: column 'E' of .* was given; allowed is one of numbers"),
-        (TABLE.assign(mask=[[1]]), "runs: column 'mask' was given with lists or gaps; allowed are names and numbers"),
+        (TABLE.assign(mask=[[1]]), "runs: column 'mask' was given with lists or gaps; allowed are names or numbers"),
         (TABLE.assign(mask=None), "runs: column 'mask' was given with lists or gaps"),
     ],
 )

@@ -157,10 +157,16 @@ def small(replication) -> pd.DataFrame:
         (lambda runs: runs.drop(columns="fit_mse"), "allowed are tables with \\['fit_mse'\\], too"),
         (lambda runs: runs.iloc[1:], "mask 000, size 3, seed 1000 is missing"),
         (lambda runs: pd.concat([runs, runs.iloc[:1]]), "mask 000, size 3, seed 1000 was given more than once"),
-        (lambda runs: runs.assign(fit_mse=np.where(runs.index == 7, np.nan, runs["fit_mse"])), "no number"),
+        (lambda runs: runs.assign(fit_mse=np.where(runs.index == 7, np.nan, runs["fit_mse"])), "no finite number"),
+        (
+            lambda runs: runs[(runs["mask"] != "111") | (runs["size"] != 5)],
+            "mask 111, size 5 is missing; allowed are all",
+        ),
+        (lambda runs: runs.astype({"size": str}), "column 'size' of str was given; allowed is one of numbers"),
+        (lambda runs: runs.assign(mask=[7, *runs["mask"][1:]]), "column 'mask' was given with lists or gaps"),
         (lambda runs: runs[runs["mask"] != "011"], "allowed are runs with \\['011'\\], too"),
     ],
-    ids=["a column", "a run", "a run twice", "no number", "a mask"],
+    ids=["a column", "a run", "a run twice", "no number", "a group", "text", "a number", "a mask"],
 )
 def test_runs_that_a_claim_cannot_be_judged_by_are_refused(small, spoil, message):
     with pytest.raises(ValueError, match=message):

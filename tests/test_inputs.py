@@ -50,7 +50,20 @@ CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
 """What takes longer hangs."""
-PARTS = ("runs", "x", "y", "statement", "size", "seeds", "argument", "setting", "settings", "shapes", "types")
+PARTS = (
+    "runs",
+    "x",
+    "y",
+    "differences",
+    "statement",
+    "size",
+    "seeds",
+    "argument",
+    "setting",
+    "settings",
+    "shapes",
+    "types",
+)
 """Names that an error may give to parts of an argument: a column of runs, the seeds of a group; or to several."""
 
 

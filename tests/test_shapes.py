@@ -66,7 +66,7 @@ DRAWN = {
 """Functions that draw a sample: their arguments, and the shapes of x and y."""
 BY_THE_NEURON = {"total_loss", "reconstructions"}
 """Functions some of whose shapes depend on the neuron, so that they are not annotated in full."""
-CHECKS = {"require_finite", "require_shapes", "require_same_shape", "require_same_runs"}
+CHECKS = {"require_finite", "require_shapes", "require_same_shape"}
 PLAIN = {"measure", "require_batch", "require_networks", "require_training", "starting_batch", "train"} | CHECKS
 """Functions of tensors all of whose shapes depend on the neuron, or that are checks of any."""
 

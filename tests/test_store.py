@@ -1015,12 +1015,12 @@ def test_progress_is_shown_on_a_terminal(folder, monkeypatch, progress, stream, 
 def test_a_run_counts_as_finished_only_when_it_is_kept(tmp_path, monkeypatch):
     counts = []
 
-    class Bar(sweep.tqdm):
+    class Bar(sweep.Bar):
         def update(self, n=1):
             counts.append((self.n + n, len(runs_in(tmp_path / "runs"))))
             super().update(n)
 
-    monkeypatch.setattr(sweep, "tqdm", Bar)
+    monkeypatch.setattr(sweep, "Bar", Bar)
     run_sweep(**SMALL, store=tmp_path / "runs", progress=True)
     assert counts == [(n, n) for n in range(2, 17, 2)]
 

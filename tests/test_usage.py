@@ -47,7 +47,7 @@ def test_expelled_prototypes_bound_the_nearest_ratio():
 @pytest.mark.parametrize(
     ("x", "positions", "message"),
     [
-        ([[0.0, 1.0]], [0.0, 1.0], "leading"),
+        ([[0.0, 1.0]], [0.0, 1.0], "shapes: x"),
         ([0.0, np.inf], [0.0, 1.0], "x: 1 of 2"),
         ([0.0, 1.0], [np.nan, 1.0], "NaN"),
     ],

@@ -155,10 +155,11 @@ def array_of(name: str, given: Any) -> np.ndarray:
             given = (given.double() if given.dtype in FLOATS else given).numpy(force=True)  # NumPy has no bfloat16
         array = np.asarray(given)
         real = (isinstance(one, Real) for one in array[array.dtype == object].flat)
-        if np.ma.is_masked(given) or array.dtype.kind not in "biufO" or not all(real):
+        masked = any(map(np.ma.is_masked, given if isinstance(given, list | tuple) else [given]))
+        if masked or array.dtype.kind not in "biufO" or not all(real):
             raise TypeError
         return array.astype(np.float64, copy=False)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+    except Exception:  # whatever an object raises that is asked for an array
         raise ValueError(f"{name}: {shown(given)} was given; allowed is an array of real numbers") from None
 
 
@@ -216,8 +217,3 @@ def require_shapes(shapes: Mapping[str, str], **arrays: torch.Tensor | np.ndarra
 def require_same_shape(**arrays: torch.Tensor | np.ndarray) -> None:
     """Pass if all arrays have one shape, with at least one dimension and one entry along the last; see above."""
     require_shapes(dict.fromkeys(arrays, "*runs n"), **arrays)
-
-
-def require_same_runs(**arrays: torch.Tensor) -> None:
-    """Pass if all arrays agree in their leading dimensions (the runs), whatever their last one; see above."""
-    require_shapes({name: f"*runs {name}" for name in arrays}, **arrays)

@@ -47,7 +47,8 @@ def outside_hull(x: ArrayLike, points: ArrayLike) -> np.ndarray:
     if data.shape[1] == 1:
         return outside
     rest = np.flatnonzero(~outside)
-    outside[rest] = _outside(data, given[rest])
+    unit = max(1.0, np.abs(data).max() / metrics.LARGE)  # of larger numbers squares are not finite
+    outside[rest] = _outside(data / unit, given[rest] / unit)
     return outside
 
 

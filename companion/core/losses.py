@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
@@ -221,15 +222,15 @@ def matched_loss(
         return unchecked(transport_loss)(x.squeeze(-1), prototypes.squeeze(-1))
     squared = unchecked(squared_distances)(x, prototypes)
     flat = squared.detach().cpu().reshape(-1, *squared.shape[-2:])
-    matching = torch.stack([_optimal(run) for run in flat]).reshape(squared.shape[:-1]).to(x.device)
-    return squared.gather(-1, matching.unsqueeze(-1)).squeeze(-1).mean(-1)
+    matching = torch.from_numpy(np.array([_optimal(run) for run in flat], np.int64)).reshape(squared.shape[:-1])
+    return squared.gather(-1, matching.to(x.device).unsqueeze(-1)).squeeze(-1).mean(-1)
 
 
-def _optimal(squared: Tensor) -> Tensor:
+def _optimal(squared: Tensor) -> np.ndarray:
     """Return one run's matching; a run that is lost to overflow keeps any, its loss is no number either way."""
     if not squared.isfinite().all():
-        return torch.arange(len(squared), device="cpu")
-    return torch.from_numpy(linear_sum_assignment(squared.double().numpy())[1])
+        return np.arange(len(squared))
+    return linear_sum_assignment(squared.double().numpy())[1]
 
 
 def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0) -> None:

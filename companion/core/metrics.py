@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 
 from companion.core.checks import array_of, require_finite, require_same_shape, require_shapes
 
-LARGE = 1e100
-"""Numbers from which on distances are computed in a larger unit."""
+SMALL, LARGE = 1e-100, 1e100
+"""Numbers up to which, and from which on, squares are not sure to be numbers: distances are computed without."""
 
 
 class Matching(NamedTuple):
@@ -50,11 +50,14 @@ def match(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) 
 @np.errstate(all="ignore")
 def match_run(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndarray) -> Matching:
     """Return one run's matching, as `match` does, of arrays that are known to fit."""
-    # A power of two, so that the digits stay: of larger numbers neither squares nor sums are sure to be finite.
     largest = max(np.abs(one).max() for one in (x, y, prototypes, values))
+    # A power of two, so that the digits stay: of larger numbers sums are not sure to be finite either.
     unit = 1.0 if largest < LARGE else 2.0 ** (math.frexp(largest)[1] - 1)
     x, y, prototypes, values = x / unit, y / unit, prototypes / unit, values / unit
-    along = x[:, None] - prototypes[None, :] if x.ndim == 1 else cdist(x, prototypes)
+    if x.ndim > 1 and SMALL < largest < LARGE:
+        along = cdist(x, prototypes)
+    else:
+        along = np.hypot.reduce((x[:, None] - prototypes[None, :]).reshape(len(x), len(prototypes), -1), axis=-1)
     cost = np.hypot(along, y[:, None] - values[None, :])
     sample, neuron = linear_sum_assignment(cost)
     return Matching(neuron, cost[sample, neuron] * unit)
@@ -136,10 +139,9 @@ def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
     responses = array_of("activations", activations)
     require_shapes({"activations": "*runs samples neurons"}, activations=responses)
     require_finite(activations=responses)
-    neurons = responses.shape[-1]
     winner = responses.argmax(-1)
-    wins = (winner[..., :, None] == np.arange(neurons)).any(-2)
-    ratio = wins.sum(-1) / neurons
+    wins = (winner[..., :, None] == np.arange(responses.shape[-1])).any(-2)
+    ratio = wins.mean(-1)
     return ratio if responses.ndim > 2 else float(ratio)
 
 

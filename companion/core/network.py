@@ -302,8 +302,7 @@ def initial_parameters(size: int, seed: int) -> Parameters:
     Raises:
         ValueError: if size or seed is out of range.
     """
-    stream = random_stream(size, seed, purpose=1)
-    bound = size**-0.5
+    stream, bound = random_stream(size, seed, purpose=1), size**-0.5
     w = stream.uniform(-10.0, 10.0, size)
     b = stream.uniform(-1.0, 1.0, size)
     a = stream.uniform(-bound, bound, size)
@@ -331,8 +330,7 @@ def initial_parameters_in(dimension: int, size: int, seed: int, neuron: str) -> 
     """
     dimension = require_integer("dimension", dimension, least=1, most=MOST_POINTS)
     radial = require_choice("neuron", neuron, (Neuron.RADIAL, Neuron.RIDGE)) == Neuron.RADIAL
-    stream = random_stream(size, seed, purpose=1)
-    bound, root = size**-0.5, math.sqrt(dimension)
+    stream, bound, root = random_stream(size, seed, purpose=1), size**-0.5, math.sqrt(dimension)
     w = stream.uniform(-10.0, 10.0, (size, dimension)) / root
     b = stream.uniform(-1.0, 1.0, (size, dimension)) / root if radial else stream.uniform(-1.0, 1.0, size)
     a = stream.uniform(-bound, bound, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -54,7 +55,7 @@ def table_task(name: str) -> TableTask:
     Raises:
         ValueError: if there is no such name.
     """
-    return _table_task(Density(require_choice("name", name, TABLES)))
+    return deepcopy(_table_task(Density(require_choice("name", name, TABLES))))
 
 
 @cache

@@ -39,6 +39,10 @@ def train(
     peak, ends = GEOMETRIES[settings.neuron].peak, sorted({*record, settings.steps})
     leading = y.shape[:-1]
     flat = [value.reshape(-1, *value.shape[len(leading) :]).numpy(force=True) for value in (x, y, *initial)]
+    if 0 in leading:
+        none = Parameters(*(value.detach().clone() for value in initial))
+        paths = [peak(none.w, none.b, x.detach())] * len(record)
+        return Trained(none, torch.stack(paths) if paths else None)
     trained, recorded = [], []
     for samples, values, *start in zip(*flat, strict=True):
         run, done = kernels.new_run(samples, values, start, terms), 0

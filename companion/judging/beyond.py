@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from companion.core.checks import require_a, require_list, shown
+from companion.core.checks import require_a, shown
 from companion.core.settings import MASKS, Attractor, Settings, require_settings
-from companion.judging.chance import chance_level
+from companion.judging.chance import chance_level, target_of
 from companion.judging.claims import CLAIMS, FIT, E, repulsion_needs_an_attractor
 from companion.judging.verdicts import Case, Statement, Study, Verdict, judge
-from companion.sweeps.runs import require_table, stored_table
+from companion.sweeps.runs import stored_table
+from companion.sweeps.sweep import list_of
 
 FILES = ("attractors", "attractors-chamfer-transport", "attractors-balance", "attractors-annealed")
 """The experiment's files in `data/`: together each combination of mask, attractor, balance and annealing once."""
@@ -56,7 +57,7 @@ def labelled_runs(root: Path, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     Raises:
         ValueError: if a file or a column is missing.
     """
-    columns = require_list("columns", columns, partial(require_a, str))
+    columns = list_of("columns", columns, partial(require_a, str))
     if missing := [name for name in COLUMNS if name not in columns]:
         raise ValueError(f"columns: {shown(columns)} were given; allowed are lists with {missing}, too")
     tables = [stored_table(root, name, columns) for name in FILES]
@@ -80,10 +81,11 @@ def study_of(runs: pd.DataFrame) -> Study:
     Raises:
         ValueError: if a run is missing, or stands twice.
     """
-    runs = require_table("runs", runs)
     study = Study.of(runs, by=("label", "size"))
-    seeds = sorted(runs["seed"].unique().tolist())
-    chance = {(CHANCE, size): chance_level(size, seeds).mean(-1) for size in study.sizes}
+    if CHANCE in study.masks:
+        raise ValueError(f"runs: label {CHANCE!r} was given; allowed are labels of settings")
+    target, seeds = target_of(runs), sorted(runs["seed"].unique().tolist())
+    chance = {(CHANCE, size): chance_level(size, seeds, target=target).mean(-1) for size in study.sizes}
     return Study(study.raw | {E: study.raw[E] | chance})
 
 
@@ -182,11 +184,12 @@ class OwnClaim(NamedTuple):
 
     def judge(self, root: Path) -> Verdict:
         """Judge it on the runs stored under `root`."""
-        return self.rule(_stored(root), self.settings)
+        return self.rule(_stored(require_a(Path, "root", root).absolute()), self.settings)
 
 
 @cache
 def _stored(root: Path) -> Study:
+    """All statements' runs, read once a process."""
     return study_of(labelled_runs(root))
 
 

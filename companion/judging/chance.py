@@ -14,6 +14,7 @@ from torch import Tensor
 from companion.core.checks import MOST_POINTS, require_choice, require_integer, require_list, require_seed
 from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.metrics import expelled_fraction, match_run, reconstruction_error, runs_of, specialization_ratio
+from companion.core.settings import Target
 from companion.sweeps.runs import require_table
 
 
@@ -104,6 +105,20 @@ def _chance(size: int, seed: int, draws: int, target: str, metric: str) -> np.nd
     return np.asarray(AT_CHANCE[metric](x.expand(draws, -1), y.expand(draws, -1), drawn, TARGETS[target](drawn)))
 
 
+def target_of(runs: pd.DataFrame) -> str:
+    """Return the target of some runs; without a column `target`, the sine.
+
+    Raises:
+        ValueError: if they have several, or one that is none.
+    """
+    if "target" not in require_table("runs", runs):
+        return Target.SINE
+    targets = require_table("runs", runs, keys=("target",))["target"].unique().tolist()
+    if len(targets) != 1:
+        raise ValueError(f"runs: targets {', '.join(targets)} were given; allowed are runs of one target")
+    return require_choice("target", targets[0], TARGETS)
+
+
 def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:
     """Return a metric's chance level by size, for the sizes and seeds of some runs.
 
@@ -124,12 +139,10 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
     metric = require_choice("metric", metric, AT_CHANCE)
     runs = require_table("runs", runs, numbers=("size", "seed"))
     sizes, seeds = (sorted(runs[name].unique().tolist()) for name in ("size", "seed"))
-    targets = list(runs["target"].unique()) if "target" in runs else ["sine"]
-    if len(targets) != 1:
-        raise ValueError(f"runs: targets {', '.join(targets)} were given; allowed are runs of one target")
+    target = target_of(runs)
     rows = []
     for size in sizes:
-        level = chance_level(size, seeds, target=targets[0], metric=metric)
+        level = chance_level(size, seeds, target=target, metric=metric)
         low, high = _level_interval(level) if len(seeds) > 1 else (np.nan, np.nan)
         rows.append({"size": size, "mean": level.mean(), "median": np.median(level), "low": low, "high": high})
     return pd.DataFrame(rows)

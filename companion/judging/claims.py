@@ -23,6 +23,7 @@ from companion.judging.verdicts import (
     LEVEL,
     UNDECIDED,
     Case,
+    E,
     Statement,
     Study,
     Verdict,
@@ -47,7 +48,7 @@ FREE = tuple(mask for mask, switches in MASKS.items() if not switches.overlap)
 PARTNER = dict(zip(ACTIVE, FREE, strict=True))
 """Each overlap-active mask's partner: the same mask without overlap."""
 
-E, S, X = "reconstruction_error", "specialization_ratio", "expelled_fraction"
+S, X = "specialization_ratio", "expelled_fraction"
 
 
 def coverage_is_lowest(runs: pd.DataFrame | Study) -> Verdict:

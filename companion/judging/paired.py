@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import bootstrap, wilcoxon
 from statsmodels.stats.proportion import proportion_confint
 
-from companion.core.checks import array_of
+from companion.core.checks import array_of, shown
 
 EXACT_UP_TO = 50
 """Samples up to which the exact distribution of the signed-rank statistic is used."""
@@ -35,14 +35,17 @@ def _differences(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.nd
     """Return `low` - `high` - `gap` of paired samples, shape (..., seeds)."""
     samples, others, gaps = array_of("low", low), array_of("high", high), array_of("gap", gap)
     try:
-        difference = samples - others - gaps[..., None]
+        fits = samples.ndim and others.shape[-1:] in ((), samples.shape[-1:])
+        difference = samples - others - gaps[..., None] if fits else np.empty(0)
     except ValueError:
         difference = np.empty(0)
-    if not samples.ndim or not difference.size:
+    if not difference.size:
         raise ValueError(
             f"shapes: low {samples.shape}, high {others.shape}, gap {gaps.shape} were given; allowed are (..., seeds), "
             "the same or one number, and (...)"
         )
+    if count := int(np.isnan(difference).sum()):
+        raise ValueError(f"differences: {count} of {difference.size} are NaN; allowed are numbers on both sides")
     return difference
 
 
@@ -86,6 +89,8 @@ def p_within(first: ArrayLike, second: ArrayLike, margin: ArrayLike) -> np.ndarr
         ValueError: as `p_less`.
     """
     first, second, margin = array_of("first", first), array_of("second", second), array_of("margin", margin)
+    if not (margin > 0).all():
+        raise ValueError(f"margin: {shown(margin)} was given; allowed are numbers above 0")
     return np.maximum(p_less(first, second, margin), p_less(second, first, margin))
 
 
@@ -107,6 +112,8 @@ def holm(p: ArrayLike) -> np.ndarray:
     p = array_of("p", p)
     if not p.ndim:
         raise ValueError(f"shapes: p {p.shape} was given; allowed is (..., tests)")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p: {shown(p)} was given; allowed are numbers from 0 to 1")
     order = p.argsort(-1)
     times = np.arange(p.shape[-1], 0, -1)  # the smallest p-value times the number of tests, the next times one less
     corrected = np.minimum(np.maximum.accumulate(np.take_along_axis(p, order, -1) * times, -1), 1.0)
@@ -135,7 +142,7 @@ def superiority(low: ArrayLike, high: ArrayLike, gap: ArrayLike = 0.0) -> np.nda
 
 def superiority_interval(low: ArrayLike, high: ArrayLike, gap: float = 0.0) -> Interval:
     """Return the probability of superiority with its 95 % Wilson interval; arguments as in `superiority`, one pair."""
-    share, seeds = _of_one_pair(superiority(low, high, gap)), array_of("low", low).size
+    share, seeds = _of_one_pair(superiority(low, high, gap)), _differences(low, high, gap).size
     ends: Any = proportion_confint(share * seeds, seeds, alpha=0.05, method="wilson")
     return Interval(share, float(ends[0]), float(ends[1]))
 

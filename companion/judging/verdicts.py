@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,11 +28,16 @@ VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED)
 
 LEVEL = 0.025
 """Level of each direction: a claim's cases are supported or contradicted falsely with probability 5 % at most."""
-LOGARITHMIC = ("reconstruction_error", "place", "specialization_ratio")
+E = "reconstruction_error"
+LOGARITHMIC = (E, "place", "specialization_ratio")
 """Metrics that are compared as ratios, that is by their logarithms; the others, which can be 0, by differences."""
 
 Group = tuple[Any, ...]
 """What the runs of one group share: (mask, size), or (mask, size, temperature); a label may stand for a mask."""
+
+
+KINDS = ("below", "near", "as low")
+"""How a statement's first side may lie to its second."""
 
 
 class Statement(NamedTuple):
@@ -89,11 +95,19 @@ class Study:
         if isinstance(runs, Study):
             return runs
         by = list_of("by", by, partial(require_a, str))
-        metrics = ("reconstruction_error", "fit_mse", "specialization_ratio", "expelled_fraction")
+        if "seed" in by:
+            raise ValueError(
+                f"by: {by} was given; allowed are columns that name a group, whose runs differ in the seed"
+            )
+        metrics = (E, "fit_mse", "specialization_ratio", "expelled_fraction")
         runs = require_table("runs", runs, metrics, [*by, "seed"])
         if (twice := runs.duplicated([*by, "seed"])).any():
             found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
             raise ValueError(f"runs: {found} was given more than once; allowed is one run a group and seed")
+        levels = [list(dict.fromkeys(runs[name])) for name in by]
+        if missing := set(product(*levels)) - set(runs[by].itertuples(index=False, name=None)):
+            found = ", ".join(f"{name} {value}" for name, value in zip(by, min(missing, key=str), strict=True))
+            raise ValueError(f"runs: {found} is missing; allowed are all combinations of {', '.join(by)}")
         wide = runs.pivot(index="seed", columns=by, values=list(metrics))
         lacking: Any = ~np.isfinite(wide)
         if lacking.any(axis=None):
@@ -134,9 +148,8 @@ class Study:
             return np.full(self.seeds, float(group))
         if metric != "place":
             return _of_group(self._values, metric, group)
-        errors = self._values["reconstruction_error"]
-        _of_group(self._values, "reconstruction_error", group)
-        return errors[group] - np.mean([errors[mask, *group[1:]] for mask in self.masks], axis=0)
+        own, *errors = (_of_group(self._values, E, (mask, *group[1:])) for mask in (group[0], *self.masks))
+        return own - np.mean(errors, axis=0)
 
     def own_units(self, metric: str, group: Group | float) -> np.ndarray:
         """Return one side of a statement in its metric's own units, shape (seeds,); of a "place" it is E."""
@@ -149,8 +162,8 @@ class Study:
         if not isinstance(group, tuple):
             return float(group)
         if metric == "place":
-            logs = {mask: self.mean("reconstruction_error", (mask, *group[1:])) for mask in self.masks}
-            return logs[group[0]] - float(np.mean(list(logs.values())))
+            own, *logs = (self.mean(E, (mask, *group[1:])) for mask in (group[0], *self.masks))
+            return own - float(np.mean(logs))
         mean = _of_group(self.raw, metric, group).mean()
         return float(_logarithm(mean) if metric in LOGARITHMIC else mean)
 
@@ -158,14 +171,34 @@ class Study:
 def _of_group(values: Mapping[str, Mapping[Group, np.ndarray]], metric: str, group: Group) -> np.ndarray:
     """A group's values of a metric, refusing what the study does not have."""
     if metric not in values or group not in values[metric]:
-        given, allowed = f"metric {metric!r} of group {group}", "those of the study"
-        raise ValueError(f"statement: {given} was given; allowed are {allowed}, {shown(list(values))}")
+        held = list(values[metric]) if metric in values else list(values)
+        raise ValueError(f"statement: {metric!r} of group {group} was given; allowed are the study's, {shown(held)}")
     return values[metric][group]
 
 
 def _require_statements(study: Any, statements: Any) -> list[Statement]:
     require_a(Study, "study", study)
-    return require_list("statements", statements, lambda name, one: require_a(Statement, name, one))
+    return require_list("statements", statements, _require_statement)
+
+
+def _require_statement(name: str, given: Any) -> Statement:
+    """Return a statement whose sides are groups or numbers, of a kind that has a test."""
+    statement = require_a(Statement, name, given)
+    groups = tuple(side for side in statement[1:3] if isinstance(side, tuple))
+    numbers = [side for side in statement[1:3] if not isinstance(side, tuple)]
+    numbers += [statement.gap, *(temperature for group in groups for temperature in group[2:])]
+    try:
+        hash((statement.metric, groups))
+        fits = statement.kind in KINDS and all(2 <= len(group) <= 3 for group in groups)
+        fits = fits and all(map(math.isfinite, numbers))
+    except (TypeError, OverflowError):  # of what has no hash, or is no number
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name}: {shown(given)} was given; allowed are groups (mask, size) or (mask, size, temperature) and "
+            f"finite numbers as sides, a finite number as gap, and {', '.join(map(repr, KINDS))} as kind"
+        )
+    return statement
 
 
 def _logarithm(values: np.ndarray | np.floating) -> np.ndarray:
@@ -250,13 +283,14 @@ class Verdict:
         return "supported" if self.supported[number] else "contradicted" if self.contradicted[number] else "open"
 
 
+@np.errstate(all="ignore")
 def describe(statement: Statement) -> str:
     """Return a statement in signs, such as "E: 010 < 011" or "X: 001 ≲ 000 by 0.1 at τ = 1e-05"."""
-    require_a(Statement, "statement", statement)
+    statement = _require_statement("statement", statement)
     metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X"}
     sign = {"below": "<", "near": "≈", "as low": "≲"}[statement.kind]
     size = abs(statement.gap)
-    gap = "" if not size else f" by {f'×{math.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
+    gap = "" if not size else f" by {f'×{np.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
     groups = [side for side in statement[1:3] if isinstance(side, tuple)]
     if not groups:
         raise ValueError(f"statement: {shown(statement)} was given; allowed is one of which a side is a group of runs")
@@ -271,7 +305,7 @@ def describe(statement: Statement) -> str:
 def _side(side: Group | float, shown: list[int], metric: str) -> str:
     """One side of a statement in signs: a number in its metric's units, or those parts of a group that are shown."""
     if not isinstance(side, tuple):
-        return f"{math.exp(side) if metric in LOGARITHMIC else side:.3g}"
+        return f"{np.exp(side) if metric in LOGARITHMIC else side:.3g}"
     written = (str, "N = {}".format, "τ = {:g}".format)
     return ", ".join(written[k](side[k]) for k in shown)
 
@@ -311,7 +345,7 @@ def _stacked(study: Study, statements: list[Statement]) -> tuple[np.ndarray, np.
 def shown_by_means(study: Study, statement: Statement) -> bool:
     """Whether the means alone show a statement."""
     require_a(Study, "study", study)
-    require_a(Statement, "statement", statement)
+    statement = _require_statement("statement", statement)
     difference = study.mean(statement.metric, statement.first) - study.mean(statement.metric, statement.second)
     return abs(difference) < statement.gap if statement.kind == "near" else difference < statement.gap
 
@@ -332,7 +366,11 @@ def by_count(supported: np.ndarray, contradicted: np.ndarray) -> str:
     Raises:
         ValueError: if there is no case, or shapes differ.
     """
-    yes, no = (array_of(name, one) != 0 for name, one in (("supported", supported), ("contradicted", contradicted)))
+    given = {"supported": array_of("supported", supported), "contradicted": array_of("contradicted", contradicted)}
+    for name, one in given.items():
+        if not np.isin(one, (0, 1)).all():
+            raise ValueError(f"{name}: {shown(one)} was given; allowed are True and False")
+    yes, no = (one != 0 for one in given.values())
     if yes.ndim != 1 or yes.shape != no.shape or not yes.size:
         raise ValueError(
             f"shapes: supported {yes.shape}, contradicted {no.shape} were given; allowed is (cases,) for both"
@@ -371,7 +409,7 @@ def judge(
     """
     require_a(Study, "study", study)
     cases = require_list("cases", cases, lambda name, one: require_a(Case, name, one))
-    statements = [statement for case in cases for statement in case.statements]
+    statements = [one for case in cases for one in require_list("statements", case.statements, _require_statement)]
     ends = np.cumsum([len(case.statements) for case in cases])[:-1]
     for_, against = (np.split(p(study, statements), ends) for p in (p_for, p_against))
     largest = paired.holm([p.max() for p in for_])

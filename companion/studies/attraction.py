@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.core.checks import require_number, require_same_runs, require_same_shape
+from companion.core.checks import require_number, require_same_shape, require_shapes
 from companion.core.data import TARGETS
 from companion.core.network import Parameters, predict, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Attractor, Settings
@@ -88,7 +88,7 @@ def chamfer_force(x: torch.Tensor, prototypes: torch.Tensor, temperature: float)
     Raises:
         ValueError: if shapes do not fit or temperature is not above 0.
     """
-    require_same_runs(x=x, prototypes=prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=x, prototypes=prototypes)
     temperature = require_number("temperature", temperature, positive=True)
     towards = x.unsqueeze(-1) - prototypes.unsqueeze(-2)
     mirror = 2 * (torch.softmax(-(towards**2) / temperature, -2) * towards).sum(-2) / prototypes.shape[-1]

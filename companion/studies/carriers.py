@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from companion.core.checks import require_finite, require_integer, require_same_runs
+from companion.core.checks import require_finite, require_integer, require_shapes
 from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
@@ -89,7 +89,7 @@ def distance_outside(x: torch.Tensor, prototypes: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: if shapes do not fit.
     """
-    require_same_runs(x=x, prototypes=prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=x, prototypes=prototypes)
     low, high = x.amin(-1, keepdim=True), x.amax(-1, keepdim=True)
     return torch.maximum(low - prototypes, prototypes - high).clamp(min=0)
 

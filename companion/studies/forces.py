@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.core.checks import require_number, require_same_runs, require_same_shape
+from companion.core.checks import require_number, require_same_shape, require_shapes
 from companion.core.data import TARGETS
 from companion.core.network import Parameters, activations, output, prototypes, starting_batch
 from companion.core.settings import MASK_LABELS, Settings
@@ -75,7 +75,7 @@ def coverage_force(x: torch.Tensor, prototypes: torch.Tensor, temperature: float
     Raises:
         ValueError: if shapes do not fit or temperature is not above 0.
     """
-    require_same_runs(x=x, prototypes=prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=x, prototypes=prototypes)
     temperature = require_number("temperature", temperature, positive=True)
     towards = _towards(x, prototypes)
     return 2 * (torch.softmax(-(towards**2) / temperature, -1) * towards).mean(-2)
@@ -239,7 +239,7 @@ def coverage_bound(x: torch.Tensor, prototypes: torch.Tensor, temperature: float
     Raises:
         ValueError: if shapes do not fit or temperature is not above 0.
     """
-    require_same_runs(x=x, prototypes=prototypes)
+    require_shapes({"x": "*runs samples", "prototypes": "*runs neurons"}, x=x, prototypes=prototypes)
     temperature = require_number("temperature", temperature, positive=True)
     distance = _towards(x, prototypes).abs()
     excess = distance**2 - (distance**2).amin(-1, keepdim=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, NewType, get_args
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from companion.core.checks import require_a, require_choice, shown
+from companion.core.checks import require_a, require_choice, require_list, shown
 from companion.core.settings import MASKS, Settings
 from companion.sweeps.runs import groups_of, require_table, settings_in
-from companion.sweeps.sweep import list_of
 
 Mask = NewType("Mask", str)
 """A mask's bits, such as "010"."""
@@ -105,13 +104,14 @@ def every_combination(lists: Mapping[str, Iterable[Any]], same: dict[str, Any]) 
     """
     require_a(Mapping, "lists", lists)
     require_a(Mapping, "same", same)
-    rows = product(
-        *(
-            list_of(name, values, lambda name, value: getattr(Settings.of({name: value}), name))
-            for name, values in lists.items()
-        )
-    )
-    return [Settings.of(dict(zip(lists, row, strict=True)) | same) for row in rows]
+    if twice := [name for name in lists if name in same]:
+        raise ValueError(f"same: {', '.join(map(repr, twice))} was given with lists of them; allowed is one of the two")
+    values = [require_list(name, given, lambda _, value: value) for name, given in lists.items()]
+    found = [Settings.of({**same, **dict(zip(lists, row, strict=True))}) for row in product(*values)]
+    for name, given in zip(lists, values, strict=True):
+        if len({getattr(settings, name) for settings in found}) < len(given):
+            raise ValueError(f"{name}: {shown(given)} was given; allowed is a list that holds no value twice")
+    return found
 
 
 def read_runs(name: str, path: str, usual: str, columns: Sequence[str] = DRAWN) -> pd.DataFrame:
@@ -126,11 +126,15 @@ def read_runs(name: str, path: str, usual: str, columns: Sequence[str] = DRAWN) 
     Raises:
         ValueError: if there is no such file, or it lacks a column, the versions that made it, or any run.
     """
+    columns = require_list("columns", columns, partial(require_a, str))
     try:
+        if not Path(path).is_file():
+            raise FileNotFoundError
         held = pq.read_schema(path).names
-    except (OSError, TypeError, pa.ArrowInvalid):
+        every = columns == list(DRAWN)
+        runs = pd.read_parquet(path, columns=None if every else [one for one in columns if one in held])
+    except Exception:  # whatever a damaged file makes its readers raise
         raise ValueError(f"{name}: {shown(path)} was given; allowed is a Parquet file that the sweep wrote") from None
-    runs = pd.read_parquet(path, columns=None if columns is DRAWN else [one for one in columns if one in held])
     lacks = [*(one for one in columns if one not in held), *(["versions"] if not runs.attrs.get("versions") else [])]
     if lacks or runs.empty:
         what = f"without {', '.join(lacks)}" if lacks else "without runs"

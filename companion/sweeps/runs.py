@@ -19,7 +19,7 @@ from companion.core.checks import array_of, require_a, require_choice, require_i
 from companion.core.metrics import match
 from companion.core.network import SHAPES, Parameters, activations, predict, prototypes, require_networks
 from companion.core.settings import MASKS, Neuron, Settings
-from companion.sweeps.store import reason, temporary_of, write_whole
+from companion.sweeps.store import COLUMNS, reason, temporary_of, write_whole
 from companion.sweeps.sweep import OF_SETTINGS, SETTING
 
 WINDOW = (-1.5, 2.5)
@@ -35,12 +35,11 @@ def require_table(
         name: of the argument, for the error.
         given: what should be a table.
         numbers: columns that must be there and hold real numbers.
-        keys: columns that must be there and can name a group: no lists, no gaps.
+        keys: columns that must be there and can name a group: no lists, no gaps; a sweep's of the sweep's kind.
         lists: columns that must be there.
 
     Returns:
-        `given`, or a copy in which pandas' nullable and Arrow's numbers are NumPy's, and what is missing among them
-        is NaN.
+        `given`, or a copy in which numbers of other types are NumPy's of 64 bits, and what is missing among them NaN.
 
     Raises:
         ValueError: naming what is missing, or a column that holds something else.
@@ -55,16 +54,28 @@ def require_table(
         raise ValueError(
             f"{name}: columns {shown(list(given))} were given; allowed are tables with {shown(missing)}, too"
         )
-    for one in numbers:
-        if not pd.api.types.is_numeric_dtype(given[one]) or pd.api.types.is_complex_dtype(given[one]):
+    kinds = {one: COLUMNS.field(one).type for one in keys if one in COLUMNS.names}
+    for one in (*numbers, *(one for one, kind in kinds.items() if kind in (pa.int64(), pa.float64()))):
+        column = _numbers(given[one])
+        if column is None:
             raise ValueError(f"{name}: column {one!r} of {given[one].dtype} was given; allowed is one of numbers")
-        if pd.api.types.is_extension_array_dtype(given[one]):
-            found = given[one].to_numpy()
-            given = given.assign(**{one: given[one].astype(float).to_numpy() if found.dtype == object else found})
+        if column.dtype != given[one].dtype:
+            given = given.assign(**{one: column})
     for one in keys:
-        if not all(map(pd.api.types.is_hashable, given[one])) or given[one].isna().any():
-            raise ValueError(f"{name}: column {one!r} was given with lists or gaps; allowed are names and numbers")
+        names = kinds.get(one) == pa.string()
+        fits = all(isinstance(value, str) if names else pd.api.types.is_hashable(value) for value in given[one])
+        if not fits or given[one].isna().any():
+            raise ValueError(f"{name}: column {one!r} was given with lists or gaps; allowed are names or numbers")
     return given
+
+
+def _numbers(column: pd.Series) -> np.ndarray | None:
+    """Return a column as whole or real numbers of 64 bits, what is missing as NaN; or None if it holds others."""
+    values = column.to_numpy()
+    if values.dtype == object and pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.astype(float).to_numpy()
+    kinds = {"i": np.int64, "u": np.int64, "f": np.float64, "b": np.float64}
+    return values.astype(kinds[values.dtype.kind], copy=False) if values.dtype.kind in kinds else None
 
 
 def settings_in(runs: pd.DataFrame) -> list[Settings]:

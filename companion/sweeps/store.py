@@ -96,6 +96,23 @@ class Part(NamedTuple):
     seeds: np.ndarray
 
 
+def require_runs(group: Group, runs: pa.Table) -> None:
+    """Pass if runs are those of a group, a row a seed, in the columns of a store.
+
+    Raises:
+        ValueError: naming what is not.
+    """
+    if not runs.schema.equals(COLUMNS):
+        raise ValueError(f"runs: {runs.schema.names} were given; allowed are the columns of a store, in their types")
+    for name, given, allowed in (
+        ("masks", runs["mask"].unique(), [group.settings.mask]),
+        ("sizes", runs["size"].unique(), [group.size]),
+        ("seeds", runs["seed"], list(group.seeds)),
+    ):
+        if given.to_pylist() != allowed:
+            raise ValueError(f"{name}: {given.to_pylist()} were given; allowed are the group's, {allowed}")
+
+
 class Store:
     """A folder that keeps finished runs of any settings, locked by one process while it is open.
 
@@ -227,18 +244,8 @@ class Store:
             OSError: if they cannot be written; the file of them is whole then, or there is none.
         """
         self.require_lock()
-        if not runs.schema.equals(COLUMNS):
-            raise ValueError(
-                f"runs: {runs.schema.names} were given; allowed are the columns of a store, in their types"
-            )
+        require_runs(group, runs)
         seeds = np.asarray(group.seeds)
-        for name, given, allowed in (
-            ("masks", runs["mask"].unique(), [group.settings.mask]),
-            ("sizes", runs["size"].unique(), [group.size]),
-            ("seeds", runs["seed"], list(group.seeds)),
-        ):
-            if given.to_pylist() != allowed:
-                raise ValueError(f"{name}: {given.to_pylist()} were given; allowed are the group's, {allowed}")
         for part in self._of(group.settings, group.size):
             if np.isin(seeds, part.seeds).any():
                 raise ValueError(

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,7 +30,7 @@ from companion.core.network import Parameters, require_startable, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings, require_settings
 from companion.core.train import Trained, train
 from companion.sweeps.measures import measure, reconstructions
-from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions
+from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions, require_runs
 from companion.sweeps.workers import as_they_finish, require_executor
 from companion.version import library_versions
 
@@ -44,6 +44,8 @@ BATCH_RUNS = 500
 """Most runs of any batch: at most about half a megabyte of results."""
 VERSIONS = b"versions"
 """Key of a batch's metadata: the versions of the process that trained it."""
+STARTED_IN = os.getpid()
+"""The process that imported this module."""
 
 
 class Engine(NamedTuple):
@@ -209,7 +211,7 @@ def run_groups(
         if kept and missing:
             kept.require_lock()
         hidden = True if _without_stderr() else None if progress is None else not progress
-        with tqdm(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
+        with Bar(total=table.length, initial=table.length - missing, unit="run", disable=hidden) as bar:
             try:
                 with closing(_run_all(batches, ENGINES[how.engine].threads, executor)) as trained:
                     for group, runs in trained:
@@ -234,6 +236,8 @@ def run_batch(batch: Batch) -> pa.Table:
     Returns:
         `companion.sweeps.store.COLUMNS`, one row a seed, in their order; this process's versions in the metadata.
     """
+    if os.getpid() != STARTED_IN:
+        torch.set_num_threads(1)  # a forked process would wait for ever for the threads that PyTorch had before
     (settings, size, seeds), how = batch
     x, y, start = starting_batch(size, seeds, settings)
     kind: dict[str, Any] = {"device": how.device, "dtype": getattr(torch, how.dtype)}
@@ -373,7 +377,19 @@ def _require_device(name: str, given: Any) -> str:
 
 def _without_stderr() -> bool:
     """Whether this process has nowhere to show a bar: pythonw has no stderr, and others close it."""
-    return sys.stderr is None or sys.stderr.closed
+    return sys.stderr is None or getattr(sys.stderr, "closed", False)
+
+
+class Bar(tqdm):  # pyright: ignore[reportMissingTypeArgument]: it takes none when it runs
+    """A bar that goes on without being seen where stderr takes nothing any more, such as a pipe that was closed."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        with suppress(OSError, ValueError):
+            super().display(msg, pos)
+
+    def close(self) -> None:
+        with suppress(OSError, ValueError):
+            super().close()
 
 
 def _opened(store: str | Path | None, how: How) -> Any:
@@ -396,7 +412,12 @@ def _run_all(batches: list[Batch], threads: bool, executor: Executor | None) -> 
     own = ThreadPoolExecutor(os.cpu_count()) if threads and executor is None else nullcontext(executor)
     with own as place, closing(as_they_finish(run_batch, batches, place)) as finished:
         for batch, runs in finished:
+            if not isinstance(runs, pa.Table) or VERSIONS not in (runs.schema.metadata or {}):
+                raise ValueError(
+                    f"executor: {shown(executor)} gave {shown(runs)}; allowed is one that gives jobs' results"
+                )
             _refuse_other_versions(runs)
+            require_runs(batch.group, runs)
             yield batch.group, runs
 
 
