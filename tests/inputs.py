@@ -240,7 +240,11 @@ def spoiled_tables(draw: st.DrawFn, table: pd.DataFrame) -> Any:
                 table.set_index(name, drop=False),
                 table.set_index(list(table.columns[:2]), drop=False),
                 table.astype({name: "category"}) if pd.api.types.is_scalar(table[name].iloc[0]) else table,
-                *(table.astype({name: kind}) for kind in KINDS_OF_COLUMNS if is_number(table[name])),
+                *(
+                    table.assign(**{name: table[name].to_numpy().astype(kind)})
+                    for kind in KINDS_OF_COLUMNS
+                    if is_number(table[name])
+                ),
                 table.convert_dtypes(dtype_backend="numpy_nullable"),
                 table.convert_dtypes(dtype_backend="numpy_nullable").shift(),
                 table.convert_dtypes(dtype_backend="pyarrow"),

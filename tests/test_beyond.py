@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +93,24 @@ def test_chance_is_a_seed_s_mean_over_draws(stored):
     few = stored[stored["seed"].isin([2000, 2003]) & (stored["size"] == 3)]
     found = beyond.study_of(few).raw[E][beyond.CHANCE, 3]
     np.testing.assert_allclose(found, chance_level(3, [2000, 2003]).mean(-1))
+
+
+def test_chance_is_that_of_the_runs_own_target(stored):
+    few = stored[stored["seed"].isin([2000, 2003]) & (stored["size"] == 3)]
+    found = beyond.study_of(few.assign(target="line")).raw[E][beyond.CHANCE, 3]
+    np.testing.assert_allclose(found, chance_level(3, [2000, 2003], target="line").mean(-1))
+    with pytest.raises(ValueError, match="targets line, sine were given; allowed are runs of one target"):
+        beyond.study_of(few.assign(target=np.where(few["seed"] == 2000, "line", "sine")))
+    with pytest.raises(ValueError, match="label 'chance' was given; allowed are labels of settings"):
+        beyond.study_of(few.assign(label=few["label"].replace("000", "chance")))
+
+
+def test_a_folder_is_itself_wherever_the_process_goes(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    assert beyond.judge_beyond(Path())["B2"].verdict in (HOLDS, IN_PART, DOES_NOT_HOLD)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="root: .* was given; allowed is a folder that holds"):
+        beyond.judge_beyond(Path())
 
 
 def test_the_rules_were_committed_before_their_runs():

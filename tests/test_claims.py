@@ -13,7 +13,21 @@ from scipy.stats import binom
 from companion.core.settings import MASKS
 from companion.judging import verdicts
 from companion.judging.claims import ACTIVE, CLAIMS, FACTOR, FIT, FREE, SHARE
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.judging.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    UNDECIDED,
+    VERDICTS,
+    Case,
+    Statement,
+    Study,
+    by_count,
+    describe,
+    judge,
+    p_for,
+    shown_by_means,
+)
 
 SIZES, HEATS = (3, 10, 100), (1e-5, 10.0)
 SEEDS, STUDIES = 200, 200
@@ -233,3 +247,35 @@ def test_a_place_that_moves_either_way_is_no_stable_pattern(effect):
     )
     found = verdict("C9", values)
     assert found.outcome(0) == "contradicted" and found.outcome(1) == "supported"
+
+
+G, H = ("000", 3), ("010", 3)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        Statement("reconstruction_error", G, H, 0.0, "above"),
+        Statement("reconstruction_error", G, H, 0.0, ["below"]),  # pyright: ignore[reportArgumentType]
+        Statement("reconstruction_error", "3", H),  # pyright: ignore[reportArgumentType]
+        Statement("reconstruction_error", (), H),
+        Statement("reconstruction_error", (["000"], 3), H),
+        Statement("reconstruction_error", ("000", 3, "hot"), H),
+        Statement("reconstruction_error", G, H, float("nan")),
+        Statement("reconstruction_error", 10**400, H),
+        Statement(["reconstruction_error"], G, H),  # pyright: ignore[reportArgumentType]
+    ],
+)
+def test_a_statement_that_has_no_test_is_refused(small, statement):
+    study = Study.of(small)
+    calls = (lambda: p_for(study, [statement]), lambda: shown_by_means(study, statement), lambda: describe(statement))
+    for call in (*calls, lambda: judge(study, [Case("a case", [statement])])):
+        with pytest.raises(ValueError, match=r"^statements?: .* was given; allowed are groups"):
+            call()
+
+
+def test_cases_without_statements_and_counts_of_other_things_are_refused(small):
+    with pytest.raises(ValueError, match="statements: .* was given; allowed is a list of at least 1"):
+        judge(Study.of(small), [Case("a case", [])])
+    with pytest.raises(ValueError, match="supported: .* was given; allowed are True and False"):
+        by_count(np.array([np.nan]), np.array([0]))

@@ -493,6 +493,22 @@ def test_a_user_without_a_home_trains_with_a_package_that_is_read_only(workers):
     assert done.stdout == "2\n" and done.stderr.count(WARNED) == 1, done.stderr
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings("111", steps=3),
+        Settings("111", attractor="transport", neuron="ridge", dimension=2, target="diagonal", steps=3),
+    ],
+    ids=["line", "ridge"],
+)
+def test_a_batch_without_runs_gives_one_without_runs(settings):
+    x, y, start = starting_batch(4, (1,), settings)
+    none = Parameters(*(value[:0] for value in start))
+    for found in (driver.train(x[:0], y[:0], none, settings, [0, 3]), train(x[:0], y[:0], none, settings, [0, 3])):
+        assert [value.shape for value in found.parameters] == [value.shape for value in none]
+        assert found.trajectory is not None and found.trajectory.shape == (2, 0, *x.shape[1:])
+
+
 def test_one_step_of_adam_serves_both():
     assert line.adam_step is space.adam_step is steps.adam_step
 

@@ -50,21 +50,9 @@ CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
 """What takes longer hangs."""
-PARTS = (
-    "runs",
-    "x",
-    "y",
-    "differences",
-    "statement",
-    "size",
-    "seeds",
-    "argument",
-    "setting",
-    "settings",
-    "shapes",
-    "types",
-)
-"""Names that an error may give to parts of an argument: a column of runs, the seeds of a group; or to several."""
+PARTS = ("runs", "x", "y", "differences", "statement", "statements", "size", "seeds", "argument", "setting", "settings")
+TOGETHER = ("shapes", "types")
+"""Names that an error may give to parts of an argument, such as a column of runs; and to several arguments."""
 
 
 class Case(NamedTuple):
@@ -314,6 +302,7 @@ JUDGING: dict[str, Case] = {
         target=targets,
         metric=st.sampled_from(list(chance.AT_CHANCE)),
     ),
+    "target_of": of(chance.target_of, runs=run_table),
     "chance_summary": of(chance.chance_summary, runs=run_table, metric=st.sampled_from(list(chance.AT_CHANCE))),
     "judge_all": of(ledger.judge_all, sweep=run_table, temperature=run_table),
     "ledger.table": of(ledger.table, entries=st.just({})),
@@ -365,6 +354,7 @@ LEFT_OUT = {
     "companion.sweeps.sweep.run_batch": "called with batches that are known to fit",
     "companion.sweeps.sweep.list_of": "a check",
     "companion.sweeps.runs.require_table": "a check",
+    "companion.sweeps.store.require_runs": "a check",
     "companion.sweeps.runs.stored_table": "tried through what reads by it",
     "companion.sweeps.parameters.only_parameters": "tests/test_parameters.py, and the notebooks below",
     "companion.sweeps.parameters.read_parameters": "tests/test_parameters.py, and the notebooks below",
@@ -454,7 +444,7 @@ def answer(function: Callable[..., Any], arguments: dict[str, Any], surroundings
         except ValueError as error:
             said = str(error)
             assert re.match(r"[\w, ]+: .*\ballowed (is|are)\b|store: .*; (give|move|wait) ", said), said
-            known = {*arguments, *NAMES, *Parameters._fields, *PARTS}
+            known = {*arguments, *NAMES, *Parameters._fields, *PARTS, *TOGETHER}
             assert set(said.split(":")[0].split(", ")) <= known, said
             assert len(said.splitlines()) == 1 and len(said) < 2000, said
             assert error.__context__ is None or error.__suppress_context__, "an error while another was handled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import permutations
 from pathlib import Path
 
@@ -159,3 +160,26 @@ def test_every_metric_s_chance_level_is_that_of_the_same_prototypes():
 def test_bad_input_is_named(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 5])
+@pytest.mark.parametrize("scale", [1e-300, 1e-170, 1e-150, 1e-90, 1e90, 1e150, 1e250])
+def test_the_error_has_the_unit_of_its_points_however_small_or_large_it_is(dimension, scale):
+    numbers = np.random.default_rng(0)
+    x, positions = numbers.uniform(size=(2, 6, dimension)).squeeze()
+    y, values = numbers.uniform(size=(2, 6))
+    expected = reconstruction_error(x, y, positions, values)
+    found = reconstruction_error(x * scale, y * scale, positions * scale, values * scale)
+    assert found / scale == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("far", [1e90, 1e160, 1e200, 1e300])
+def test_one_prototype_far_away_leaves_the_others_distances(far):
+    numbers = np.random.default_rng(1)
+    x, positions = numbers.uniform(size=(2, 6, 2))
+    y, values = numbers.uniform(size=(2, 6))
+    positions[0] = far
+    found = match(x, y, positions, values)
+    for sample, neuron in enumerate(found.neuron):
+        expected = math.hypot(*(x[sample] - positions[neuron]), y[sample] - values[neuron])
+        assert found.distance[sample] == pytest.approx(expected, rel=1e-12)

@@ -98,3 +98,26 @@ def test_intervals_of_ties_and_of_one_seed_are_given():
     assert paired.median_difference(np.zeros(20), 0.0) == (0.0, 0.0, 0.0)
     one = paired.median_difference(np.ones(1), 0.0)
     assert one.value == 1 and np.isnan(one.low)
+
+
+def test_only_seeds_that_are_there_are_counted_and_paired():
+    low, high = np.ones(5), [0.0, 2, 3, 4, 5]
+    assert paired.superiority_interval(low, 2.5) == paired.superiority_interval(low, np.full(5, 2.5))
+    for one, other in (([1.0], high), (np.ones((3, 1)), np.zeros(3)), (np.ones(3), np.ones((3, 1)))):
+        with pytest.raises(ValueError, match=r"^shapes: low .* the same or one number"):
+            paired.superiority_interval(one, other)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: paired.p_less([np.nan, 1], 0.0), "differences: 1 of 2 are NaN; allowed are numbers"),
+        (lambda: paired.superiority_interval([np.inf] * 3, [np.inf] * 3), "differences: 3 of 3 are NaN"),
+        (lambda: paired.holm([-1, 2]), "p: .* was given; allowed are numbers from 0 to 1"),
+        (lambda: paired.holm([np.nan]), "p: .* was given; allowed are numbers from 0 to 1"),
+        (lambda: paired.p_within([1, 2], [1, 2], -1), "margin: .* was given; allowed are numbers above 0"),
+    ],
+)
+def test_what_is_no_number_answers_no_question(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import CHAPTERS, ROOT
+from conftest import CHAPTERS, ROOT, posix
 from papermill.cli import _resolve_type
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -243,6 +244,17 @@ def test_combinations_are_of_all_lists():
     assert [(one.strength, one.balance, one.steps) for one in found] == [(1, 3, 7), (1, 4, 7), (2, 3, 7), (2, 4, 7)]
 
 
+def test_combinations_that_hide_a_value_are_refused():
+    with pytest.raises(ValueError, match="same: 'strength' was given with lists of them; allowed is one of the two"):
+        every_combination({"strength": [1, 2]}, {"strength": 3})
+    with pytest.raises(
+        ValueError, match=r"strength: \[1, 1.0\] was given; allowed is a list that holds no value twice"
+    ):
+        every_combination({"strength": [1, 1.0], "balance": [3, 4]}, {})
+    of_space = every_combination({"dimension": [2, 3]}, {"neuron": "radial", "target": "diagonal"})
+    assert [one.dimension for one in of_space] == [2, 3]
+
+
 @pytest.fixture(scope="module")
 def few() -> pd.DataFrame:
     return run_sweep(sizes=[3, 5], seeds=[1, 4], steps=20)
@@ -313,6 +325,24 @@ def test_a_file_that_chapter_8_cannot_draw_is_named(tmp_path, few, change, says)
 def test_so_is_what_is_no_file_of_runs(given):
     with pytest.raises(ValueError, match=re.escape(f"runs_file: {given!r} was given; allowed is a Parquet file")):
         read_runs("runs_file", given, "replication.parquet")
+
+
+@posix
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(ValueError, match="runs_file: .* was given; allowed is a Parquet file"):
+        read_runs("runs_file", str(tmp_path / "pipe.parquet"), "replication.parquet")
+
+
+def test_whatever_byte_of_a_file_is_damaged_it_is_read_or_named(tmp_path):
+    data = (ROOT / "data/plain.parquet").read_bytes()
+    for place in range(0, len(data), len(data) // 40):
+        file = tmp_path / "damaged.parquet"
+        file.write_bytes(data[:place] + bytes(8) + data[place + 8 :])
+        try:
+            assert len(read_runs("runs_file", str(file), "replication.parquet"))
+        except ValueError as error:
+            assert str(error).startswith("runs_file: ") and "allowed is a Parquet file" in str(error)
 
 
 def test_only_a_reader_s_own_file_is_named(monkeypatch, tmp_path, few):

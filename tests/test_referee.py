@@ -227,6 +227,13 @@ def test_entropic_transport_tends_to_the_exact_one_and_blurs_as_it_grows():
 # Tables
 
 
+def test_a_table_is_the_caller_s_own():
+    mine = table_task("linnerud-2")
+    mine.x.zero_()
+    mine.others_x[:] = 0
+    assert table_task("linnerud-2").x.abs().sum() > 1
+
+
 def test_tables_are_as_their_rule_says():
     rows = {"diabetes-2": (100, 2, 342), "diabetes-4": (100, 4, 342), "linnerud-2": (20, 2, 0)}
     for name in TABLES:

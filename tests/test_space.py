@@ -396,6 +396,14 @@ def test_boundary_points_are_inside_and_degenerate_hulls_are_no_trouble():
     assert outside_hull(same, np.array([[1, 1], [1, 1.1]])).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e200, 1.7e308])
+def test_a_hull_is_one_at_any_scale(scale):
+    triangle = np.array([[-1, -1], [1, -1], [0, 1.0], [0.5, 0.5]]) * scale
+    points = np.array([[0, 0], [0.3, -0.3], [-0.9, 0.9]]) * scale
+    with np.errstate(all="raise"):
+        assert outside_hull(triangle, points).tolist() == [False, False, True]
+
+
 def test_a_hull_holds_ever_less_in_more_dimensions():
     shares = [np.mean([fresh_outside(30, seed, cube(dimension=d)) for seed in range(10)]) for d in (2, 4, 8)]
     assert shares == sorted(shares) and shares[-1] > 0.99

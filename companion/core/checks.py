@@ -140,7 +140,7 @@ def require_list(name: str, given: Any, check: Callable[[str, Any], Result], lea
     """Return the checked values of a list or another iterable that has an end, at least `least` of them."""
     values: list[Any] | None = None
     if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping):
-        with contextlib.suppress(TypeError):  # an array without a dimension says of itself that it is iterable
+        with contextlib.suppress(Exception):  # an array without a dimension says of itself that it is iterable
             values = list(islice(given, MOST_VALUES + 1))
     if values is None or not least <= len(values) <= MOST_VALUES:
         allowed = f"a list of at least {least or 'no'} and at most {MOST_VALUES} values"

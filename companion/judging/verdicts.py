@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,8 +191,8 @@ def _require_statement(name: str, given: Any) -> Statement:
     try:
         hash((statement.metric, groups))
         fits = statement.kind in KINDS and all(2 <= len(group) <= 3 for group in groups)
-        fits = fits and all(map(math.isfinite, numbers))
-    except (TypeError, OverflowError):  # of what has no hash, or is no number
+        fits = fits and all(isinstance(one, Real) and math.isfinite(one) for one in numbers)
+    except (TypeError, OverflowError):  # of what has no hash, or is a number that no float holds
         fits = False
     if not fits:
         raise ValueError(
