@@ -190,7 +190,11 @@ def _require_statement(name: str, given: Any) -> Statement:
     numbers += [statement.gap, *(temperature for group in groups for temperature in group[2:])]
     try:
         hash((statement.metric, groups))
-        fits = statement.kind in KINDS and all(2 <= len(group) <= 3 for group in groups)
+        fits = (
+            isinstance(statement.kind, str)
+            and statement.kind in KINDS
+            and all(2 <= len(group) <= 3 for group in groups)
+        )
         fits = fits and all(isinstance(one, Real) and math.isfinite(one) for one in numbers)
     except (TypeError, OverflowError):  # of what has no hash, or is a number that no float holds
         fits = False
