@@ -187,16 +187,13 @@ def _require_statement(name: str, given: Any) -> Statement:
     statement = require_a(Statement, name, given)
     groups = tuple(side for side in statement[1:3] if isinstance(side, tuple))
     numbers = [side for side in statement[1:3] if not isinstance(side, tuple)]
-    numbers += [statement.gap, *(temperature for group in groups for temperature in group[2:])]
+    numbers += [statement.gap, *(part for group in groups for part in group[1:])]
+    names = [statement.metric, statement.kind, *(part for group in groups for part in group[:1])]
     try:
-        hash((statement.metric, groups))
-        fits = (
-            isinstance(statement.kind, str)
-            and statement.kind in KINDS
-            and all(2 <= len(group) <= 3 for group in groups)
-        )
+        fits = all(isinstance(one, str) for one in names) and statement.kind in KINDS
         fits = fits and all(isinstance(one, Real) and math.isfinite(one) for one in numbers)
-    except (TypeError, OverflowError):  # of what has no hash, or is a number that no float holds
+        fits = fits and all(2 <= len(group) <= 3 for group in groups)
+    except OverflowError:  # of a number that no float holds
         fits = False
     if not fits:
         raise ValueError(
