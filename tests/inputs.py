@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
@@ -307,3 +309,15 @@ def batches(draw: st.DrawFn, leading: st.SearchStrategy[tuple[int, ...]] = runs)
         place = draw(st.integers(0, 3))
         start[place] = start[place] * scale
     return {"x": x, "y": y, "parameters": Parameters(*start), "settings": chosen}
+
+
+# --- where it is given ---
+
+
+def strict() -> ExitStack:
+    """All warnings are errors, NumPy's of numbers that overflow, too: infinities are results."""
+    stack = ExitStack()
+    stack.enter_context(warnings.catch_warnings())
+    warnings.simplefilter("error")
+    stack.enter_context(np.errstate(all="raise"))
+    return stack

@@ -14,7 +14,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from conftest import INPUTS, ROOT
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
-from inputs import batches, near, papermill_s, reals, runs, seeds, settings, sizes, temperatures
+from inputs import batches, near, papermill_s, reals, runs, seeds, settings, sizes, strict, temperatures
 from inputs import foreign as of_any_kind
 from test_parameters import SWEEPS as NOTEBOOKS
 from test_parameters import parameters_of, prepared
@@ -418,15 +418,6 @@ def alarm() -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-
-
-def strict() -> ExitStack:
-    """All warnings are errors, NumPy's of numbers that overflow, too: infinities are results."""
-    stack = ExitStack()
-    stack.enter_context(warnings.catch_warnings())
-    warnings.simplefilter("error")
-    stack.enter_context(np.errstate(all="raise"))
-    return stack
 
 
 SURROUNDINGS: list[Callable[[], AbstractContextManager[Any]]] = [

@@ -257,7 +257,7 @@ def test_combinations_that_hide_a_value_are_refused():
 
 @pytest.fixture(scope="module")
 def few() -> pd.DataFrame:
-    return run_sweep(sizes=[3, 5], seeds=[1, 4], steps=20)
+    return run_sweep(sizes=[3, 5], seeds=[1, 4], steps=20, target="step")
 
 
 def executed(monkeypatch: pytest.MonkeyPatch, runs: pd.DataFrame, file: Path, cells: str = "") -> list[str]:

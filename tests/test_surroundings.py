@@ -9,7 +9,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, posix
+from inputs import strict
 
 from companion.core import losses, metrics, network, train
 from companion.core.network import Parameters, starting_batch
@@ -130,27 +131,13 @@ def test_pytorch_maps_the_total_loss_s_gradient_over_runs():
 # --- NumPy's and Python's warnings ---
 
 
-class Strict(AbstractContextManager[None]):
-    """All warnings are errors, and NumPy's of numbers that overflow."""
-
-    def __enter__(self) -> None:
-        self._warnings, self._numpy = warnings.catch_warnings(), np.errstate(all="raise")
-        self._warnings.__enter__()
-        warnings.simplefilter("error")
-        self._numpy.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self._numpy.__exit__(*error)
-        self._warnings.__exit__(*error)
-
-
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-320, 1e300, 1e308, np.inf, np.nan])
 def test_numbers_at_the_ends_are_summarised_where_warnings_are_errors(value):
     runs = pd.DataFrame({"mask": "000", "size": 3, "seed": range(4), "fit_mse": [value, 2 * value, value, 1.0]})
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = summary(runs, "fit_mse")
-    with Strict():
+    with strict():
         pd.testing.assert_frame_equal(summary(runs, "fit_mse"), expected)
         for compare in (paired.median_difference, paired.p_less, paired.superiority_interval):
             if np.isfinite(value):
@@ -166,7 +153,7 @@ def test_numbers_at_the_ends_are_summarised_where_warnings_are_errors(value):
 @pytest.mark.parametrize("neuron", SETTINGS)
 def test_parameters_at_the_ends_are_measured_where_warnings_are_errors(neuron, scale):
     x, y, (w, b, a, c) = starting_batch(4, (1, 2), SETTINGS[neuron])
-    with Strict():
+    with strict():
         found = measure(x, y, Parameters(w * scale, b, a * scale, c), neuron)
     assert {value.shape for value in found.values()} == {(2,)}
 
