@@ -275,10 +275,11 @@ def test_200_steps_differ_no_more_than_the_plain_engine_from_itself(mask):
 def test_the_record_is_the_plain_engine_s(mask):
     given = *starting_batch(5, (1, 2, 3)), Settings(mask, steps=60)
     plain, quick = (engine(*given, [0, 1, 50, 60]) for engine in ENGINES)
-    assert quick.trajectory.shape == (4, 3, 5)
-    torch.testing.assert_close(quick.trajectory, plain.trajectory, rtol=1e-10, atol=1e-12)
+    assert quick.recorded.w.shape == (4, 3, 5)
+    for ours, expected in zip(quick.recorded, plain.recorded, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-12)
     unrecorded = driver.train(*given)
-    assert unrecorded.trajectory is None
+    assert unrecorded.recorded.w.shape == (0, 3, 5)
     assert all(torch.equal(a, b) for a, b in zip(quick.parameters, unrecorded.parameters, strict=True))
 
 
@@ -288,7 +289,7 @@ def test_one_run_needs_no_leading_dimension_and_arguments_stay_as_they_were():
     before = [value.clone() for value in (x, y, *start)]
     trained = driver.train(x, y, start, Settings("111", steps=5), [5])
     assert trained.parameters.w.shape == (4,) and trained.parameters.c.shape == ()
-    assert trained.trajectory.shape == (1, 4)
+    assert trained.recorded.w.shape == (1, 4) and trained.recorded.c.shape == (1,)
     assert all(torch.equal(a, b) for a, b in zip(before, (x, y, *start), strict=True))
     untrained = driver.train(x, y, start, Settings("111", steps=0)).parameters
     assert all(torch.equal(a, b) for a, b in zip(untrained, start, strict=True))
@@ -506,7 +507,7 @@ def test_a_batch_without_runs_gives_one_without_runs(settings):
     none = Parameters(*(value[:0] for value in start))
     for found in (driver.train(x[:0], y[:0], none, settings, [0, 3]), train(x[:0], y[:0], none, settings, [0, 3])):
         assert [value.shape for value in found.parameters] == [value.shape for value in none]
-        assert found.trajectory is not None and found.trajectory.shape == (2, 0, *x.shape[1:])
+        assert [value.shape for value in found.recorded] == [(2, *value.shape) for value in none]
 
 
 def test_one_step_of_adam_serves_both():

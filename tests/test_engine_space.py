@@ -212,14 +212,13 @@ def test_the_record_is_the_plain_engine_s(neuron, attractor, mask):
     settings = in_space(mask, neuron, attractor, dimension=3, temperature=1e-2, steps=60)
     x, y, start = starting_batch(6, (1, 2, 3), settings)
     plain, quick = (engine(x, y, start, settings, [0, 1, 50, 60]) for engine in ENGINES)
-    assert quick.trajectory.shape == (4, 3, 6, 3)
-    torch.testing.assert_close(quick.trajectory, plain.trajectory, rtol=1e-9, atol=1e-11)
+    assert quick.recorded.w.shape == (4, *start.w.shape)
+    for ours, expected in zip(quick.recorded, plain.recorded, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
     for place, parameters in ((0, start), (3, quick.parameters)):
-        w, b = parameters.w, parameters.b
-        expected = ridge_prototypes(w, b, x.mean(-2)) if neuron == "ridge" else -b / w
-        torch.testing.assert_close(quick.trajectory[place], expected, rtol=1e-14, atol=0)
+        assert all(torch.equal(ours[place], given) for ours, given in zip(quick.recorded, parameters, strict=True))
     unrecorded = driver.train(x, y, start, settings)
-    assert unrecorded.trajectory is None
+    assert unrecorded.recorded.w.shape == (0, *start.w.shape)
     assert all(torch.equal(one, other) for one, other in zip(quick.parameters, unrecorded.parameters, strict=True))
 
 
@@ -356,9 +355,9 @@ def test_arguments_stay_as_they_were_and_no_step_changes_nothing():
     x, y, start = starting_batch(4, (1, 2, 3, 4), settings)
     x, y, start = x.reshape(2, 2, 4, 2), y.reshape(2, 2, 4), Parameters(*(v.reshape(2, 2, *v.shape[1:]) for v in start))
     before = [value.clone() for value in (x, y, *start)]
-    trained, trajectory = driver.train(x, y, start, settings, [0, 5])
+    trained, recorded = driver.train(x, y, start, settings, [0, 5])
     assert [value.shape for value in trained] == [value.shape for value in start]
-    assert trajectory.shape == (2, 2, 2, 4, 2)
+    assert [value.shape for value in recorded] == [(2, *value.shape) for value in start]
     assert all(torch.equal(a, b) for a, b in zip(before, (x, y, *start), strict=True))
     untrained = driver.train(x, y, start, settings.but(steps=0)).parameters
     assert all(torch.equal(a, b) for a, b in zip(untrained, start, strict=True))

@@ -39,14 +39,13 @@ ENGINES = {"torch": train.train, "fast": driver.train}
 
 
 def trained(engine: str, settings: Settings, start_in: Any = nullcontext, train_in: Any = nullcontext) -> list[Any]:
-    """A batch's parameters, trajectory and measures, with the start drawn and the training done in some modes."""
+    """A batch's parameters, recorded ones, and measures, with the start drawn and the training done in some modes."""
     with start_in():
         x, y, start = starting_batch(4, (1, 2), settings)
     with train_in():
         found = ENGINES[engine](x, y, start, settings, [0, 5])
         measured = measure(x, y, found.parameters, settings.neuron)
-    assert found.trajectory is not None
-    return [*(value.numpy() for value in (*found.parameters, found.trajectory)), *measured.values()]
+    return [*(value.numpy() for value in (*found.parameters, *found.recorded)), *measured.values()]
 
 
 # --- PyTorch's modes ---

@@ -10,7 +10,7 @@ import torch
 from companion.core import checks, losses
 from companion.core.data import sample_task
 from companion.core.losses import total_loss
-from companion.core.network import GEOMETRIES, Parameters, initial_parameters, prototypes, starting_batch
+from companion.core.network import Parameters, initial_parameters, starting_batch
 from companion.core.settings import MASKS, Attractor, Neuron, Settings
 from companion.core.train import repulsion_schedule, train
 
@@ -87,28 +87,18 @@ def test_training_lowers_the_loss_and_leaves_its_arguments():
     assert not after.w.requires_grad
 
 
-def test_trajectory_holds_the_prototypes_of_the_steps_asked_for():
-    x, y, start = starting_batch(4, range(3))
-    settings = Settings("100", steps=20)
+@pytest.mark.parametrize("neuron", Neuron)
+def test_the_record_holds_the_parameters_of_the_steps_asked_for(neuron):
+    space = {} if neuron == "line" else {"neuron": neuron, "dimension": 3, "target": "diagonal"}
+    settings = Settings("100", steps=20, **space)
+    x, y, start = starting_batch(4, range(3), settings)
     trained = train(x, y, start, settings, (0, 7, 20))
-    assert trained.trajectory.shape == (3, 3, 4)
-    assert torch.equal(trained.trajectory[0], prototypes(start.w, start.b))
     seven = train(x, y, start, settings.but(steps=7)).parameters
-    assert torch.equal(trained.trajectory[1], prototypes(seven.w, seven.b))
-    assert torch.equal(trained.trajectory[2], prototypes(trained.parameters.w, trained.parameters.b))
-    assert train(x, y, start, settings.but(steps=1)).trajectory is None
-
-
-@pytest.mark.parametrize("neuron", ["radial", "ridge"])
-def test_trajectory_in_d_dimensions_holds_the_prototypes_of_the_steps_asked_for(neuron):
-    settings = Settings("100", neuron=neuron, dimension=3, target="diagonal", steps=20)
-    x, y, start = starting_batch(4, range(2), settings)
-    peak, trained = GEOMETRIES[neuron].peak, train(x, y, start, settings, (0, 7, 20))
-    assert trained.trajectory.shape == (3, 2, 4, 3)
-    assert torch.equal(trained.trajectory[0], peak(start.w, start.b, x))
-    seven = train(x, y, start, settings.but(steps=7)).parameters
-    assert torch.equal(trained.trajectory[1], peak(seven.w, seven.b, x))
-    assert torch.equal(trained.trajectory[2], peak(trained.parameters.w, trained.parameters.b, x))
+    for name, recorded in trained.recorded._asdict().items():
+        at_steps = [getattr(parameters, name) for parameters in (start, seven, trained.parameters)]
+        assert torch.equal(recorded, torch.stack(at_steps)) and not recorded.requires_grad
+    unrecorded = train(x, y, start, settings.but(steps=1)).recorded
+    assert [value.shape for value in unrecorded] == [(0, *value.shape) for value in start]
 
 
 def test_no_steps_return_the_start():

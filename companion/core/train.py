@@ -11,7 +11,7 @@ from torch import Tensor
 
 from companion.core.checks import MOST_STEPS, require_flag, require_integer, require_list, shown, unchecked
 from companion.core.losses import total_loss
-from companion.core.network import GEOMETRIES, Parameters, require_batch, require_parameters
+from companion.core.network import Parameters, require_batch, require_parameters
 from companion.core.settings import Settings
 
 LEARNING_RATE = Settings().step_size
@@ -23,13 +23,10 @@ EPSILON = 1e-8
 
 
 class Trained(NamedTuple):
-    """What training returns: final parameters, and prototypes at the recorded steps.
-
-    `trajectory` has a first dimension of recorded steps, then the prototypes' own, or is None if no step was asked for.
-    """
+    """What training returns: the final parameters, and those at recorded steps, with a dimension of steps first."""
 
     parameters: Parameters
-    trajectory: Tensor | None
+    recorded: Parameters
 
 
 @torch.inference_mode(False)  # gradients are taken, and no digit is left out, whatever the caller has switched on
@@ -48,30 +45,30 @@ def train(
         x, y: training data, x of shape (..., samples), or (..., samples, d) for a neuron that is not on the line.
         initial: of the shapes that `companion.core.network.starting_batch` gives them; left as they are.
         settings: of all runs of the batch.
-        record: increasing steps in 0 … steps at which to keep the prototypes; 0 is before training.
+        record: increasing steps in 0 … steps at which to keep the parameters; 0 is before training.
 
     Returns:
-        The trained parameters (detached) and the recorded prototypes.
+        The trained parameters and the recorded ones, detached.
 
     Raises:
         ValueError: if a shape or step is not allowed, or data or initial parameters are not finite.
     """
     record = require_training(x, y, initial, settings, record)
-    peak, loss = GEOMETRIES[settings.neuron].peak, unchecked(total_loss)
-    repulsions = repulsion_schedule(settings.steps, settings.anneal)
+    loss, repulsions = unchecked(total_loss), repulsion_schedule(settings.steps, settings.anneal)
     x, y, *start = (value.detach().clone() for value in (x, y, *initial))
     parameters = Parameters(*(value.requires_grad_() for value in start))
     optimizer = torch.optim.Adam(parameters, lr=settings.step_size, betas=BETAS, eps=EPSILON, fused=True)
-    recorded = []
+    recorded = [value.new_empty((len(record), *value.shape)) for value in start]
     with torch.autocast(x.device.type, enabled=False):
         for step in range(settings.steps + 1):
             if step in record:
-                recorded.append(peak(parameters.w, parameters.b, x).detach())
+                for kept, value in zip(recorded, parameters, strict=True):
+                    kept[record.index(step)] = value.detach()
             if step < settings.steps:
                 optimizer.zero_grad()
                 loss(x, y, parameters, settings, repulsions[step]).sum().backward()
                 optimizer.step()
-    return Trained(Parameters(*(value.detach() for value in parameters)), torch.stack(recorded) if recorded else None)
+    return Trained(Parameters(*(value.detach() for value in parameters)), Parameters(*recorded))
 
 
 def repulsion_schedule(steps: int, anneal: bool) -> list[float]:

@@ -14,7 +14,7 @@ from numba import config
 from torch import Tensor
 
 from companion.core.checks import MOST_POINTS, require_integer, require_number
-from companion.core.network import GEOMETRIES, Parameters, require_batch
+from companion.core.network import Parameters, require_batch
 from companion.core.settings import Neuron, Settings
 from companion.core.train import Trained, require_training
 from companion.engine import line, space
@@ -36,29 +36,19 @@ def train(
     record = require_training(x, y, initial, settings, record)
     _require_compilable(x, y, initial)
     kernels, terms, schedule = _kernels(settings), terms_of(settings), schedule_of(settings)
-    peak, ends = GEOMETRIES[settings.neuron].peak, sorted({*record, settings.steps})
-    leading = y.shape[:-1]
+    leading, ends = y.shape[:-1], [*record, settings.steps]
     flat = [value.reshape(-1, *value.shape[len(leading) :]).numpy(force=True) for value in (x, y, *initial)]
-    if 0 in leading:
-        none = Parameters(*(value.detach().clone() for value in initial))
-        paths = [peak(none.w, none.b, x.detach())] * len(record)
-        return Trained(none, torch.stack(paths) if paths else None)
-    trained, recorded = [], []
-    for samples, values, *start in zip(*flat, strict=True):
+    kept = [np.empty((len(ends), *value.shape)) for value in flat[2:]]
+    for place, (samples, values, *start) in enumerate(zip(*flat, strict=True)):
         run, done = kernels.new_run(samples, values, start, terms), 0
-        for end in ends:
+        for moment, end in enumerate(ends):
             _advance(kernels, run, terms, schedule.part(done, end))
             done = end
-            parameters = Parameters(*(torch.as_tensor(row, device="cpu") for row in kernels.rows(run, run.parameters)))
-            if end in record:
-                recorded.append(peak(parameters.w, parameters.b, torch.from_numpy(samples)))
-        trained.append(parameters)
-    together = (torch.stack(values) for values in zip(*trained, strict=True))
-    parameters = Parameters(*(value.reshape(given.shape) for value, given in zip(together, initial, strict=True)))
-    if not recorded:
-        return Trained(parameters, None)
-    paths = torch.stack(recorded)
-    return Trained(parameters, paths.reshape(*leading, len(record), *paths.shape[1:]).movedim(len(leading), 0))
+            for rows, row in zip(kept, kernels.rows(run, run.parameters), strict=True):
+                rows[moment, place] = row
+    at_ends = [torch.as_tensor(rows, device="cpu") for rows in kept]
+    shaped = [value.reshape(len(ends), *given.shape) for value, given in zip(at_ends, initial, strict=True)]
+    return Trained(Parameters(*(value[-1] for value in shaped)), Parameters(*(value[:-1] for value in shaped)))
 
 
 def gradient(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
 
 import pandas as pd
 import torch
 
 from companion.core.data import sample_task
-from companion.core.network import initial_parameters
+from companion.core.network import initial_parameters, prototypes
 from companion.core.settings import Settings
 from companion.engine.driver import train
 
@@ -67,5 +66,5 @@ def paths(settings: Mapping[str, Settings], seed: int = 1000) -> dict[str, torch
     """
     x, y = sample_task(5, seed)
     start = initial_parameters(5, seed)
-    trained = {name: train(x, y, start, chosen, record=STEPS) for name, chosen in settings.items()}
-    return {name: cast(torch.Tensor, of.trajectory) for name, of in trained.items()}
+    recorded = {name: train(x, y, start, chosen, record=STEPS).recorded for name, chosen in settings.items()}
+    return {name: prototypes(at.w, at.b) for name, at in recorded.items()}

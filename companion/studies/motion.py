@@ -16,7 +16,7 @@ import pandas as pd
 from companion.core.checks import require_integer
 from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction
-from companion.core.network import initial_parameters
+from companion.core.network import initial_parameters, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Settings
 from companion.judging.claims import ACTIVE, FREE
 from companion.show.words import listed, span
@@ -76,12 +76,11 @@ def trajectories(
     for size in sizes:
         (x, y), initial = sample_task(size, seed), initial_parameters(size, seed)
         for mask in masks:
-            path = driver.train(x, y, initial, settings.but(mask=mask), record).trajectory
-            assert path is not None  # steps are asked for
+            at = driver.train(x, y, initial, settings.but(mask=mask), record).recorded
             columns = {
                 "step": np.repeat(record, size),
                 "neuron": np.tile(np.arange(size), len(record)),
-                "position": path.numpy().reshape(-1),
+                "position": prototypes(at.w, at.b).numpy().reshape(-1),
             }
             frames.append(pd.DataFrame({"mask": mask, "size": size, **columns}))
     table = pd.concat(frames, ignore_index=True)

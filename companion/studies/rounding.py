@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from companion.core.network import Parameters, starting_batch
+from companion.core.network import Parameters, prototypes, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.engine import driver
 from companion.judging.claims import CLAIMS
@@ -251,9 +251,8 @@ def growth(drawn: pd.DataFrame) -> pd.DataFrame:
     x, y, start = starting_batch(drawn["size"].iloc[0], drawn["seed"].tolist())
     settings, paths = Settings(drawn["mask"].iloc[0]), []
     for initial in (start, one_ulp_up(start)):
-        path = driver.train(x, y, initial, settings, record=list(RECORD)).trajectory
-        assert path is not None  # steps are asked for
-        paths.append(path)
+        at = driver.train(x, y, initial, settings, record=list(RECORD)).recorded
+        paths.append(prototypes(at.w, at.b))
     apart = (paths[1] - paths[0]).abs().amax(-1)
     return pd.DataFrame(apart.numpy(), index=list(RECORD), columns=drawn["seed"].tolist())
 
