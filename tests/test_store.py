@@ -140,7 +140,7 @@ def test_every_part_carries_settings_versions_and_a_schema_number(folder):
             :2
         ]
         header = json.loads(pq.read_schema(path).metadata[b"latent-to-data"])
-        assert header.keys() == {"schema", "how", "settings", "versions"} and header["schema"] == 3
+        assert header.keys() == {"schema", "how", "settings", "versions"} and header["schema"] == 4
         assert header["how"] == {"engine": "torch", "device": "cpu", "dtype": "float64"}
         settings = Settings(mask=mask, steps=5)
         assert header["settings"] == settings.text and Settings.parse(header["settings"]) == settings
@@ -530,11 +530,11 @@ def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Tab
     return path
 
 
-@pytest.mark.parametrize("schema", [2, 4])
+@pytest.mark.parametrize("schema", [3, 5])
 def test_another_schema_is_refused(folder, schema):
     path = plant(folder, _header(folder) | {"schema": schema})
     assert str(path) in refused(
-        folder, f"has schema {schema}, and this companion .* reads schema 3; use the companion that made"
+        folder, f"has schema {schema}, and this companion .* reads schema 4; use the companion that made"
     )
 
 

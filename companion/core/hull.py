@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
@@ -67,11 +69,8 @@ def _outside(data: np.ndarray, points: np.ndarray) -> np.ndarray:
     if not len(axes) or not len(rest):
         return outside
     if 1 < len(axes) <= FACETS:
-        try:
+        with suppress(QhullError):  # it may be too flat
             facets = ConvexHull(data).equations
-        except QhullError:  # too flat for it
-            pass
-        else:
             heights = along[rest] @ facets[:, :-1].T + facets[:, -1]
             outside[rest] = heights.max(-1) > TOLERANCE * scale
             return outside
@@ -124,5 +123,4 @@ def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float
         return metrics.expelled_fraction(data[..., 0], positions[..., 0])
     leading = data.shape[:-2]
     runs = zip(*(given.reshape(-1, *given.shape[-2:]) for given in (data, positions)), strict=True)
-    fraction = np.array([outside_hull(*run).mean() for run in runs]).reshape(leading)
-    return fraction if leading else float(fraction)
+    return np.array([outside_hull(*run).mean() for run in runs]).reshape(leading)[()]

@@ -82,15 +82,14 @@ def reconstruction_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, valu
         ValueError: if the shapes differ or a value is not finite.
     """
     rows, leading = runs_of(x, y, prototypes, values)
-    errors = np.array([match_run(*row).distance.mean() for row in rows]).reshape(leading)
-    return errors if leading else float(errors)
+    return np.array([match_run(*row).distance.mean() for row in rows]).reshape(leading)[()]
 
 
 @np.errstate(all="ignore")
 def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
-    """Return the mean distance along the input of samples and prototypes, both sorted: its own best matching.
+    """Return the mean distance along the input of samples and prototypes, both sorted: the best matching of positions.
 
-    Book: chapter "Weights that remember", section "The comparison".
+    Book: chapter "Reconstruction and its chance level", equation (position).
 
     Args:
         x: training inputs, shape (..., samples).
@@ -105,8 +104,18 @@ def position_error(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
     data, positions = array_of("x", x), array_of("prototypes", prototypes)
     require_same_shape(x=data, prototypes=positions)
     require_finite(x=data, prototypes=positions)
-    distance = np.abs(np.sort(data) - np.sort(positions)).mean(-1)
-    return distance if data.ndim > 1 else float(distance)
+    return np.abs(np.sort(data) - np.sort(positions)).mean(-1)
+
+
+@np.errstate(all="ignore")
+def value_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: ArrayLike) -> np.ndarray | float:
+    """Return the mean distance |y_i - f(x̂_π(i))| along the value, under the matching π that E takes.
+
+    Arguments, result and errors as of `reconstruction_error`; it is not above E.
+    Book: chapter "Reconstruction and its chance level", equation (value).
+    """
+    rows, leading = runs_of(x, y, prototypes, values)
+    return np.array([np.abs(row[1] - row[3][match_run(*row).neuron]).mean() for row in rows]).reshape(leading)[()]
 
 
 def runs_of(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
@@ -140,9 +149,7 @@ def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
     require_shapes({"activations": "*runs samples neurons"}, activations=responses)
     require_finite(activations=responses)
     winner = responses.argmax(-1)
-    wins = (winner[..., :, None] == np.arange(responses.shape[-1])).any(-2)
-    ratio = wins.mean(-1)
-    return ratio if responses.ndim > 2 else float(ratio)
+    return (winner[..., :, None] == np.arange(responses.shape[-1])).any(-2).mean(-1)
 
 
 def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:
@@ -165,6 +172,4 @@ def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float
     require_finite(x=data)
     if np.isnan(positions).any():
         raise ValueError("prototypes: NaN was given; allowed are numbers")
-    outside = (positions < data.min(-1, keepdims=True)) | (positions > data.max(-1, keepdims=True))
-    fraction = outside.mean(-1)
-    return fraction if data.ndim > 1 else float(fraction)
+    return ((positions < data.min(-1, keepdims=True)) | (positions > data.max(-1, keepdims=True))).mean(-1)

@@ -72,7 +72,7 @@ def trained_again(
         moved: whether w starts one ulp up.
 
     Returns:
-        One row a run, ordered as the arguments are: mask, size, seed and the four metrics of
+        One row a run, ordered as the arguments are: mask, size, seed and the metrics of
         `companion.sweeps.measures.measure`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The four metrics of trained runs at once, on the line and in d dimensions."""
+"""The metrics of trained runs at once, on the line and in d dimensions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from companion.core.checks import require_choice, require_finite
 from companion.core.network import GEOMETRIES, SHAPES, Parameters, output, require_networks
 from companion.core.settings import Neuron
 
-METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
+METRICS = (
+    *("fit_mse", "reconstruction_error", "position_error", "value_error"),
+    *("specialization_ratio", "expelled_fraction"),
+)
 
 
 @np.errstate(all="ignore")
 def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") -> dict[str, np.ndarray]:
-    """Return the four metrics of trained runs, computed in float64; on the line each run's are the same in any company.
+    """Return the metrics of trained runs, computed in float64; on the line each run's are the same in any company.
 
     A run whose parameters or prototypes are not finite keeps its row, with NaN in every metric.
 
@@ -30,7 +33,8 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
         neuron: one of `companion.core.settings.Neuron`.
 
     Returns:
-        By the names in `METRICS`, each of shape (runs,). Expelled in d dimensions is outside the samples' convex hull.
+        By the names in `METRICS`, each of shape (runs,). The position error has the best matching of positions alone,
+        the value error has E's. Expelled in d dimensions is outside the samples' convex hull.
 
     Raises:
         ValueError: if one run is given without a dimension of runs, a type or shape does not fit the neuron, or x or y
@@ -45,11 +49,20 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
         x, y, positions, values = (given[finite] for given in (x, y, positions, values))
         kept = Parameters(*(value[finite] for value in parameters))
         responses = GEOMETRIES[Neuron(neuron)].respond(x, kept.w, kept.b)
-        expelled = metrics.expelled_fraction if neuron == Neuron.LINE else hull.expelled_fraction
+        on_line, level = neuron == Neuron.LINE, torch.zeros_like(y)
+        expelled = metrics.expelled_fraction if on_line else hull.expelled_fraction
+        # Where all values are alike, E matches positions alone.
+        apart = (
+            metrics.position_error(x, positions)
+            if on_line
+            else metrics.reconstruction_error(x, level, positions, level)
+        )
         squares = (_values(responses, kept, neuron) - y) ** 2
         of_finite = (
-            squares.numpy().mean(-1) if neuron == Neuron.LINE else squares.mean(-1).numpy(),  # the stored runs' bits
+            squares.numpy().mean(-1) if on_line else squares.mean(-1).numpy(),  # the stored runs' bits
             metrics.reconstruction_error(x, y, positions, values),
+            apart,
+            metrics.value_error(x, y, positions, values),
             metrics.specialization_ratio(responses),
             expelled(x, positions),
         )

@@ -21,7 +21,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from companion.core.checks import require_a, shown
 from companion.core.settings import Settings
 
-SCHEMA = 3
+SCHEMA = 4
 """Number of the layout of a part: its columns and its metadata. It grows when either changes."""
 
 NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -45,6 +45,8 @@ COLUMNS = pa.schema(
         "dtype": pa.string(),
         "fit_mse": pa.float64(),
         "reconstruction_error": pa.float64(),
+        "position_error": pa.float64(),
+        "value_error": pa.float64(),
         "specialization_ratio": pa.float64(),
         "expelled_fraction": pa.float64(),
         "x": NUMBERS,
