@@ -13,7 +13,15 @@ from torch import Tensor
 
 from companion.core.checks import MOST_POINTS, require_choice, require_integer, require_list, require_seed
 from companion.core.data import TARGETS, random_stream, sample_task
-from companion.core.metrics import expelled_fraction, match_run, reconstruction_error, runs_of, specialization_ratio
+from companion.core.metrics import (
+    expelled_fraction,
+    match_run,
+    position_error,
+    reconstruction_error,
+    runs_of,
+    specialization_ratio,
+    value_error,
+)
 from companion.core.settings import Target
 from companion.sweeps.runs import require_table
 
@@ -60,8 +68,9 @@ def _split(x: np.ndarray, y: np.ndarray, prototypes: np.ndarray, values: np.ndar
 
 AT_CHANCE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], np.ndarray | float]] = {
     "reconstruction_error": reconstruction_error,
-    "position_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).position,
-    "value_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).value,
+    "position_error": lambda x, y, drawn, values: position_error(x, drawn),
+    "matched_position_error": lambda x, y, drawn, values: split_error(x, y, drawn, values).position,
+    "value_error": value_error,
     # Of neurons of one common width the nearest responds most.
     "specialization_ratio": lambda x, y, drawn, values: specialization_ratio(-abs(x[..., None] - drawn[..., None, :])),
     "expelled_fraction": lambda x, y, drawn, values: expelled_fraction(x, drawn),
@@ -74,8 +83,8 @@ def chance_level(
 ) -> np.ndarray:
     """Return a metric of prototypes drawn afresh from the data's own distribution, on the target's graph.
 
-    A network that knew the target but nothing of *these* training points would score this. Its neurons are taken to be
-    equally wide, so that the nearest one to a sample responds most.
+    An oracle's draw: a network that knew density and target but nothing of *these* training points would score this.
+    Its neurons are taken to be equally wide, so that the nearest one to a sample responds most.
     Book: chapter "Reconstruction and its chance level", section "Chance".
 
     Args:

@@ -6,7 +6,7 @@ Masks have one palette, made for colour-blind readers (Okabe and Ito, 2008), and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import altair as alt
@@ -50,24 +50,47 @@ def configure(chart: Chart) -> Chart:
     )
 
 
-def error_by_size(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
-    """Figure 1: E against N for every mask; mean ± SEM as in the paper, and medians with 95 % intervals."""
-    return _by_size(runs, "reconstruction_error", ERROR, "log", chance)
+def error_by_size(runs: pd.DataFrame, levels: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 1: E against N for every mask; mean ± SEM as in the paper, and medians with 95 % intervals.
+
+    Args:
+        runs: one row a run.
+        levels: baselines, as `companion.judging.baselines.baseline_summary` returns them; so in the figures below.
+    """
+    return _by_size(runs, "reconstruction_error", ERROR, "log", levels)
 
 
-def specialization_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
+def specialization_by_size(runs: pd.DataFrame, levels: pd.DataFrame) -> alt.TopLevelMixin:
     """Figure 5: specialization ratio against N for every mask; mean ± SEM as in the paper, and medians."""
-    return _by_size(runs, "specialization_ratio", "specialization ratio", "linear")
+    return _by_size(runs, "specialization_ratio", "specialization ratio", "linear", levels)
 
 
-def error_heatmap(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelMixin:
-    """Figure 2: heat map of E, masks by N, with chance as its lowest row; mean as in the paper, and median."""
-    return _heatmaps(runs, "reconstruction_error", "E", "log", chance)
+def error_heatmap(runs: pd.DataFrame, levels: pd.DataFrame) -> alt.TopLevelMixin:
+    """Figure 2: heat map of E, masks by N, with baselines as its lowest rows; mean as in the paper, and median."""
+    return _heatmaps(runs, "reconstruction_error", "E", "log", levels)
 
 
-def specialization_heatmap(runs: pd.DataFrame) -> alt.TopLevelMixin:
+def specialization_heatmap(runs: pd.DataFrame, levels: pd.DataFrame) -> alt.TopLevelMixin:
     """Figure 6: heat map of the specialization ratio, masks by N; mean as in the paper, and median."""
-    return _heatmaps(runs, "specialization_ratio", "specialization ratio", "linear")
+    return _heatmaps(runs, "specialization_ratio", "specialization ratio", "linear", levels)
+
+
+def error_parts_by_size(runs: pd.DataFrame, levels: Mapping[str, pd.DataFrame]) -> alt.TopLevelMixin:
+    """E's two parts against N, median with 95 % interval: position (the best matching of positions alone) and value.
+
+    Args:
+        runs: one row a run.
+        levels: baselines by metric, "position_error" and "value_error".
+    """
+    panels = []
+    for metric, frame in levels.items():
+        data = summary(runs, metric)
+        ends = [data["median"], *_bars(data, "median").values(), frame["median"]]
+        domain = (min(end.min() for end in ends) * 0.8, max(end.max() for end in ends) * 1.25)
+        name = metric.replace("_", " ")
+        height = _height("median", name, "log", domain)
+        panels.append(_size_panel(data, "median", height, metric, frame).properties(title=f"{name}, median"))
+    return configure(alt.concat(*panels, columns=2))
 
 
 def prototype_positions(
@@ -251,19 +274,17 @@ def usage_by_size(runs: pd.DataFrame) -> alt.TopLevelMixin:
     return configure(alt.concat(*panels, columns=2))
 
 
-def _by_size(
-    runs: pd.DataFrame, metric: str, title: str, scale: Scale, chance: pd.DataFrame | None = None
-) -> alt.TopLevelMixin:
+def _by_size(runs: pd.DataFrame, metric: str, title: str, scale: Scale, levels: pd.DataFrame) -> alt.TopLevelMixin:
     """Two panels of a metric against N, the paper's mean ± SEM and the median with its interval."""
     data = summary(runs, metric)
     ends = [data["mean"], data["median"], *_bars(data, "mean").values(), *_bars(data, "median").values()]
-    ends += [] if chance is None else [chance["mean"], chance["median"]]
+    ends += [levels["mean"], levels["median"]]
     low, high = min(end.min() for end in ends), max(end.max() for end in ends)
     domain = (0, high) if scale == "linear" else (low * 0.8, high * 1.25)
     panels = []
     for statistic, name in (("mean", "mean ± SEM"), ("median", "median, 95 % interval")):
         height = _height(statistic, title, scale, domain)
-        panels.append(_size_panel(data, statistic, height, statistic, chance).properties(title=name))
+        panels.append(_size_panel(data, statistic, height, statistic, levels).properties(title=name))
     return configure(alt.concat(*panels, columns=2))
 
 
@@ -278,9 +299,12 @@ def _height(statistic: str, title: str, scale: Scale, domain: tuple[float, float
 
 
 def _size_panel(
-    data: pd.DataFrame, statistic: str, y: alt.Y, toggle: str, chance: pd.DataFrame | None = None
+    data: pd.DataFrame, statistic: str, y: alt.Y, toggle: str, levels: pd.DataFrame | None = None
 ) -> ChartType:
-    """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out."""
+    """One panel of a summary against N, a line a mask; `toggle` names what a click on the legend singles out.
+
+    Baselines are grey lines, each with its name.
+    """
     masks = list(data["mask"].unique())
     labels = [MASK_LABELS[mask] for mask in masks]
     order = [list(MASK_NAMES).index(mask) for mask in masks]
@@ -310,28 +334,29 @@ def _size_panel(
             tooltip=["label:N", "size:Q", *_summarised(), "n:Q"],
         ),
     ]
-    if chance is not None:
-        line = alt.Chart(rounded(chance)).encode(x=x, y=f"{statistic}:Q")
-        layers += [
-            line.mark_line(color=CHANCE, strokeDash=[1, 3], strokeWidth=2),
-            line.transform_filter(alt.datum.size == sizes[len(sizes) // 2]).mark_text(
-                text="chance", align="right", dx=-4, dy=14, color=CHANCE, fontSize=11
-            ),
-        ]
+    if levels is not None:
+        names = list(levels["level"].unique())
+        line = alt.Chart(rounded(levels)).encode(x=x, y=f"{statistic}:Q")
+        dash = alt.Scale(domain=names, range=[[1, 3], [4, 4], [8, 4]][: len(names)])
+        layers.append(
+            line.mark_line(color=CHANCE, strokeWidth=2).encode(
+                strokeDash=alt.StrokeDash("level:N", scale=dash, legend=None)
+            )
+        )
+        # Each name below its line, at a size of its own, so that near lines' names do not meet.
+        places = dict(zip(names, sizes[1:] + sizes[:1], strict=False))
+        for name, place in places.items():
+            at = line.transform_filter((alt.datum.size == place) & (alt.datum.level == name))
+            layers.append(at.mark_text(text=name, align="center", dy=12, color=CHANCE, fontSize=11))
     return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300)
 
 
-def _heatmaps(
-    runs: pd.DataFrame, metric: str, name: str, scale: Scale, chance: pd.DataFrame | None = None
-) -> alt.TopLevelMixin:
+def _heatmaps(runs: pd.DataFrame, metric: str, name: str, scale: Scale, levels: pd.DataFrame) -> alt.TopLevelMixin:
     """Two heat maps of a metric, masks by N, each cell with its number."""
     data = summary(runs, metric)
     data["label"] = data["mask"].map(MASK_LABELS)
-    rows = [MASK_LABELS[mask] for mask in runs["mask"].unique()]
-    if chance is not None:
-        data = pd.concat([data, chance.assign(label="chance")])
-        rows.append("chance")
-    data = rounded(data)
+    rows = [*(MASK_LABELS[mask] for mask in runs["mask"].unique()), *levels["level"].unique()]
+    data = rounded(pd.concat([data, levels.rename(columns={"level": "label"})]))
     panels = []
     for statistic in ("mean", "median"):
         base = _told(alt.Chart(data)).encode(

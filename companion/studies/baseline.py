@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from companion.core.settings import MASK_LABELS
+from companion.judging.baselines import BASELINES, ORACLE, baseline_summary
 from companion.judging.chance import chance_level, chance_summary, split_error
 from companion.judging.claims import ACTIVE, FREE
 from companion.judging.paired import Interval, holm, median_difference, p_less, superiority_interval
@@ -19,8 +20,8 @@ from companion.sweeps.runs import groups_of, originals_and_reconstructions, summ
 
 MEASURES = ("reconstruction_error", "specialization_ratio", "expelled_fraction")
 """The metrics that have a chance level: E, S and the expelled fraction."""
-AXES = ("position_error", "value_error")
-"""E's two parts."""
+AXES = ("matched_position_error", "value_error")
+"""E's two parts, both under its own matching."""
 LEVEL = 0.05
 """Level of a comparison with chance, two-sided and corrected."""
 ENDS = ("", " low", " high")
@@ -79,6 +80,25 @@ def chance_levels(runs: pd.DataFrame) -> pd.DataFrame:
             "2/(N + 1)": 2 / (expelled.index.to_series() + 1),
         }
     )
+
+
+def baselines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians over seeds of every baseline, a row a metric and baseline and a column a size.
+
+    Book: chapter "Against chance", section "Four baselines".
+
+    Args:
+        runs: one row a run; its sizes and seeds are taken.
+    """
+    metrics = (*MEASURES[:1], "position_error", "value_error", *MEASURES[1:])
+    names = (*BASELINES, ORACLE)
+    medians = {
+        metric.replace("_", " "): baseline_summary(runs, metric, names).pivot(
+            index="level", columns="size", values="median"
+        )
+        for metric in metrics
+    }
+    return pd.concat(medians, names=["metric", "baseline"]).reindex(names, level="baseline")
 
 
 def _with_intervals(level: pd.DataFrame) -> list[str]:
@@ -206,19 +226,20 @@ def error_parts(runs: pd.DataFrame) -> pd.DataFrame:
         runs: one row a run, weights included.
 
     Returns:
-        One row a run, by mask and size: mask, size, seed, position_error and value_error in units of the input, and
-        owed to expelled, the share of the position error that falls to prototypes outside the samples' range.
+        One row a run, by mask and size: mask, size, seed; matched_position_error and value_error, both under E's own
+        matching, in units of the input; and owed to expelled, the share of the former that falls to prototypes outside
+        the samples' range.
     """
     frames = []
     for _, group in groups_of(runs.sort_values(["mask", "size", "seed"]), "mask", "size"):
         position, value, expelled = split_error(*originals_and_reconstructions(group))
-        parts = {"position_error": position, "value_error": value, "owed to expelled": np.divide(expelled, position)}
+        parts = dict(zip(AXES, (position, value), strict=True)) | {"owed to expelled": np.divide(expelled, position)}
         frames.append(group[["mask", "size", "seed"]].assign(**parts))
     return pd.concat(frames, ignore_index=True)
 
 
 def part_curves(parts: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the two panels of E's parts, each with its chance level.
+    """Return the two panels of E's parts, each with its baselines.
 
     Book: chapter "Against chance", section "Position and value".
 
@@ -229,7 +250,7 @@ def part_curves(parts: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for metric in AXES:
         drawn = summary(parts, metric)
         masks = drawn.assign(curve=drawn["mask"].map(MASK_LABELS))
-        both = pd.concat([masks, chance_summary(parts, metric).assign(curve="chance")])
+        both = pd.concat([masks, baseline_summary(parts, metric).rename(columns={"level": "curve"})])
         named = both.rename(columns={"median": "value"})
         panels[f"{metric.replace('_', ' ')}, median"] = named[["curve", "size", "value", "low", "high"]]
     return panels
@@ -250,7 +271,7 @@ def part_medians(parts: pd.DataFrame) -> pd.DataFrame:
     medians = parts.groupby(["mask", "size"])[[*AXES, "owed to expelled"]].median()
     columns = {}
     for metric in AXES:
-        level, name = chance_summary(parts, metric).set_index("size")["median"], metric.removesuffix("_error")
+        level, name = chance_summary(parts, metric).set_index("size")["median"], metric.split("_")[-2]
         columns |= {name: medians[metric], f"{name} over chance": medians[metric].div(level, level="size")}
     columns["share of position owed to expelled"] = medians["owed to expelled"]
     return pd.DataFrame(columns).rename(index=MASK_LABELS, level="mask").rename_axis(["mask", "N"])

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from companion.judging import beyond, ledger, referee
+from companion.judging.baselines import baseline_summary
 from companion.judging.chance import chance_summary
 from companion.show.chapters import ROOT
 from companion.show.figures import error_by_size
@@ -138,7 +139,7 @@ def write(root: Path = ROOT) -> None:
         "_ledger.md": f"{ledger.table(entries)}\n\n{ledger.KEY}\n",
         "_beyond.md": f"{ledger.beyond_table(verdicts, survival(data))}\n\n{BEYOND_KEY}\n",
         "data/claims.json": json.dumps(judged, ensure_ascii=False, indent=1) + "\n",
-        "assets/figure-1.svg": svg(error_by_size(runs, chance_summary(runs))),
+        "assets/figure-1.svg": svg(error_by_size(runs, baseline_summary(runs))),
         "README.md": readme(root),
     }.items():
         write_whole(root / path, text.encode())
