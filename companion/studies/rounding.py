@@ -1,12 +1,13 @@
 """Runs again from initial weights that differ in the last bit.
 
-`python -m companion.studies.rounding`, from the book's folder, makes `data/rounding.parquet`.
+`python -m companion.studies.rounding`, from the book's folder, makes `data/rounding.parquet` and
+`data/rounding-others.parquet`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import combinations, product
@@ -43,6 +44,11 @@ RUN = ["mask", "size", "seed"]
 E, E_MOVED = "reconstruction_error", "reconstruction_error moved"
 
 
+def next_number(values: torch.Tensor, towards: float) -> torch.Tensor:
+    """Return the number next to each value in the direction of `towards`, an infinity, shape as given."""
+    return torch.nextafter(values, torch.full_like(values, towards))
+
+
 def one_ulp_up(initial: Parameters) -> Parameters:
     """Return the parameters with every w moved to the next number above it: by one unit in the last place.
 
@@ -54,7 +60,22 @@ def one_ulp_up(initial: Parameters) -> Parameters:
     Returns:
         The same, with w replaced.
     """
-    return initial._replace(w=torch.nextafter(initial.w, torch.full_like(initial.w, torch.inf)))
+    return initial._replace(w=next_number(initial.w, torch.inf))
+
+
+def one_ulp_down(initial: Parameters) -> Parameters:
+    """Return the parameters with every w moved to the next number below it."""
+    return initial._replace(w=next_number(initial.w, -torch.inf))
+
+
+def biases_up(initial: Parameters) -> Parameters:
+    """Return the parameters with every b moved to the next number above it."""
+    return initial._replace(b=next_number(initial.b, torch.inf))
+
+
+UP = "every w up"
+OTHERS: dict[str, Callable[[Parameters], Parameters]] = {"every w down": one_ulp_down, "every b up": biases_up}
+"""Perturbations of one ulp besides that of the chapter, by name."""
 
 
 def trained_again(
@@ -79,14 +100,35 @@ def trained_again(
         ValueError: as `companion.engine.driver.train`.
     """
 
-    def group(key: tuple[str, int]) -> pd.DataFrame:
-        mask, size = key
+    settings = [Settings(mask, steps=steps) for mask in masks]
+    return trained_from(one_ulp_up if moved else lambda start: start, settings, sizes, seeds)
+
+
+def trained_from(
+    change: Callable[[Parameters], Parameters], settings: Sequence[Settings], sizes: Iterable[int], seeds: Sequence[int]
+) -> pd.DataFrame:
+    """Train runs with the fast engine, on all cores, from starts that are changed.
+
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
+
+    Args:
+        change: of the parameters before training.
+        settings: of the trainings, one a mask.
+        sizes: numbers of training points and neurons, each at least 2.
+        seeds: each at least 0.
+
+    Returns:
+        As `trained_again`.
+    """
+
+    def group(key: tuple[Settings, int]) -> pd.DataFrame:
+        chosen, size = key
         x, y, start = starting_batch(size, seeds)
-        trained = driver.train(x, y, one_ulp_up(start) if moved else start, Settings(mask, steps=steps))
-        return pd.DataFrame({"mask": mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
+        trained = driver.train(x, y, change(start), chosen)
+        return pd.DataFrame({"mask": chosen.mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pd.concat(pool.map(group, product(masks, sizes)), ignore_index=True)
+        return pd.concat(pool.map(group, product(settings, sizes)), ignore_index=True)
 
 
 def write_rounding(root: Path = Path()) -> None:
@@ -104,6 +146,21 @@ def write_rounding(root: Path = Path()) -> None:
     table = pd.concat(parts, ignore_index=True)
     table.attrs["versions"] = library_versions()
     write_runs(table, root / "data/rounding.parquet")
+
+
+def write_others(root: Path = Path()) -> None:
+    """Train the powered sweep's runs again from each start of `OTHERS` and write `data/rounding-others.parquet`.
+
+    Args:
+        root: the book's folder.
+    """
+    settings = [Settings(mask) for mask in MASKS]
+    parts = [
+        trained_from(change, settings, PAPER_SIZES, list(SEEDS)).assign(change=name) for name, change in OTHERS.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs["versions"] = library_versions()
+    write_runs(table, root / "data/rounding-others.parquet")
 
 
 def beside(runs: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
@@ -308,7 +365,7 @@ def moved_runs(again: pd.DataFrame) -> pd.DataFrame:
 def medians(runs: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     """Return how far the median E of each group moves, beside how unsure the seeds leave it.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         runs: a sweep's runs, which start as drawn.
@@ -337,7 +394,7 @@ def median_table(found: pd.DataFrame) -> pd.DataFrame:
 def orders(found: pd.DataFrame) -> pd.DataFrame:
     """Return for every two masks at one size whether the order of their median E changes.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         found: what `medians` returned.
@@ -370,7 +427,7 @@ def judged(runs: pd.DataFrame, again: pd.DataFrame) -> dict[str, Judged]:
     """Return what the ledger's rules say of the stored runs and of the moved ones.
 
     C8 is left out: it rests on another sweep.
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         runs: a sweep's runs, which start as drawn.
@@ -390,7 +447,7 @@ def changed_cases(pair: Judged) -> list[str]:
 def verdict_table(pairs: dict[str, Judged]) -> pd.DataFrame:
     """Return the verdicts in words, with the cases supported and against.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         pairs: what `judged` returned.
@@ -490,3 +547,4 @@ def numbers(data: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     write_rounding()
+    write_others()
