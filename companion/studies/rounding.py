@@ -471,6 +471,61 @@ def _counts(verdict: Verdict) -> str:
     return f"{marked(verdict.verdict)} ({counts})"
 
 
+class Perturbed(NamedTuple):
+    """What a perturbation does: see `share_in_words`, `medians` and `judged`.
+
+    Attributes:
+        elsewhere: which runs end elsewhere, one value a run.
+        medians, judged: what these functions return.
+    """
+
+    elsewhere: pd.Series
+    medians: pd.DataFrame
+    judged: dict[str, Judged]
+
+    @property
+    def greatest_shift(self) -> float:
+        """The greatest shift of a median over the width of its 95 % interval."""
+        return float((self.medians["shift"] / self.medians["width"]).max())
+
+    @property
+    def verdicts_changed(self) -> list[str]:
+        """The claims whose verdict changes."""
+        return [key for key, pair in self.judged.items() if pair.changes]
+
+
+def perturbations(runs: pd.DataFrame, again: pd.DataFrame, others: pd.DataFrame) -> dict[str, Perturbed]:
+    """Return what each perturbation of all runs does, by its name: `UP` and those of `OTHERS`.
+
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
+
+    Args:
+        runs: a sweep's runs, which start as drawn.
+        again: what `write_rounding` wrote.
+        others: what `write_others` wrote.
+    """
+    found = {}
+    tables = {UP: again} | {str(name): group.drop(columns="change") for name, group in others.groupby("change")}
+    for name, table in tables.items():
+        moved = table if name == UP else table.assign(steps=Settings().steps, moved=True)
+        elsewhere = full_length(beside(runs, moved))["elsewhere"]
+        found[name] = Perturbed(elsewhere, medians(runs, moved), judged(runs, moved))
+    return found
+
+
+def perturbation_table(found: dict[str, Perturbed]) -> pd.DataFrame:
+    """Return what `perturbations` found in words, a row a perturbation."""
+    rows = {
+        name: {
+            "ends elsewhere": share_in_words(one.elsewhere),
+            "greatest shift of a median, of its interval's width": f"{one.greatest_shift:.0%}",
+            "verdicts that change": ", ".join(one.verdicts_changed) or "none",
+        }
+        for name, one in found.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("one ulp")
+
+
 class Results(NamedTuple):
     """What the chapter's numbers are read from.
 
@@ -478,6 +533,7 @@ class Results(NamedTuple):
         both: what `beside` returns, of the nominal number of steps.
         by_steps: the same after each number of steps, of the runs that are trained for fewer as well.
         repeated, medians, judged: what these functions return.
+        perturbed: what `perturbations` returns.
     """
 
     both: pd.DataFrame
@@ -485,6 +541,7 @@ class Results(NamedTuple):
     repeated: pd.Series
     medians: pd.DataFrame
     judged: dict[str, Judged]
+    perturbed: dict[str, Perturbed]
 
 
 @cache
@@ -497,8 +554,14 @@ def results(data: Path) -> Results:
     runs = pd.read_parquet(data / "powered.parquet", columns=[*COLUMNS, "steps"])
     again = pd.read_parquet(data / "rounding.parquet")
     compared = beside(runs, again)
+    perturbed = perturbations(runs, again, pd.read_parquet(data / "rounding-others.parquet"))
     return Results(
-        full_length(compared), at_every_length(compared), repeated(runs), medians(runs, again), judged(runs, again)
+        both=full_length(compared),
+        by_steps=at_every_length(compared),
+        repeated=repeated(runs),
+        medians=perturbed[UP].medians,
+        judged=perturbed[UP].judged,
+        perturbed=perturbed,
     )
 
 
@@ -538,10 +601,22 @@ def numbers(data: Path) -> dict[str, str]:
         "times-as-uncertain": f"{int((1 / of_width).min())}",
         "greatest-relative-shift": f"{relative.max():.1%}",
         "median-relative-shift": f"{relative.median():.0e}",
+        **_of_perturbations(found.perturbed),
         "pairs": f"{len(pairs)}",
         "pairs-changed": f"{pairs['changes'].sum()}",
         "verdicts": f"{len(found.judged)}",
         "verdicts-changed": f"{sum(pair.changes for pair in found.judged.values())}",
+    }
+
+
+def _of_perturbations(found: dict[str, Perturbed]) -> dict[str, str]:
+    """The numbers of what the three perturbations do."""
+    shares = [one.elsewhere.mean() for one in found.values()]
+    return {
+        "perturbed-least-share": f"{min(shares):.1%}",
+        "perturbed-most-share": f"{max(shares):.1%}",
+        "perturbed-greatest-shift": f"{max(one.greatest_shift for one in found.values()):.0%}",
+        "perturbed-verdicts-changed": f"{len({key for one in found.values() for key in one.verdicts_changed})}",
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from literate import says
+from literate import key, prose, says, stands
 
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.show import charts
@@ -125,3 +127,31 @@ def test_the_picture_of_five_neurons_has_the_colours_and_marks_that_its_caption_
     assert marks == [(None, "#999999"), (None, "black"), (None, ORIGINAL), ("diamond", RECONSTRUCTION)]
     blue, orange = ([int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in (ORIGINAL, RECONSTRUCTION))
     assert np.argmax(blue) == 2 and blue[0] < 50 and orange[0] > 200 > orange[1] > orange[2]
+
+
+NOT_OF_THE_PAPER = {
+    "01-model": (
+        "form, $e^{-z^2}$ without a factor in the exponent, is ours [(ours)]{.mark-ours}",
+        "overlap-coverage-separation, and that there is one strength $\\lambda$ for all three and one temperature "
+        "$\\tau$, we concluded from the captions [(inferred)]{.mark-inferred}",
+        "that they are these points, we concluded from its captions [(inferred)]{.mark-inferred}",
+    ),
+    "05-reconstruction": (
+        "the reconstructions $r_j = (\\hat x_j, f(\\hat x_j))$, as we conclude from the captions "
+        "[(inferred)]{.mark-inferred}",
+    ),
+    "90-rerun": (
+        "| activation | $e^{-z^2}$ of $z = wx + b$ (@eq-activation)",
+        "concluded from the captions [(inferred)]{.mark-inferred} |",
+    ),
+}
+"""What is no statement of the abstract or of a caption: formulas, the order of the bits, one λ and one τ."""
+
+
+@pytest.mark.parametrize("chapter", NOT_OF_THE_PAPER)
+def test_what_the_abstract_and_the_captions_do_not_state_is_not_marked_as_the_paper_s(chapter):
+    text = prose(chapter)
+    for sentence in NOT_OF_THE_PAPER[chapter]:
+        assert stands(sentence, text, key(chapter)), sentence
+    for piece in ("temperature $\\tau$", "f(\\hat x_j))$"):
+        assert not re.search(re.escape(piece) + r",?\s*\[\(paper\)\]", text)

@@ -56,7 +56,7 @@ def test_at_the_largest_size_least_end_elsewhere_under_overlap_and_most_under_co
 @states(
     "of the width of the median's 95 % bootstrap interval from the same 200 seeds",
     "So the choice of the seeds leaves every one of these medians at least {times-as-uncertain} times as "
-    "uncertain as its last bits do",
+    "uncertain as this change of the last bits does",
 )
 def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found, both):
     assert set(both.groupby(["mask", "size"])["seed"].nunique()) == {200}
@@ -73,6 +73,19 @@ def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found
 def test_no_verdict_changes_and_no_order_of_two_medians(found):
     assert not any(pair.changes for pair in found.judged.values()) and "C8" not in found.judged
     assert not rounding.orders(found.medians)["changes"].any()
+
+
+@states(
+    "That is one perturbation, of $w$ alone and upward.",
+    "Under the three, {perturbed-least-share} to {perturbed-most-share} of the runs end elsewhere, a median moves by "
+    "at most {perturbed-greatest-shift} of the width of its interval, and {perturbed-verdicts-changed} of the "
+    "{verdicts} verdicts change under any of them",
+)
+def test_three_perturbations_do_much_the_same_and_change_no_verdict(found):
+    assert set(found.perturbed) == {rounding.UP, *rounding.OTHERS}
+    shares = [one.elsewhere.mean() for one in found.perturbed.values()]
+    assert max(shares) < 1.25 * min(shares)
+    assert all(one.verdicts_changed == [] and one.greatest_shift < 1 / 2 for one in found.perturbed.values())
 
 
 @states("As a check, two masks are trained again without the change:", "So what follows is owed to the ulp alone.")
@@ -181,7 +194,7 @@ def test_at_the_largest_size_a_single_run_cannot_be_trusted_to_its_digits(both):
     assert by_size.idxmax() == 100 and by_size[100] > 0.2
 
 
-@states("though @sec-bits finds much the same between two engines")
+@states("between two engines @sec-bits finds about as many runs that part")
 def test_two_engines_part_in_about_as_many_runs(both, replication, plain):
     engines = replication.merge(plain, on=rounding.RUN, suffixes=("", " plain"))
     parted = ((engines[rounding.E] - engines[rounding.E + " plain"]).abs() > rounding.ELSEWHERE).sum()
