@@ -31,7 +31,10 @@ def ends():
     return {name: path[-1] for name, path in handful.paths(coverage.TRAINED).items()}
 
 
-@states("The uncovered sample at 0.9 pulls the prototype that is nearest to it, and no other.")
+@states(
+    "At the nominal temperature, $10^{-4}$, the uncovered sample at 0.9 pulls the prototype that is nearest to it, and "
+    "no other."
+)
 def test_the_uncovered_sample_pulls_the_prototype_that_is_nearest_to_it_and_no_other():
     uncovered = torch.tensor([0.9], dtype=torch.float64)
     last = coverage.OTHERS[-1]
@@ -44,10 +47,10 @@ def test_the_uncovered_sample_pulls_the_prototype_that_is_nearest_to_it_and_no_o
 
 
 @states(
-    "From far to the left, where other prototypes stand between, the fifth feels nothing:",
+    "From far to the left, where other prototypes stand between, the fifth then feels next to nothing:",
     "So coverage does not call back an expelled neuron that others shield, as long as they do.",
 )
-def test_far_outside_where_others_shield_it_the_fifth_prototype_feels_nothing():
+def test_far_outside_where_others_shield_it_the_fifth_prototype_feels_next_to_nothing():
     far = coverage.pulls([-2.0, -1.0, -0.5, 2.0])
     assert (far[f"τ = {LOW:g}"] == 0).all() and (far.loc[-2.0] < 1e-15).all()
 
@@ -78,7 +81,7 @@ def test_the_fifth_is_pulled_towards_the_uncovered_sample_and_beyond_the_neighbo
 
 
 @states(
-    "at the nominal temperature, $10^{-4}$, coverage acts on a prototype that others shield with no more than "
+    "at that temperature coverage acts on a prototype that others shield with no more than "
     "about {strongest-shielded}, and at {silent-places} with exactly nothing in double precision.",
 )
 def test_on_a_shielded_prototype_coverage_acts_with_next_to_nothing_or_exactly_nothing():
