@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 
 from companion.core.network import initial_parameters
-from companion.core.settings import MASKS, Settings
+from companion.core.settings import MASKS
 from companion.studies import rounding
 from companion.studies.rounding import FEW_SEEDS, FEWER_STEPS, one_ulp_up, trained_again
 from companion.sweeps.measures import METRICS
@@ -23,25 +23,6 @@ def test_every_input_weight_moves_to_the_next_number_and_nothing_else_moves():
     np.testing.assert_array_equal(up.w, np.nextafter(start.w.numpy(), np.inf))
     assert (up.w > start.w).all() and torch.equal(torch.nextafter(up.w, start.w), start.w)
     assert all(one is other for one, other in zip(up[1:], start[1:], strict=True))
-
-
-def test_the_other_perturbations_move_one_of_the_parameters_by_one_number():
-    start = initial_parameters(20, 7)
-    for name, (which, towards) in {"every w down": ("w", -np.inf), "every b up": ("b", np.inf)}.items():
-        moved = rounding.OTHERS[name](start)
-        for parameter in start._fields:
-            one = getattr(start, parameter).numpy()
-            expected = np.nextafter(one, towards) if parameter == which else one
-            np.testing.assert_array_equal(getattr(moved, parameter), expected)
-
-
-def test_a_spot_of_the_other_perturbations_is_trained_again_to_the_same_bits():
-    others = pd.read_parquet(ROOT / "data/rounding-others.parquet")
-    assert others.groupby("change").size().to_dict() == dict.fromkeys(rounding.OTHERS, 9600)
-    for name, change in rounding.OTHERS.items():
-        again = rounding.trained_from(change, [Settings("011"), Settings("100")], [3, 50], [1003])
-        stored = again[KEY].merge(others[others["change"] == name], on=KEY)
-        np.testing.assert_array_equal(again[list(METRICS)], stored[list(METRICS)])
 
 
 def test_unmoved_runs_are_the_stored_ones(replication):

@@ -1,13 +1,12 @@
 """Runs again from initial weights that differ in the last bit.
 
-`python -m companion.studies.rounding`, from the book's folder, makes `data/rounding.parquet` and
-`data/rounding-others.parquet`.
+`python -m companion.studies.rounding`, from the book's folder, makes `data/rounding.parquet`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import combinations, product
@@ -44,11 +43,6 @@ RUN = ["mask", "size", "seed"]
 E, E_MOVED = "reconstruction_error", "reconstruction_error moved"
 
 
-def next_number(values: torch.Tensor, towards: float) -> torch.Tensor:
-    """Return the number next to each value in the direction of `towards`, an infinity, shape as given."""
-    return torch.nextafter(values, torch.full_like(values, towards))
-
-
 def one_ulp_up(initial: Parameters) -> Parameters:
     """Return the parameters with every w moved to the next number above it: by one unit in the last place.
 
@@ -60,22 +54,7 @@ def one_ulp_up(initial: Parameters) -> Parameters:
     Returns:
         The same, with w replaced.
     """
-    return initial._replace(w=next_number(initial.w, torch.inf))
-
-
-def one_ulp_down(initial: Parameters) -> Parameters:
-    """Return the parameters with every w moved to the next number below it."""
-    return initial._replace(w=next_number(initial.w, -torch.inf))
-
-
-def biases_up(initial: Parameters) -> Parameters:
-    """Return the parameters with every b moved to the next number above it."""
-    return initial._replace(b=next_number(initial.b, torch.inf))
-
-
-UP = "every w up"
-OTHERS: dict[str, Callable[[Parameters], Parameters]] = {"every w down": one_ulp_down, "every b up": biases_up}
-"""Perturbations of one ulp besides that of the chapter, by name."""
+    return initial._replace(w=torch.nextafter(initial.w, torch.full_like(initial.w, torch.inf)))
 
 
 def trained_again(
@@ -100,35 +79,14 @@ def trained_again(
         ValueError: as `companion.engine.driver.train`.
     """
 
-    settings = [Settings(mask, steps=steps) for mask in masks]
-    return trained_from(one_ulp_up if moved else lambda start: start, settings, sizes, seeds)
-
-
-def trained_from(
-    change: Callable[[Parameters], Parameters], settings: Sequence[Settings], sizes: Iterable[int], seeds: Sequence[int]
-) -> pd.DataFrame:
-    """Train runs with the fast engine, on all cores, from starts that are changed.
-
-    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
-
-    Args:
-        change: of the parameters before training.
-        settings: of the trainings, one a mask.
-        sizes: numbers of training points and neurons, each at least 2.
-        seeds: each at least 0.
-
-    Returns:
-        As `trained_again`.
-    """
-
-    def group(key: tuple[Settings, int]) -> pd.DataFrame:
-        chosen, size = key
+    def group(key: tuple[str, int]) -> pd.DataFrame:
+        mask, size = key
         x, y, start = starting_batch(size, seeds)
-        trained = driver.train(x, y, change(start), chosen)
-        return pd.DataFrame({"mask": chosen.mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
+        trained = driver.train(x, y, one_ulp_up(start) if moved else start, Settings(mask, steps=steps))
+        return pd.DataFrame({"mask": mask, "size": size, "seed": seeds, **measure(x, y, trained.parameters)})
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return pd.concat(pool.map(group, product(settings, sizes)), ignore_index=True)
+        return pd.concat(pool.map(group, product(masks, sizes)), ignore_index=True)
 
 
 def write_rounding(root: Path = Path()) -> None:
@@ -146,21 +104,6 @@ def write_rounding(root: Path = Path()) -> None:
     table = pd.concat(parts, ignore_index=True)
     table.attrs["versions"] = library_versions()
     write_runs(table, root / "data/rounding.parquet")
-
-
-def write_others(root: Path = Path()) -> None:
-    """Train the powered sweep's runs again from each start of `OTHERS` and write `data/rounding-others.parquet`.
-
-    Args:
-        root: the book's folder.
-    """
-    settings = [Settings(mask) for mask in MASKS]
-    parts = [
-        trained_from(change, settings, PAPER_SIZES, list(SEEDS)).assign(change=name) for name, change in OTHERS.items()
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    table.attrs["versions"] = library_versions()
-    write_runs(table, root / "data/rounding-others.parquet")
 
 
 def beside(runs: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
@@ -471,61 +414,6 @@ def _counts(verdict: Verdict) -> str:
     return f"{marked(verdict.verdict)} ({counts})"
 
 
-class Perturbed(NamedTuple):
-    """What a perturbation does: see `share_in_words`, `medians` and `judged`.
-
-    Attributes:
-        elsewhere: which runs end elsewhere, one value a run.
-        medians, judged: what these functions return.
-    """
-
-    elsewhere: pd.Series
-    medians: pd.DataFrame
-    judged: dict[str, Judged]
-
-    @property
-    def greatest_shift(self) -> float:
-        """The greatest shift of a median over the width of its 95 % interval."""
-        return float((self.medians["shift"] / self.medians["width"]).max())
-
-    @property
-    def verdicts_changed(self) -> list[str]:
-        """The claims whose verdict changes."""
-        return [key for key, pair in self.judged.items() if pair.changes]
-
-
-def perturbations(runs: pd.DataFrame, again: pd.DataFrame, others: pd.DataFrame) -> dict[str, Perturbed]:
-    """Return what each perturbation of all runs does, by its name: `UP` and those of `OTHERS`.
-
-    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
-
-    Args:
-        runs: a sweep's runs, which start as drawn.
-        again: what `write_rounding` wrote.
-        others: what `write_others` wrote.
-    """
-    found = {}
-    tables = {UP: again} | {str(name): group.drop(columns="change") for name, group in others.groupby("change")}
-    for name, table in tables.items():
-        moved = table if name == UP else table.assign(steps=Settings().steps, moved=True)
-        elsewhere = full_length(beside(runs, moved))["elsewhere"]
-        found[name] = Perturbed(elsewhere, medians(runs, moved), judged(runs, moved))
-    return found
-
-
-def perturbation_table(found: dict[str, Perturbed]) -> pd.DataFrame:
-    """Return what `perturbations` found in words, a row a perturbation."""
-    rows = {
-        name: {
-            "ends elsewhere": share_in_words(one.elsewhere),
-            "greatest shift of a median, of its interval's width": f"{one.greatest_shift:.0%}",
-            "verdicts that change": ", ".join(one.verdicts_changed) or "none",
-        }
-        for name, one in found.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("one ulp")
-
-
 class Results(NamedTuple):
     """What the chapter's numbers are read from.
 
@@ -533,7 +421,6 @@ class Results(NamedTuple):
         both: what `beside` returns, of the nominal number of steps.
         by_steps: the same after each number of steps, of the runs that are trained for fewer as well.
         repeated, medians, judged: what these functions return.
-        perturbed: what `perturbations` returns.
     """
 
     both: pd.DataFrame
@@ -541,7 +428,6 @@ class Results(NamedTuple):
     repeated: pd.Series
     medians: pd.DataFrame
     judged: dict[str, Judged]
-    perturbed: dict[str, Perturbed]
 
 
 @cache
@@ -554,14 +440,8 @@ def results(data: Path) -> Results:
     runs = pd.read_parquet(data / "powered.parquet", columns=[*COLUMNS, "steps"])
     again = pd.read_parquet(data / "rounding.parquet")
     compared = beside(runs, again)
-    perturbed = perturbations(runs, again, pd.read_parquet(data / "rounding-others.parquet"))
     return Results(
-        both=full_length(compared),
-        by_steps=at_every_length(compared),
-        repeated=repeated(runs),
-        medians=perturbed[UP].medians,
-        judged=perturbed[UP].judged,
-        perturbed=perturbed,
+        full_length(compared), at_every_length(compared), repeated(runs), medians(runs, again), judged(runs, again)
     )
 
 
@@ -601,7 +481,6 @@ def numbers(data: Path) -> dict[str, str]:
         "times-as-uncertain": f"{int((1 / of_width).min())}",
         "greatest-relative-shift": f"{relative.max():.1%}",
         "median-relative-shift": f"{relative.median():.0e}",
-        **_of_perturbations(found.perturbed),
         "pairs": f"{len(pairs)}",
         "pairs-changed": f"{pairs['changes'].sum()}",
         "verdicts": f"{len(found.judged)}",
@@ -609,17 +488,5 @@ def numbers(data: Path) -> dict[str, str]:
     }
 
 
-def _of_perturbations(found: dict[str, Perturbed]) -> dict[str, str]:
-    """The numbers of what the three perturbations do."""
-    shares = [one.elsewhere.mean() for one in found.values()]
-    return {
-        "perturbed-least-share": f"{min(shares):.1%}",
-        "perturbed-most-share": f"{max(shares):.1%}",
-        "perturbed-greatest-shift": f"{max(one.greatest_shift for one in found.values()):.0%}",
-        "perturbed-verdicts-changed": f"{len({key for one in found.values() for key in one.verdicts_changed})}",
-    }
-
-
 if __name__ == "__main__":
     write_rounding()
-    write_others()

@@ -126,8 +126,8 @@ def test_coverage_brings_back_more_than_the_fit_alone_and_fewer_beside_overlap_a
     "Under coverage, of those that were some sample's nearest, {open-back-least} to {open-back-most} came in, by size.",
     "Of those that others shielded it is fewer at every size, {shielded-back-at-3} at $N = 3$ and "
     "{shielded-back-at-100} at $N = 100$; still more than under the fit alone.",
-    "So the blind spot slows the return and does not forbid it.",
-    "few because {shielded-share-at-100} of those outside start shielded; at $N = 3$ it is {shielded-share-at-3}",
+    "So the blind spot forbids no return.",
+    "At $N = 100$ {shielded-share-at-100} of those outside start shielded, at $N = 3$ {shielded-share-at-3}",
 )
 def test_shielded_prototypes_come_back_less_often_and_most_are_shielded_at_the_largest_size(began):
     share = expulsion.returned_by_shield(began)
