@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from companion.core.data import sample_task
-from companion.core.network import initial_parameters
+from companion.core.network import initial_parameters, prototypes, starting_batch
 from companion.studies import expulsion, temperature
 from companion.studies.alone import against_std
 
@@ -45,6 +45,20 @@ def test_flows_count_who_went_out_and_who_came_in():
     assert found["of those inside, went out"].tolist() == [0, 1, 0]
     assert found["of those outside, came in"].tolist() == [0, 0, 0.25]
     assert expulsion.flows_at(found, 5).loc["000 Std", "end"] == pytest.approx(0.8)
+
+
+def test_those_that_began_outside_are_shielded_unless_some_sample_has_them_as_its_nearest():
+    x, _, start = starting_batch(5, [1000])
+    middle = float(x.mean())
+    runs = pd.DataFrame([run_from(5, 1000, {0: middle}), run_from(5, 1000, {2: 9.0})])
+    found = expulsion.began_outside(runs)
+    places = prototypes(start.w, start.b)[0]
+    nearest = {int((sample - places).abs().argmin()) for sample in x[0]}
+    assert found["shielded"].tolist() == [neuron not in nearest for neuron in range(4)] * 2
+    assert found["came in"].tolist() == [True] + [False] * 7
+    assert expulsion.returned(found).loc["000 Std", "N = 5"] == 1 / 8
+    rows = expulsion.returned_by_shield(found)
+    assert rows.loc["000 Std, shielded", "N = 5"] == found[found["shielded"]]["came in"].mean()
 
 
 def test_sizes_are_apart_where_the_lowest_active_mask_is_above_the_highest_free_one():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -19,6 +20,8 @@ SAMPLES = (0.1, 0.3, 0.5, 0.7, 0.9)
 OTHERS = SAMPLES[:4]
 """Where four prototypes stand while the fifth is moved."""
 TEMPERATURES = (1e-1, 1e-2, 1e-4)
+ALONG = np.linspace(-1, 2, 301)
+"""Where the chapter's picture puts the fifth."""
 PLACES = (-2.0, -1.0, -0.5, 0.0, 0.8, 1.2, 2.0)
 """Where the chapter's table puts the fifth."""
 TRAINED = {MASK_LABELS[mask]: Settings(mask) for mask in ("000", "010")}
@@ -58,6 +61,18 @@ def blind_spot() -> pd.Series:
     return pulls(filter(shielded, PLACES))[nominal]
 
 
+def felt_from(found: pd.DataFrame) -> float:
+    """Return the lowest place at which the hottest force exceeds a hundredth of its own greatest.
+
+    Book: chapter "Coverage", section "What it does to a few neurons".
+
+    Args:
+        found: what `pulls` returned, for ascending places.
+    """
+    strength = found[f"τ = {max(TEMPERATURES):g}"].abs()
+    return float((strength > strength.max() / 100).idxmax())
+
+
 def mean_nearest(x: torch.Tensor, prototypes: torch.Tensor) -> float:
     """Return the mean distance from a sample to its nearest prototype.
 
@@ -81,6 +96,7 @@ def numbers(data: Path) -> dict[str, str]:
     return {
         "strongest-shielded": f"{blind.abs().max():.1e}",
         "silent-places": ", ".join(f"{at:g}" for at in blind.index[blind == 0]),
+        "felt-from": f"{felt_from(pulls(ALONG)):.2f}",
         "sizes": f"{len(errors)}",
         "lower-medians": f"{(gain > 0).sum()}",
         "lower-means": f"{(errors['010 Cov, mean'] < errors['000 Std, mean']).sum()}",

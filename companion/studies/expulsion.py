@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 
@@ -136,6 +136,90 @@ def sizes_apart(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in table if active[name].min() > free[name].max()]
 
 
+def began_outside(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return every prototype that began outside the samples' range, and whether it ended inside.
+
+    Book: chapter "Expulsion", section "Who comes back".
+
+    Args:
+        runs: one row a run, weights included.
+
+    Returns:
+        One row a prototype: mask, size; shielded, whether at the start every sample had another prototype that was
+        nearer; came in.
+    """
+    parts = []
+    for (mask, size), group in groups_of(runs, "mask", "size"):
+        x, _, trained = stored_networks(group)
+        _, _, start = starting_batch(size, group["seed"].tolist())
+        low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
+        places = prototypes(start.w, start.b)
+        before, after = ((at < low) | (at > high) for at in (places, prototypes(trained.w, trained.b)))
+        nearest = (x[..., :, None] - places[..., None, :]).abs().argmin(-1)
+        shielded = torch.ones_like(before).scatter_(1, nearest, False)
+        columns = {"shielded": shielded[before].numpy(), "came in": ~after[before].numpy()}
+        parts.append(pd.DataFrame({"mask": mask, "size": size, **columns}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def returned(began: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of the prototypes that began outside and ended inside, a row a mask, a column a size.
+
+    Args:
+        began: what `began_outside` returned.
+    """
+    shares = began.groupby(["mask", "size"])["came in"].mean().unstack()
+    return shares.rename(index=MASK_LABELS, columns="N = {}".format).rename_axis(columns=None)
+
+
+def returned_by_shield(began: pd.DataFrame, masks: Sequence[str] = ("000", "010")) -> pd.DataFrame:
+    """Return the same for those that some sample had as its nearest at the start, and for those that were shielded.
+
+    Args:
+        began: what `began_outside` returned.
+        masks: which to show, of those that there are.
+
+    Returns:
+        Rows such as "010 Cov, nearest" and "010 Cov, shielded"; a column a size.
+    """
+    chosen = began[began["mask"].isin(masks)]
+    shares = chosen.groupby(["mask", "shielded", "size"])["came in"].mean().unstack()
+    shares.index = [f"{MASK_LABELS[mask]}, {'shielded' if shield else 'nearest'}" for mask, shield in shares.index]
+    return shares.rename(columns="N = {}".format).rename_axis(index="mask", columns=None)
+
+
+@cache
+def stored_outside(data: Path) -> pd.DataFrame:
+    """Return the prototypes of the powered sweep that began outside."""
+    return began_outside(pd.read_parquet(data / "powered.parquet"))
+
+
+def of_those_outside(began: pd.DataFrame) -> dict[str, str]:
+    """Return the numbers of the section "Who comes back", by name.
+
+    Args:
+        began: what `began_outside` returned.
+    """
+    back, by_shield = returned(began), returned_by_shield(began)
+    both = {"coverage": "010 Cov", "std": "000 Std"}
+    found = {f"{name}-back-at-{size}": back.loc[row, f"N = {size}"] for name, row in both.items() for size in (3, 100)}
+    nearest, shielded = by_shield.loc["010 Cov, nearest"], by_shield.loc["010 Cov, shielded"]
+    found |= {
+        "overlap-back-at-3": back.loc["100 Ovl", "N = 3"],
+        "open-back-least": nearest.min(),
+        "open-back-most": nearest.max(),
+        **{f"shielded-back-at-{size}": shielded[f"N = {size}"] for size in (3, 100)},
+    }
+    cover = began[began["mask"] == "010"].groupby("size")["shielded"].mean()
+    largest = began[(began["mask"] == "100") & (began["size"] == 100)]
+    return {
+        **{name: f"{share:.0%}" for name, share in found.items()},
+        **{f"shielded-share-at-{size}": f"{cover[size]:.0%}" for size in (3, 100)},
+        "overlap-back-at-100": f"{largest['came in'].sum()}",
+        "outside-at-100": f"{len(largest)}",
+    }
+
+
 @cache
 def stored_flows(data: Path) -> pd.DataFrame:
     """Return the flows of the replication."""
@@ -160,4 +244,5 @@ def numbers(data: Path) -> dict[str, str]:
         "sizes-apart": f"{len(apart)}",
         "sizes": f"{len(table.columns)}",
         "which-sizes-apart": ", ".join(apart),
+        **of_those_outside(stored_outside(data)),
     }

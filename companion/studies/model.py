@@ -20,6 +20,7 @@ from companion.sweeps.sweep import PAPER_SIZES
 
 SEEDS = range(1000, 1200)
 """Of the starts that are counted."""
+LEFT = "mean share left of every sample"
 
 
 def masks() -> pd.DataFrame:
@@ -43,7 +44,8 @@ def starts(seeds: Iterable[int] = SEEDS) -> pd.DataFrame:
         seeds: of the data and the starts.
 
     Returns:
-        One row a size (the index, N): mean expelled fraction; median farthest |x̂|, of the farthest of each start.
+        One row a size (the index, N): mean expelled fraction; of it, mean share left of every sample; median farthest
+        |x̂|, of the farthest of each start.
     """
     rows = []
     for size in PAPER_SIZES:
@@ -53,6 +55,7 @@ def starts(seeds: Iterable[int] = SEEDS) -> pd.DataFrame:
             {
                 "N": size,
                 "mean expelled fraction": np.mean(expelled_fraction(x, positions)),
+                LEFT: (positions < x.amin(1, keepdim=True)).double().mean().item(),
                 "median farthest |x̂|": np.median(positions.abs().amax(-1)),
             }
         )
@@ -109,8 +112,11 @@ def numbers(data: Path) -> dict[str, str]:
     Args:
         data: the folder of the stored runs, of which this chapter uses none.
     """
+    begun = starts()
     return {
-        "largest-starting-outside": f"{starts()['mean expelled fraction'].iloc[-1]:.2f}",
+        "largest-starting-outside": f"{begun['mean expelled fraction'].iloc[-1]:.2f}",
+        "smallest-starting-left": f"{begun[LEFT].iloc[0]:.2f}",
+        "largest-starting-left": f"{begun[LEFT].iloc[-1]:.2f}",
         "example-inside": f"{inside(example())}",
         "example-neurons": f"{len(example().x)}",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -18,6 +19,10 @@ from companion.studies.reconstruction import stored_runs
 SAMPLES = (0.2, 0.4, 0.6, 0.8)
 WEIGHT = 5.0
 """w of all neurons while the fifth is moved."""
+WEIGHTS = (3.0, 5.0, 7.0, 10.0, 15.0)
+"""w at which the chapter counts inward forces."""
+ALONG = np.linspace(-0.5, 1.5, 301)
+"""Where the chapter's picture puts the fifth."""
 TRAINED = {MASK_LABELS[mask]: Settings(mask) for mask in ("000", "100")}
 """The trainings of five neurons that the chapter draws."""
 METRICS = {
@@ -27,15 +32,19 @@ METRICS = {
 }
 
 
-def push(position: float) -> float:
+def push(position: float, weight: float = WEIGHT) -> float:
     """Return the force of overlap on a fifth neuron of fixed width at `position`, beside one at each sample.
 
     Book: chapter "Overlap", section "What it does to a few neurons".
+
+    Args:
+        position: where the fifth is.
+        weight: w of all five.
     """
     samples = torch.tensor(SAMPLES, dtype=torch.float64)
 
     def loss(centres: torch.Tensor) -> torch.Tensor:
-        w = torch.full_like(centres, WEIGHT)
+        w = torch.full_like(centres, weight)
         return overlap_loss(activations(samples, w, -w * centres))
 
     return handful.force(loss, SAMPLES, position)
@@ -48,6 +57,25 @@ def pushes(places: Iterable[float]) -> pd.DataFrame:
         places: where it is put.
     """
     return handful.along({"force": push}, places).round(15)
+
+
+def inward_shares(weights: Iterable[float] = WEIGHTS, count: int = 200) -> pd.DataFrame:
+    """Return at which share of the positions between the outermost samples the fifth is pushed towards their centre.
+
+    Book: chapter "Overlap", section "What it does to a few neurons".
+
+    Args:
+        weights: w of all five neurons.
+        count: positions, in the middles of as many equal parts; even, so that none is at the centre.
+
+    Returns:
+        One row a weight (the index, w) with the share.
+    """
+    low, high = SAMPLES[0], SAMPLES[-1]
+    middle = (low + high) / 2
+    places = low + (np.arange(count) + 0.5) * (high - low) / count
+    shares = {f"{w:g}": np.mean([push(at, w) * (at - middle) < 0 for at in places]) for w in weights}
+    return pd.DataFrame({"share of positions": shares}).rename_axis("w")
 
 
 def ends(x: torch.Tensor, paths: Mapping[str, torch.Tensor]) -> pd.DataFrame:
@@ -98,8 +126,11 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored runs.
     """
     table = medians(stored_runs(data))
+    inward, outside = inward_shares()["share of positions"], pushes(ALONG)["force"].loc[SAMPLES[-1] :]
     change = {name: table[f"{name}, 100 Ovl"] - table[f"{name}, 000 Std"] for name in METRICS}
     return {
+        **{f"inward-at-{w:g}": f"{inward[f'{w:g}']:.0%}" for w in (7.0, 10.0)},
+        "greatest-outside-at": f"{outside.idxmax():.2f}",
         "sizes": f"{len(table)}",
         "higher-errors": f"{(change['E'] > 0).sum()}",
         "higher-expelled": f"{(change['expelled'] > 0).sum()}",

@@ -308,7 +308,7 @@ def moved_runs(again: pd.DataFrame) -> pd.DataFrame:
 def medians(runs: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     """Return how far the median E of each group moves, beside how unsure the seeds leave it.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         runs: a sweep's runs, which start as drawn.
@@ -337,7 +337,7 @@ def median_table(found: pd.DataFrame) -> pd.DataFrame:
 def orders(found: pd.DataFrame) -> pd.DataFrame:
     """Return for every two masks at one size whether the order of their median E changes.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         found: what `medians` returned.
@@ -370,7 +370,7 @@ def judged(runs: pd.DataFrame, again: pd.DataFrame) -> dict[str, Judged]:
     """Return what the ledger's rules say of the stored runs and of the moved ones.
 
     C8 is left out: it rests on another sweep.
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         runs: a sweep's runs, which start as drawn.
@@ -390,7 +390,7 @@ def changed_cases(pair: Judged) -> list[str]:
 def verdict_table(pairs: dict[str, Judged]) -> pd.DataFrame:
     """Return the verdicts in words, with the cases supported and against.
 
-    Book: chapter "How far rounding travels", section "Why the verdicts do not depend on it".
+    Book: chapter "How far rounding travels", section "Do the verdicts depend on it?".
 
     Args:
         pairs: what `judged` returned.

@@ -11,13 +11,15 @@ import pandas as pd
 import torch
 
 from companion.core.losses import separation_loss
-from companion.core.settings import Settings
+from companion.core.settings import MASK_LABELS, Settings
 from companion.show import words
 from companion.studies import handful
 from companion.studies.alone import against_std
 from companion.studies.reconstruction import stored_runs
 
-TRAINED = {f"001 Sep, τ = {temperature:g}": Settings("001", temperature=temperature) for temperature in (1e-4, 1e-1)}
+TRAINED = {MASK_LABELS["000"]: Settings("000")} | {
+    f"001 Sep, τ = {temperature:g}": Settings("001", temperature=temperature) for temperature in (1e-4, 1e-1)
+}
 """The trainings of five neurons that the chapter draws."""
 
 

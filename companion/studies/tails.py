@@ -578,6 +578,7 @@ def _of_the_worst(each: pd.DataFrame, worst: pd.DataFrame) -> dict[str, str]:
     return {
         "worst-either": f"{of_worst[EITHER].mean():.0%}",
         "worst-in-height": f"{of_worst[UPRIGHT].mean():.0%}",
+        "worst-crossed": f"{of_worst[CROSSED].mean():.0%}",
         "worst-one-neuron-share": f"{worst['share'].median():.0%}",
         "worst-in-place-either": f"{of_worst.loc[~of_worst[UPRIGHT], EITHER].mean():.0%}",
         "all-either": f"{of_all[EITHER].mean():.1%}",

@@ -60,18 +60,22 @@ def test_the_curves_of_all_sizes_lie_close_together(grid):
     assert apart[2.0] < np.log10(1.3) < apart[0.0] / 4  # against τN², and against τ alone
 
 
-@states("So the temperature at which separation turns harmful depends on the number of neurons")
+@states(
+    "So the temperature at which separation turns harmful depends on the number of neurons: of the temperatures swept, "
+    "one that leaves E at $N = 3$ nearly as it is can multiply it at $N = 100$",
+)
 def test_the_temperature_at_which_separation_turns_harmful_falls_with_the_number_of_neurons(ratios):
     wide = ratios.pivot(index="temperature", columns="size", values="ratio")
     harmful = (wide > collapse.ONSET).idxmax()
     assert list(harmful.index) == [3, 5, 10, 20, 50, 100]
     assert harmful.is_monotonic_decreasing and harmful.iloc[0] > 100 * harmful.iloc[-1]
+    assert (wide.loc[wide[3].between(0.8, 1.25), 100] > 4).any()
 
 
 @states(
     "At $N = 100$ the median expelled fraction goes from {outside-at-lowest} at the lowest temperature to "
     "{outside-at-highest} at the highest.",
-    "Separation expels by crowding",
+    "Separation expels where it crowds",
 )
 def test_at_the_largest_size_the_median_expelled_fraction_is_far_higher_at_the_highest_temperature(temperature):
     table = study.expelled(temperature)
@@ -79,7 +83,7 @@ def test_at_the_largest_size_the_median_expelled_fraction_is_far_higher_at_the_h
     assert table["N = 100"].iloc[-1] > table["N = 100"].iloc[0] + 0.25
 
 
-@states("overlap by pushing outward at any temperature")
+@states("overlap, whose loss holds no temperature, pushes outward at any")
 def test_overlap_pushes_the_same_at_any_temperature():
     cold, hot = (Settings("100", temperature=temperature) for temperature in (1e-5, 1.0))
     paths = handful.paths({"cold": cold, "hot": hot})

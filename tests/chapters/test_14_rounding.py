@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from conftest import ROOT
 from literate import says
 from scipy.stats import ks_2samp
 
+from companion.core.network import initial_parameters
 from companion.studies import rounding
 
 pytestmark = pytest.mark.long
@@ -56,7 +58,7 @@ def test_at_the_largest_size_least_end_elsewhere_under_overlap_and_most_under_co
 @states(
     "of the width of the median's 95 % bootstrap interval from the same 200 seeds",
     "So the choice of the seeds leaves every one of these medians at least {times-as-uncertain} times as "
-    "uncertain as its last bits do",
+    "uncertain as this change of the last bits does",
 )
 def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found, both):
     assert set(both.groupby(["mask", "size"])["seed"].nunique()) == {200}
@@ -73,6 +75,13 @@ def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found
 def test_no_verdict_changes_and_no_order_of_two_medians(found):
     assert not any(pair.changes for pair in found.judged.values()) and "C8" not in found.judged
     assert not rounding.orders(found.medians)["changes"].any()
+
+
+@states("That is *one* perturbation, of $w$ alone, upward and before the first step:")
+def test_the_perturbation_is_of_w_alone_upward_and_before_the_first_step():
+    start = initial_parameters(5, 1000)
+    up = rounding.one_ulp_up(start)
+    assert (up.w > start.w).all() and all(torch.equal(*pair) for pair in zip(up[1:], start[1:], strict=True))
 
 
 @states("As a check, two masks are trained again without the change:", "So what follows is owed to the ulp alone.")
@@ -181,7 +190,7 @@ def test_at_the_largest_size_a_single_run_cannot_be_trusted_to_its_digits(both):
     assert by_size.idxmax() == 100 and by_size[100] > 0.2
 
 
-@states("though @sec-bits finds much the same between two engines")
+@states("between two engines @sec-bits finds about as many runs that part")
 def test_two_engines_part_in_about_as_many_runs(both, replication, plain):
     engines = replication.merge(plain, on=rounding.RUN, suffixes=("", " plain"))
     parted = ((engines[rounding.E] - engines[rounding.E + " plain"]).abs() > rounding.ELSEWHERE).sum()

@@ -117,8 +117,8 @@ def test_with_coverage_the_two_agree_on_more_samples(agree):
 
 
 @states(
-    "Coverage puts a prototype near each sample, and a bump that peaks near the sample responds with nearly 1 whatever "
-    "its width; without it the nearest prototype is farther off"
+    "Coverage brings the nearest prototype nearer to a sample, and a bump that peaks near enough to it responds with "
+    "nearly 1; without coverage the nearest prototype is farther off"
 )
 def test_with_coverage_the_nearest_prototype_is_nearer_and_its_neuron_responds_with_nearly_1(samples):
     on = samples["mask"].str[1] == "1"
