@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,24 +15,27 @@ import numpy as np
 import pandas as pd
 import torch
 
-from companion.core.data import sample_task
+from companion.core.data import fresh_samples, random_stream, sample_task
+from companion.core.losses import fit_loss
 from companion.core.metrics import position_error
-from companion.core.network import Parameters, initial_parameters, starting_batch
+from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import Settings
-from companion.core.train import train
+from companion.core.train import BETAS, EPSILON, train
 from companion.show.words import span
-from companion.studies.memory import Case, candidates_of, medians
+from companion.studies.memory import FRESH, NETWORKS, Case, medians, search_of
 from companion.studies.stationarity import (
     METHODS,
     SINGULAR,
     TRAINING_EVALUATIONS,
     Search,
     Stationary,
+    attempts,
     condition_rank,
     distinct_neurons,
     multipliers,
     other_samples,
     reconstruct,
+    smaller,
     stationarity_residual,
     train_to_stationarity,
 )
@@ -72,8 +76,11 @@ DECAY = 1e-4
 """μ of the comparison; the other values in `data/memory.parquet` were trained to count neurons."""
 KNOWN = ((2, 2, 3), (2, 4, 3), (2, 4, 4), (2, 2, 1), (5, 5, 3))
 """Samples, neurons and seed of networks that were read while the method was made."""
-MORE_STARTS, STARTS_SIZE = 20, 3
+STARTS, STARTS_SIZES = (4, 20, 50, 100, 200), (3, 5)
 """Starts of the check added after the results, and its N."""
+RBF = "RBF, centres at the data"
+BY_LOSS = ("Std", "coverage", "transport", RBF)
+"""The networks whose losses are asked which points they were trained on."""
 FOUND = 1e-5
 """Residual below which a search counts as having found a solution."""
 
@@ -308,27 +315,86 @@ def open_to_attack(runs: pd.DataFrame) -> dict[str, list[int]]:
     return {f"{key[0]}, {key[1]}": group["size"].tolist() for key, group in groups_of(opened, "network", "reader")}
 
 
-def more_starts(seeds: list[int]) -> pd.DataFrame:
-    """Let the reader who knows the target search from `MORE_STARTS` starts at N = 3.
+def more_starts(size: int, seeds: Iterable[int]) -> pd.DataFrame:
+    """Let KKT, without the target and with it, search from up to `STARTS[-1]` starts.
 
     Book: chapter "Weights that remember", section "A check added after the results: more starts".
 
     Args:
+        size: N.
         seeds: those of the comparison.
 
     Returns:
-        One row a seed: seed, position_error, residual.
+        One row a seed, reader and number of starts, of which the first are those of fewer: size, seed, reader, starts,
+        position_error, residual (of the candidates that leave least), rank (of the conditions at the samples).
     """
-    x, y, initial = starting_batch(STARTS_SIZE, seeds)
+    seeds, rows = list(seeds), []
+    x, y, initial = starting_batch(size, seeds)
     batch = train(x, y, initial, Settings("000")).parameters
-    rows = []
     for place, seed in enumerate(seeds):
         start = Parameters(*(value[place] for value in batch))
         network = train_to_stationarity(x[place], y[place], start, DECAY).parameters
-        found = candidates_of(TARGET[1], Case(STARTS_SIZE, seed, network, DECAY), starts=MORE_STARTS)
-        error = float(position_error(x[place], found.x))
-        rows.append({"seed": seed, "position_error": error, "residual": found.residual})
-    return pd.DataFrame(rows)
+        rank = condition_rank(network, x[place], multipliers(network, x[place], y[place], DECAY))
+        for reader in (KKT[1], TARGET[1]):
+            tried = list(attempts(network, size, search_of(reader, Case(size, seed, network, DECAY), STARTS[-1])))
+            for starts in STARTS:
+                best = min(tried[:starts], key=lambda found: found.residual)
+                error = float(position_error(x[place], best.x))
+                rows.append((size, seed, reader, starts, error, best.residual, rank))
+    return pd.DataFrame(rows, columns=["size", "seed", "reader", "starts", "position_error", "residual", "rank"])
+
+
+def centred(x: torch.Tensor, y: torch.Tensor, initial: Parameters, settings: Settings = Settings("000")) -> Parameters:
+    """Train an RBF network with its centres at the data: the book's network with b_j = -w_j x_j held.
+
+    Adam on w, a and c alone, with the steps and the step size of `settings`; -b/w are the training inputs at any w.
+    Book: chapter "Weights that remember", section "What transport is told".
+
+    Args:
+        x, y: training data, shape (..., samples).
+        initial: w, a of shape (..., samples), c of shape (...); b is not used.
+        settings: whose steps and step size are taken.
+
+    Returns:
+        The trained parameters, of the shapes of `initial`.
+    """
+    w, a, c = (value.detach().clone().requires_grad_() for value in (initial.w, initial.a, initial.c))
+    optimizer = torch.optim.Adam([w, a, c], lr=settings.step_size, betas=BETAS, eps=EPSILON)
+    for _ in range(settings.steps):
+        optimizer.zero_grad()
+        fit_loss(predict(x, w, -w * x, a, c), y).sum().backward()
+        optimizer.step()
+    return Parameters(*(value.detach() for value in (w, -w * x, a, c)))
+
+
+def by_loss(size: int, seeds: Iterable[int]) -> pd.DataFrame:
+    """Return what the networks' losses tell of membership, those of an RBF network with its centres at the data too.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        size: N.
+        seeds: those of the comparison.
+
+    Returns:
+        One row a seed and network of `BY_LOSS`: size, seed, network, loss_membership (the AUC by |f(x) - y|), rmse
+        (of the fit).
+    """
+    seeds, rows = list(seeds), []
+    x, y, initial = starting_batch(size, seeds)
+    trained = {
+        name: train(x, y, initial, NETWORKS[name].settings).parameters if name in NETWORKS else centred(x, y, initial)
+        for name in BY_LOSS
+    }
+    for (name, batch), (place, seed) in product(trained.items(), enumerate(seeds)):
+        network = Parameters(*(value[place] for value in batch))
+        others_x, others_y = (value.flatten() for value in fresh_samples(size, seed, FRESH))
+        own, others = (
+            (predict(points, *network) - values).abs().numpy()
+            for points, values in ((x[place], y[place]), (others_x, others_y))
+        )
+        rows.append((size, seed, name, smaller(own, others), float(np.sqrt((own**2).mean()))))
+    return pd.DataFrame(rows, columns=["size", "seed", "network", "loss_membership", "rmse"])
 
 
 @cache
@@ -429,18 +495,20 @@ def numbers(data: Path) -> dict[str, str]:
     }
 
 
-def write_starts(root: Path = Path()) -> None:
-    """Write `data/memory-starts.parquet`.
+def write_checks(root: Path = Path()) -> None:
+    """Write `data/memory-starts.parquet` and `data/memory-loss.parquet`.
 
     Args:
         root: the book's folder.
     """
     torch.set_num_threads(1)
     stored = at_one_decay(stored_readings(root / "data"))
-    table = more_starts(sorted(stored["seed"].unique().tolist()))
-    table.attrs["versions"] = library_versions()
-    write_runs(table, root / "data/memory-starts.parquet")
+    seeds, sizes = (sorted(stored[name].unique().tolist()) for name in ("seed", "size"))
+    for name, check, of in (("starts", more_starts, STARTS_SIZES), ("loss", by_loss, sizes)):
+        table = pd.concat([check(size, seeds) for size in of], ignore_index=True)
+        table.attrs["versions"] = library_versions()
+        write_runs(table, root / f"data/memory-{name}.parquet")
 
 
 if __name__ == "__main__":
-    write_starts()
+    write_checks()

@@ -376,6 +376,45 @@ def write_space(table: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
     return write_runs(runs, path), write_runs(networks, path.with_name(f"{path.stem}-networks.parquet"))
 
 
+# --- the temperature's rule, and a colder one ---
+
+COLDER = (1.0, 0.1)
+"""Temperatures over that of the rule: a check added after the results."""
+COLDER_SETS = ((2, 8), ("uniform",), (10, 30, 100))
+"""Dimensions, density and sizes of that check."""
+COLDER_SEEDS = range(8000, 8030)
+"""Its seeds, which no other run of the book has."""
+
+
+def colder(seeds: Iterable[int] = COLDER_SEEDS, sets: Iterable[tuple[int, str, int]] | None = None) -> pd.DataFrame:
+    """Train and measure the radial neuron, without transport, at the rule's temperature and at a tenth of it.
+
+    Book: chapter "More dimensions, other densities", section "What the temperature's rule decides".
+
+    Args:
+        seeds: of each training set.
+        sets: training sets; by default those of `COLDER_SETS`.
+
+    Returns:
+        Rows as `run_cells` returns them, without weights; `times` is the temperature over that of the rule, and `heat`
+        that over the one taken for nominal.
+    """
+    chosen = training_sets(*COLDER_SETS) if sets is None else sets
+    cells = [one for one in design([Neuron.RADIAL], chosen, seeds) if one.group.settings.attractor == "coverage"]
+    tables = []
+    for times in COLDER:
+        own = [cell._replace(group=_at(cell.group, times)) for cell in cells]
+        tables.append(run_cells(own, progress=False).drop(columns=KEPT).assign(times=times))
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs = tables[0].attrs
+    return table
+
+
+def _at(group: Group, times: float) -> Group:
+    settings, size, seeds = group
+    return Group(settings.but(temperature=times * settings.temperature), size, seeds)
+
+
 # --- entropic transport ---
 
 
@@ -870,3 +909,16 @@ def _of_transport(found: Results) -> dict[str, str]:
         "table-lines": f"{len(errors)}",
         "table-lines-transport-lowest": f"{(errors[list(CURVES)].idxmin(axis=1) == 'transport').sum()}",
     }
+
+
+def write_colder(root: Path = Path()) -> None:
+    """Write `data/space-colder.parquet`.
+
+    Args:
+        root: the book's folder.
+    """
+    write_runs(colder(), root / "data/space-colder.parquet")
+
+
+if __name__ == "__main__":
+    write_colder()
