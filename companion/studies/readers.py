@@ -1,6 +1,7 @@
 """What "Weights that remember" shows of the stored readings: who is nearer, what decay leaves, and two checks.
 
-`python -m companion.studies.readers`, from the book's folder, makes `data/memory-starts.parquet`.
+`python -m companion.studies.readers`, from the book's folder, makes `data/memory-starts.parquet` and
+`data/memory-loss.parquet`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import binomtest
 
-from companion.core.data import fresh_samples, random_stream, sample_task
+from companion.core.data import fresh_samples, sample_task
 from companion.core.losses import fit_loss
 from companion.core.metrics import position_error
 from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import Settings
 from companion.core.train import BETAS, EPSILON, train
-from companion.show.words import span
+from companion.judging.paired import holm
+from companion.show.words import at_sizes, p_value, span
+from companion.studies.attraction import chance_positions
 from companion.studies.memory import FRESH, NETWORKS, Case, medians, search_of
 from companion.studies.stationarity import (
     METHODS,
@@ -52,24 +56,30 @@ KKT_BY_GRADIENT: Task = ("Std, decayed", "KKT by gradient")
 TARGET: Task = ("Std, decayed", "KKT, target known")
 CHANCE: Task = ("none", "chance")
 EVEN: Task = ("none", "evenly spread")
+DRAWS = 200
+"""Draws a seed whose mean is chance in the second comparison."""
+MANY_DRAWS: Task = ("none", f"chance, mean of {DRAWS} draws")
 SHOWN: dict[str, Task] = {
     "transport: prototypes": TRANSPORT,
     "transport, decayed: prototypes": TRANSPORT_DECAYED,
     "Std, decayed: KKT": KKT,
     "Std, decayed: KKT, target known": TARGET,
     "Std, decayed: prototypes": STD_DECAYED,
-    "chance": CHANCE,
+    "chance": MANY_DRAWS,
 }
 """The curves of the chapter's first figure, by their names."""
 ATTACKS: dict[str, Task] = {
-    "transport: prototypes": TRANSPORT,
-    "coverage: prototypes": ("coverage", "prototypes"),
-    "Std: prototypes": ("Std", "prototypes"),
+    "transport": TRANSPORT,
+    "coverage": ("coverage", "prototypes"),
+    "Std": ("Std", "prototypes"),
     "Std, decayed: KKT": KKT,
     "Std, decayed: KKT, target known": TARGET,
-    "chance": CHANCE,
 }
-"""The curves of the membership figure, by their names."""
+"""The curves of the membership figure's first panel, by their names."""
+LOSS = "loss"
+"""The attack by |f(x) - y|, in a reader's place."""
+VARIANTS = {"count": 8, "scale": 9}
+"""How many false variants of each proposition its test in `tests/test_memory.py` rejects."""
 STEADY = 1e-8
 """Gradient norm below which a training counts as ended at a stationary point."""
 DECAY = 1e-4
@@ -408,31 +418,148 @@ def at_one_decay(stored: pd.DataFrame) -> pd.DataFrame:
     return stored[stored["decay"] == DECAY]
 
 
-def starts_compared(data: Path) -> pd.DataFrame:
-    """Return both searches of the reader who knows the target at N = 3, beside transport's prototypes.
+@cache
+def stored_starts(data: Path) -> pd.DataFrame:
+    """Return `data/memory-starts.parquet`."""
+    return pd.read_parquet(data / "memory-starts.parquet")
+
+
+@cache
+def stored_losses(data: Path) -> pd.DataFrame:
+    """Return `data/memory-loss.parquet`."""
+    return pd.read_parquet(data / "memory-loss.parquet")
+
+
+def starts_table(data: Path) -> pd.DataFrame:
+    """Return what more starts find, a row a reader, N and rank of the conditions.
+
+    Book: chapter "Weights that remember", section "A check added after the results: more starts".
 
     Args:
         data: the folder of the stored readings.
 
     Returns:
-        One row a seed: four and twenty (position errors from so many starts), four left and twenty left (residuals),
-        transport (position error).
+        Index reader, N, rank ("2N" or "below 2N"); the number of networks; for the fewest and the most starts and those
+        between the median position error; for the fewest and the most the share with a residual below `FOUND`.
     """
-    more = pd.read_parquet(data / "memory-starts.parquet").set_index("seed")
-    runs = at_one_decay(stored_readings(data))
-    three = runs[runs["size"] == STARTS_SIZE].set_index("seed")
-    four, own = (
-        three[(three["network"] == name) & (three["reader"] == reader)] for name, reader in (TARGET, TRANSPORT)
-    )
-    return pd.DataFrame(
-        {
-            "four": four["position_error"],
-            "four left": four["residual"],
-            "twenty": more["position_error"],
-            "twenty left": more["residual"],
-            "transport": own["position_error"],
-        }
-    )
+    more, rows = stored_starts(data), {}
+    named = more.assign(rank=np.where(more["rank"] == 2 * more["size"], "2N", "below 2N"))
+    for key, group in groups_of(named, "reader", "size", "rank"):
+        by = group.groupby("starts")
+        row: dict[str, float] = {"networks": group["seed"].nunique()}
+        row |= {f"error, {count} starts": error for count, error in by["position_error"].median().items()}
+        found = by["residual"].agg(lambda left: (left < FOUND).mean())
+        rows[key] = row | {f"found, {count} starts": found[count] for count in (STARTS[0], STARTS[-1])}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["reader", "N", "rank"]).sort_index()
+
+
+def starts_of(data: Path, task: Task, size: int) -> pd.DataFrame:
+    """Return one reader's position errors and residuals at one N, a row a seed and a column a number of starts.
+
+    Args:
+        data: the folder of the stored readings.
+        task: `KKT` or `TARGET`.
+        size: one of `STARTS_SIZES`.
+
+    Returns:
+        Columns ("position_error" or "residual", starts) and ("rank", the fewest starts).
+    """
+    more = stored_starts(data)
+    here = more[(more["reader"] == task[1]) & (more["size"] == size)]
+    return here.pivot(index="seed", columns="starts", values=["position_error", "residual", "rank"])
+
+
+def chance_of_many_draws(runs: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
+    """Return chance's position error as the mean over many draws of a seed, as rows of `runs`.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        runs: rows at one decay, whose sizes and seeds are taken.
+        draws: random sets of points a seed; the comparison's own rule takes the first alone.
+    """
+    rows = [
+        {"network": MANY_DRAWS[0], "reader": MANY_DRAWS[1], "size": size, "seed": seed, "position_error": error}
+        for size in sorted(runs["size"].unique())
+        for seed, error in zip(seeds_of(runs), chance_positions(size, seeds_of(runs), draws), strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def seeds_of(runs: pd.DataFrame) -> list[int]:
+    """Return the seeds of some runs, ascending."""
+    return sorted(runs["seed"].unique().tolist())
+
+
+def against_draws(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return in how many seeds the reconstructions are nearer than the mean of many draws, with sign tests.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        runs: rows at one decay.
+
+    Returns:
+        One row a reader and N (the index): seeds that are nearer, of all, and p of the one-sided sign test, corrected
+        by Holm's method over the sizes.
+    """
+    chance = chance_of_many_draws(runs).set_index(["size", "seed"])["position_error"]
+    rows = {}
+    for network, reader in (KKT, TARGET, EVEN):
+        own = runs[(runs["network"] == network) & (runs["reader"] == reader)].set_index(["size", "seed"])
+        nearer = (own["position_error"] < chance).groupby("size").agg(["sum", "count"])
+        p = holm([float(binomtest(int(k), int(n), alternative="greater").pvalue) for k, n in nearer.to_numpy()])
+        for place, (size, (k, n)) in enumerate(nearer.iterrows()):
+            rows[reader, size] = {"nearer": int(k), "of": int(n), "p (Holm)": float(p[place])}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["reader", "N"])
+
+
+def against_draws_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return `against_draws` as text, a row a reader and a column a size."""
+    table = against_draws(runs)
+    texts = [
+        f"{nearer:.0f} of {of:.0f}, p {'' if p < 0.001 else '= '}{p_value(p)}" for nearer, of, p in table.to_numpy()
+    ]
+    wide_ = pd.Series(texts, index=table.index).unstack("N", sort=False)
+    return wide_.rename(columns=lambda size: f"N = {size}").rename_axis(columns=None)
+
+
+def beating_draws(runs: pd.DataFrame, reader: str) -> list[int]:
+    """Return the sizes at which a reader is nearer than the mean of many draws by the corrected sign test at 0.05."""
+    table = against_draws(runs).loc[reader]
+    return table.index[table["p (Holm)"] < 0.05].tolist()
+
+
+def loss_attacks(losses: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians of the AUC by |f(x) - y|, as `companion.studies.memory.medians` returns its values.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        losses: `data/memory-loss.parquet`.
+    """
+    return medians(losses.assign(reader=LOSS), "loss_membership")
+
+
+def attack_panels(member: pd.DataFrame, losses: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the AUC of both attacks, a panel each, as `companion.show.charts.readers` takes them.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        member: medians of the AUC by the nearest candidate.
+        losses: what `loss_attacks` returned.
+    """
+    return {
+        "by the nearest candidate, AUC, median": curves(member, ATTACKS),
+        "by the loss |f(x) - y|, AUC, median": curves(losses, {name: (name, LOSS) for name in reversed(BY_LOSS)}),
+    }
+
+
+def rmse_of_losses(losses: pd.DataFrame) -> pd.DataFrame:
+    """Return the median root mean squared error of the fit, a row a network and a column a size."""
+    table = losses.groupby(["network", "size"], sort=False)["rmse"].median().unstack("size")
+    return table.rename(columns=lambda size: f"N = {size}")
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -447,12 +574,7 @@ def numbers(data: Path) -> dict[str, str]:
     short, below = short_of_equations(runs)
     left = left_by_decay(stored).loc[f"{DECAY:g}"]
     seeds, sizes = sorted(runs["seed"].unique()), sorted(runs["size"].unique())
-    starts, found, versions = (
-        starts_compared(data),
-        known_network(*KNOWN[-1]).found.parameters,
-        stored.attrs["versions"],
-    )
-    exact = starts["twenty left"] < FOUND
+    found, versions = known_network(*KNOWN[-1]).found.parameters, stored.attrs["versions"]
     kkt, chance = at(position, KKT)["value"], at(position, CHANCE)["value"]
     x, y, _ = known_network(*KNOWN[-1])
     opened = "; ".join(
@@ -484,14 +606,69 @@ def numbers(data: Path) -> dict[str, str]:
         "evaluations": f"{TRAINING_EVALUATIONS}",
         "example-distinct": f"{distinct_neurons(found)}",
         "example-rank": f"{condition_rank(found, x, multipliers(found, x, y, DECAY))}",
-        "starts-found": f"{exact.sum()}",
-        "starts-found-by-four": f"{(starts['four left'] < FOUND).sum()}",
-        "starts-error-four": f"{starts['four'].median():.2g}",
-        "starts-error": f"{starts['twenty'].median():.1g}",
-        "starts-error-found": f"{starts['twenty'][exact].median():.0e}",
-        "starts-nearer": f"{(starts['twenty'] < starts['transport']).sum()} of {len(starts)}",
         "auc-intervals": f"{len(member)}",
         "open": opened,
+        **_of_chance(runs),
+        **_of_starts(data, runs),
+        **_of_losses(data),
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS.items()},
+    }
+
+
+def _of_chance(runs: pd.DataFrame) -> dict[str, str]:
+    table = against_draws(runs)
+    many = chance_of_many_draws(runs).groupby("size")["position_error"].median()
+
+    def nearer(reader: str) -> str:
+        return ", ".join(f"{count:.0f}" for count in table.loc[reader, "nearer"])
+
+    def at_these(reader: str) -> str:
+        return at_sizes([("at", size) for size in beating_draws(runs, reader)]).removeprefix("at at ")
+
+    return {
+        "draws": f"{DRAWS}",
+        "draws-error": span(many, ".2g"),
+        "kkt-nearer-draws": nearer(KKT[1]),
+        "kkt-beats-draws": at_these(KKT[1]),
+        "target-nearer-draws": nearer(TARGET[1]),
+        "target-beats-draws": at_these(TARGET[1]),
+        "even-nearer-draws": nearer(EVEN[1]),
+    }
+
+
+def _of_starts(data: Path, runs: pd.DataFrame) -> dict[str, str]:
+    table = starts_table(data)
+    five, known = starts_of(data, KKT, 5), starts_of(data, TARGET, 3)
+    few, most = STARTS[0], STARTS[-1]
+    told = table.loc[(KKT[1], 5, "2N")]
+    unknown = table.loc[KKT[1]].xs("below 2N", level="rank")
+    own = runs[(runs["network"] == TRANSPORT[0]) & (runs["size"] == 3)].set_index("seed")["position_error"]
+    target = known["position_error"][most]
+    return {
+        "starts-most": f"{most}",
+        "starts-one-four": f"{five.loc[4003, ('position_error', few)]:.2g}",
+        "starts-one-most": f"{five.loc[4003, ('position_error', most)]:.2g}",
+        "starts-told": f"{told['networks']:.0f}",
+        "starts-told-four": f"{told[f'error, {few} starts']:.2g}",
+        "starts-told-most": f"{told[f'error, {most} starts']:.2g}",
+        "starts-untold": span(unknown["networks"], ".0f"),
+        "starts-untold-four": span(unknown[f"error, {few} starts"], ".2g"),
+        "starts-untold-most": span(unknown[f"error, {most} starts"], ".2g"),
+        "starts-untold-found": span(unknown[f"found, {most} starts"], ".0%"),
+        "starts-found-by-four": f"{(known['residual'][few] < FOUND).sum()}",
+        "starts-found-by-most": f"{(known['residual'][most] < FOUND).sum()}",
+        "starts-error-four": f"{known['position_error'][few].median():.2g}",
+        "starts-error-most": f"{target.median():.1g}",
+        "starts-nearer": f"{(target < own).sum()} of {len(target)}",
+    }
+
+
+def _of_losses(data: Path) -> dict[str, str]:
+    losses = stored_losses(data)
+    auc = losses.groupby(["network", "size"])["loss_membership"].median()
+    return {
+        f"loss-{name}": ", ".join(f"{value:.2f}" for value in auc[network])
+        for name, network in (("std", "Std"), ("coverage", "coverage"), ("transport", "transport"), ("rbf", RBF))
     }
 
 
