@@ -67,7 +67,9 @@ SHOWN: dict[str, Task] = {
     "Std, decayed: prototypes": STD_DECAYED,
     "chance": MANY_DRAWS,
 }
-"""The curves of the chapter's first figure, by their names."""
+"""The curves of the chapter's first panel, by their names."""
+RECOVERED = SHOWN | {"chance": CHANCE}
+"""Those of the second: of many draws no share is kept."""
 ATTACKS: dict[str, Task] = {
     "transport": TRANSPORT,
     "coverage": ("coverage", "prototypes"),
