@@ -199,7 +199,7 @@ def test_transport_is_the_lowest_curve_in_every_panel(found):
     "in grey the share of fresh points outside the hull, which rises from near zero on the line to one at sixteen "
     "dimensions",
     "In many dimensions nearly all fresh points of the same density are outside the hull. Prototypes need not be: "
-    "coverage's radial ones are all inside at $d = 8$ and 16.",
+    "coverage's radial ones are all inside at $d = 8$ and $d = 16$.",
 )
 def test_the_null_rises_from_near_zero_to_one(found):
     for runs in (found.radial, found.ridge):
@@ -381,7 +381,7 @@ def test_the_rule_s_temperature_over_the_spacing_grows_with_n_and_not_with_d(col
 
 
 @states(
-    "trains the radial neuron's uniform cells at $d = 2$ and 8 again, on seeds 8000–8029, at the rule's "
+    "trains the radial neuron's uniform cells at $d = 2$ and $d = 8$ again, on seeds 8000–8029, at the rule's "
     "$\\tau$ and at a "
     "tenth of it",
     "At $d = 8$, $N = 100$ the rule makes coverage collapse: its specialization ratio is {cold-special-rule}, "

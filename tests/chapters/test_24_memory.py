@@ -346,3 +346,12 @@ def test_the_stored_starts_are_those_of_the_comparison(runs):
     assert not more[["position_error", "residual"]].isna().any(axis=None)
     left = more.pivot(index=["size", "seed", "reader"], columns="starts", values="residual")
     assert (left.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
+
+
+@pytest.mark.slow
+def test_a_search_from_more_starts_gives_the_stored_rows():
+    known = readers.starts_of(DATA, TARGET, 3)["residual"]
+    seeds = known.index[known[readers.STARTS[-1]] < readers.FOUND][:2].tolist()
+    again = readers.more_starts(3, seeds)
+    again = again[(again["reader"] == TARGET[1]) & (again["starts"] == readers.STARTS[-1])]
+    assert (again["residual"] < readers.FOUND).all() and (again["position_error"] < 1e-4).all()
