@@ -11,14 +11,23 @@ import torch
 import yaml
 from conftest import ROOT
 
-from companion.core.data import TARGETS, sample_task
+from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.losses import chamfer_loss, coverage_loss, overlap_loss, separation_loss, total_loss, transport_loss
-from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
+from companion.core.metrics import position_error
+from companion.core.network import (
+    Parameters,
+    activations,
+    initial_parameters,
+    predict,
+    prototypes,
+    starting_batch,
+)
 from companion.core.settings import Settings
-from companion.studies import memory
+from companion.studies import attraction, memory, readers
 from companion.studies.stationarity import (
     METHODS,
     Search,
+    attempts,
     condition_rank,
     distinct_neurons,
     gradients,
@@ -28,6 +37,7 @@ from companion.studies.stationarity import (
     reconstruct,
     recovered,
     scale_conditions,
+    smaller,
     stationarity_residual,
     train_to_stationarity,
 )
@@ -213,16 +223,19 @@ def test_proposition_count():
         assert np.linalg.norm(others @ weights - made) < 1e-6 * np.linalg.norm(made)
 
 
-@pytest.mark.parametrize(
-    "bound",
-    [
-        lambda live, copies, dead: 3 * live,
-        lambda live, copies, dead: 2 * live + 1,
-        lambda live, copies, dead: 3 * (live + copies) + 1,
-        lambda live, copies, dead: 3 * live + 1 + dead,
-    ],
-    ids=["without the bias", "two a neuron", "copies count", "the dead count"],
-)
+FALSE_COUNTS = {
+    "without the bias": lambda live, copies, dead: 3 * live,
+    "two a neuron": lambda live, copies, dead: 2 * live + 1,
+    "copies count": lambda live, copies, dead: 3 * (live + copies) + 1,
+    "the dead count": lambda live, copies, dead: 3 * live + 1 + dead,
+    "half": lambda live, copies, dead: (3 * live + 1) / 2,
+    "twice": lambda live, copies, dead: 2 * (3 * live + 1),
+    "four a neuron": lambda live, copies, dead: 4 * live + 1,
+    "all neurons": lambda live, copies, dead: 3 * (live + copies + dead) + 1,
+}
+
+
+@pytest.mark.parametrize("bound", FALSE_COUNTS.values(), ids=FALSE_COUNTS)
 def test_proposition_count_fails_for_a_false_variant(bound):
     with pytest.raises(AssertionError):
         check_count(bound)
@@ -244,13 +257,30 @@ def test_where_the_count_falls_short_other_samples_have_made_the_same_weights():
 # --- proposition: what a loss of the prototypes leaves ---
 
 
-def check_scale(loss, sign: float = 1.0) -> None:
-    """The gradient of a loss has no part along a neuron's scale."""
+def along_the_scale(w, b, slope_w, slope_b):
+    """What a gradient has along (w_j, b_j) -> s (w_j, b_j)."""
+    return w * slope_w + b * slope_b
+
+
+def scale_equation(w, b, a, z, h, weights):
+    """Both sides' difference in the equation of the scale; z and h of shape (neurons, samples)."""
+    return w**2 + b**2 + 2 * a * (weights * z**2 * h).sum(1)
+
+
+def check_scale(loss, along=along_the_scale, equation=scale_equation) -> None:
+    """The gradient of a loss has no part along a neuron's scale, and the equation says what then stays of the rest."""
     x, _ = sample_task(6, 3)
     w, b, a, c = (value.clone().requires_grad_() for value in initial_parameters(6, 3))
     slope_w, slope_b = torch.autograd.grad(loss(x, w, b), (w, b))
-    along = w * slope_w + sign * b * slope_b
-    assert float(along.detach().abs().max()) < 1e-10 * float((w * slope_w).detach().abs().max())
+    found = along(w, b, slope_w, slope_b)
+    assert float(found.detach().abs().max()) < 1e-10 * float((w * slope_w).detach().abs().max())
+    # At any θ and multipliers, the conditions of w_j and b_j along the scale are the equation's difference.
+    parameters = initial_parameters(6, 3)
+    weights = np.random.default_rng(2).normal(size=6)
+    kept = scale_conditions(parameters, stationarity_residual(parameters, x, weights))[:6]
+    w, b, a = (value.numpy() for value in parameters[:3])
+    z = w[:, None] * x.numpy() + b[:, None]
+    np.testing.assert_allclose(equation(w, b, a, z, np.exp(-(z**2)), weights), kept, rtol=1e-9, atol=1e-12)
 
 
 OF_PROTOTYPES = {
@@ -272,18 +302,69 @@ def test_proposition_scale():
     assert kept < 1e-3 * np.abs(residual).max()
 
 
-@pytest.mark.parametrize(
-    ("loss", "sign"),
-    [
-        (OF_PROTOTYPES["transport"], -1.0),
-        (lambda x, w, b: overlap_loss(activations(x, w, b)), 1.0),
-        (lambda x, w, b: transport_loss(x, (1 - b) / w), 1.0),
-    ],
-    ids=["the sign", "overlap", "another prototype"],
-)
-def test_proposition_scale_fails_for_a_false_variant(loss, sign):
+OVERLAP = {"loss": lambda x, w, b: overlap_loss(activations(x, w, b))}
+TRANSPORT = {"loss": OF_PROTOTYPES["transport"]}
+FALSE_SCALES = {
+    "overlap": OVERLAP,
+    "another prototype": {"loss": lambda x, w, b: transport_loss(x, (1 - b) / w)},
+    "the sign of b": TRANSPORT | {"along": lambda w, b, slope_w, slope_b: w * slope_w - b * slope_b},
+    "w alone": TRANSPORT | {"along": lambda w, b, slope_w, slope_b: w * slope_w},
+    "w²": TRANSPORT | {"along": lambda w, b, slope_w, slope_b: w**2 * slope_w + b * slope_b},
+    "half the constant": TRANSPORT
+    | {"equation": lambda w, b, a, z, h, weights: w**2 + b**2 + a * (weights * z**2 * h).sum(1)},
+    "twice the constant": TRANSPORT
+    | {"equation": lambda w, b, a, z, h, weights: w**2 + b**2 + 4 * a * (weights * z**2 * h).sum(1)},
+    "z for z²": TRANSPORT | {"equation": lambda w, b, a, z, h, weights: w**2 + b**2 + 2 * a * (weights * z * h).sum(1)},
+    "the sign of the sum": TRANSPORT
+    | {"equation": lambda w, b, a, z, h, weights: w**2 + b**2 - 2 * a * (weights * z**2 * h).sum(1)},
+}
+
+
+@pytest.mark.parametrize("variant", FALSE_SCALES.values(), ids=FALSE_SCALES)
+def test_proposition_scale_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
-        check_scale(loss, sign)
+        check_scale(**variant)
+
+
+def test_the_book_prints_how_many_false_variants_are_rejected():
+    assert {"count": len(FALSE_COUNTS), "scale": len(FALSE_SCALES)} == readers.VARIANTS
+    assert min(readers.VARIANTS.values()) >= 6
+
+
+# --- the checks added after the results ---
+
+
+def test_fewer_starts_are_the_first_of_more():
+    _, _, parameters = task(2, 4, 3)
+    few, more = (list(attempts(parameters, 2, Search(starts, 3))) for starts in (2, 4))
+    for one, other in zip(few, more, strict=False):
+        np.testing.assert_array_equal(one.x, other.x)
+    found = reconstruct(parameters, 2, Search(4, 3))
+    assert found.residual == min(one.residual for one in more)
+
+
+def test_an_rbf_network_keeps_its_centres_at_the_data_and_learns():
+    x, y, initial = starting_batch(5, [8000, 8001])
+    network = readers.centred(x, y, initial, Settings("000", steps=300))
+    torch.testing.assert_close(prototypes(network.w, network.b), x)
+    assert not torch.equal(network.w, initial.w)
+    before, after = (((predict(x, *one) - y) ** 2).mean(-1) for one in (initial._replace(b=-initial.w * x), network))
+    assert (after < before / 10).all()
+
+
+def test_membership_by_loss_is_the_rank_of_the_numbers():
+    assert smaller([0.1, 0.3], [0.2, 0.6]) == 0.75
+    assert smaller([1.0, 1.0], [1.0]) == 0.5 and smaller([0.0], [1.0]) == 1
+
+
+def test_chance_of_many_draws_begins_with_the_comparison_s_draw_and_is_the_mean():
+    x, _ = sample_task(5, 4000)
+    first = memory.candidates_of("chance", memory.Case(5, 4000, None, DECAY)).x
+    one = float(attraction.chance_positions(5, [4000], draws=1)[0])
+    assert one == pytest.approx(position_error(x, first))
+    assert attraction.chance_positions(5, [4000], draws=200)[0] == pytest.approx(
+        np.mean([position_error(x, drawn) for drawn in random_stream(5, 4000, purpose=2).uniform(0, 1, (200, 5))])
+    )
 
 
 # --- measures ---
@@ -352,6 +433,7 @@ def test_readers_search_as_their_names_say(monkeypatch):
     case = memory.Case(3, 4000, initial_parameters(3, 4000), 1e-3)
     for reader in memory.READERS:
         memory.candidates_of(reader, case, starts=7)
+        assert asked[-1][1]._replace(target=None) == memory.search_of(reader, case, 7)._replace(target=None)
     assert {samples for samples, _ in asked} == {3}
     plain, by_gradient, with_target, by_scale = (search for _, search in asked)
     assert plain == Search(7, 4000) and by_gradient == Search(7, 4000, METHODS[1])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from itertools import permutations
 
 import numpy as np
 import ot
+import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from scipy.spatial import Delaunay
 from scipy.stats import special_ortho_group
 from torch.autograd import gradcheck
@@ -43,10 +46,13 @@ from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import train
 from companion.judging.chance import chance_level
 from companion.studies.space import (
+    VARIANTS_REJECTED,
     chance_in,
+    colder,
     fresh_cloud,
     fresh_outside,
     nearest_neighbour_distance,
+    positions_apart,
     scaled_temperature,
     temperature_of,
 )
@@ -439,6 +445,7 @@ def check_null(share: Callable[[int, int, str], float], is_one: Callable[[int, i
                 assert (share(size, dimension, density) == 1) == is_one(size, dimension), (size, dimension, density)
 
 
+@cache
 def share_outside(size: int, dimension: int, density: str) -> float:
     settings, draws = cube(dimension=dimension, density=density), 10 * 4**dimension
     return float(np.mean([fresh_outside(size, seed, settings, draws) for seed in range(8)]))
@@ -455,18 +462,52 @@ def test_proposition_null():
     check_null(share_outside, lambda size, dimension: size <= dimension)
 
 
-@pytest.mark.parametrize(
-    "variant",
-    {
-        "a simplex holds nothing": (share_outside, lambda size, dimension: size <= dimension + 1),
-        "d samples hold something": (share_outside, lambda size, dimension: size < dimension),
-        "the box for the hull": (share_outside_box, lambda size, dimension: size <= dimension),
-    }.items(),
-    ids=lambda variant: variant[0],
-)
+FALSE_NULLS = {
+    "a simplex holds nothing": (share_outside, lambda size, dimension: size <= dimension + 1),
+    "d samples hold something": (share_outside, lambda size, dimension: size < dimension),
+    "the box for the hull": (share_outside_box, lambda size, dimension: size <= dimension),
+    "twice the dimension": (share_outside, lambda size, dimension: size <= 2 * dimension),
+    "half the dimension": (share_outside, lambda size, dimension: size <= dimension / 2),
+    "the other way round": (share_outside, lambda size, dimension: size > dimension),
+    "the dimension left out": (share_outside, lambda size, dimension: size <= 2),
+    "at no size": (share_outside, lambda size, dimension: False),
+    "at every size": (share_outside, lambda size, dimension: True),
+}
+
+
+@pytest.mark.parametrize("variant", FALSE_NULLS.items(), ids=lambda variant: variant[0])
 def test_proposition_null_fails_for_a_false_variant(variant):
     with pytest.raises(AssertionError):
         check_null(*variant[1])
+
+
+def test_the_book_prints_how_many_false_variants_are_rejected():
+    assert {"null": len(FALSE_NULLS)} == VARIANTS_REJECTED
+
+
+def test_a_tenth_of_the_temperature_is_that_and_c8_is_asked_of_a_hundred_thousand_times_it():
+    runs = colder(seeds=(8000,), sets=[(2, "uniform", 10)])
+    rule = temperature_of(10, 2, "uniform")
+    nominal = runs[runs["heat"] == 1].groupby("times")["temperature"].unique()
+    assert [float(one) for (one,) in nominal] == pytest.approx([rule / 10, rule])
+    hot = runs[runs["heat"] != 1]
+    assert set(hot["mask"]) == {"001"} and (hot["heat"] == 1e5).all()
+    np.testing.assert_allclose(hot["temperature"], 1e5 * hot["times"] * rule)
+    kept = pd.read_parquet(ROOT / "data/space-colder.parquet")
+    kept = kept[(kept["seed"] == 8000) & (kept["size"] == 10) & (kept["dimension"] == 2)]
+    keys = ["times", "heat", "mask"]
+    same = ["temperature", "reconstruction_error", "specialization_ratio", "expelled_fraction", "chance"]
+    one, other = (table.set_index(keys).sort_index()[same] for table in (runs, kept))
+    pd.testing.assert_frame_equal(one, other, rtol=1e-3)
+
+
+def test_positions_apart_is_the_position_error_on_the_line_and_that_of_the_best_matching_elsewhere():
+    stream = np.random.default_rng(0)
+    x, at = stream.uniform(size=(6, 1)), stream.normal(size=(6, 1))
+    assert positions_apart(x, at) == pytest.approx(position_error(x[:, 0], at[:, 0]))
+    x, at = stream.uniform(size=(5, 3)), stream.normal(size=(5, 3))
+    least = min(np.linalg.norm(x - at[list(order)], axis=1).mean() for order in permutations(range(5)))
+    assert positions_apart(x, at) == pytest.approx(least)
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 7])

@@ -18,11 +18,13 @@ import pandas as pd
 import torch
 
 from companion.core.checks import require_number, require_same_shape, require_shapes
-from companion.core.data import TARGETS
+from companion.core.data import TARGETS, random_stream, sample_task
+from companion.core.losses import total_loss
+from companion.core.metrics import position_error
 from companion.core.network import Parameters, predict, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Attractor, Settings
 from companion.judging import beyond, paired
-from companion.judging.chance import chance_summary
+from companion.judging.chance import chance_level, chance_summary, split_error
 from companion.judging.verdicts import Verdict
 from companion.show import words
 from companion.studies.carriers import fit_force_bound
@@ -249,6 +251,9 @@ NEAR = 0.1
 OF_THE_RUNS = ("strength", "temperature", "steps", "engine", "dtype", "learning_rate", "target")
 """Columns that say how the runs were made."""
 
+VARIANTS = {"springs": 9, "ceilings": 9, "balance": 10, "minimum": 8}
+"""How many false variants of each proposition its test in `tests/test_attraction.py` rejects."""
+
 Panels = dict[str, tuple[str, pd.DataFrame]]
 """Panels as `companion.show.charts.against` takes them."""
 
@@ -472,6 +477,120 @@ def _left_over(runs: pd.DataFrame) -> dict[str, float]:
     }
 
 
+class Unfinished(NamedTuple):
+    """How far from a stationary point some runs ended: medians over them."""
+
+    loss: float
+    gradient: float
+    """The norm of the whole loss' gradient by w, b, a and c."""
+
+
+def unfinished(runs: pd.DataFrame, label: str = "110 transport") -> pd.DataFrame:
+    """Return the loss and its gradient's norm where the runs of one label ended, a row a size (the index, N).
+
+    Book: chapter "A compatible attractor", section "What is left, and what removes it".
+
+    Args:
+        runs: one row a run, with labels and networks.
+        label: of runs without annealing.
+    """
+    found = {}
+    for (size,), group in groups_of(runs[runs["label"] == label].sort_values("size"), "size"):
+        x, y, network = stored_networks(group)
+        row = group.iloc[0]
+        settings = Settings(row["mask"], row["attractor"], balance=row["balance"])
+        leaves = Parameters(*(value.clone().requires_grad_() for value in network))
+        loss = total_loss(x, y, leaves, settings)
+        slopes = torch.autograd.grad(loss.sum(), leaves)
+        norms = torch.stack([slope.reshape(len(group), -1).square().sum(-1) for slope in slopes]).sum(0).sqrt()
+        found[size] = Unfinished(float(loss.detach().median()), float(norms.median()))._asdict()
+    return pd.DataFrame(found).T.rename_axis("N")
+
+
+def two_errors(runs: pd.DataFrame, label: str = "110 transport") -> pd.DataFrame:
+    """Return E of one label beside its two parts, each beside chance, and how many runs are nearer than chance.
+
+    The position error is that of its own best matching, prototypes and samples both sorted; the value error, the mean
+    |y_i - f(x̂_π(i))|, that of E's matching. A run's chance is the mean over the draws of its seed.
+    Book: chapter "A compatible attractor", section "The experiment".
+
+    Args:
+        runs: one row a run, with labels and networks.
+        label: whose runs.
+
+    Returns:
+        One row a size (the index, N): medians of E, the position error and the value error, with chance's after each;
+        runs with E below chance, and with the position error below chance.
+    """
+    found = {}
+    for (size,), group in groups_of(runs[runs["label"] == label].sort_values("size"), "size"):
+        x, y, network = stored_networks(group)
+        at, seeds = prototypes(network.w, network.b), group["seed"].tolist()
+        own = np.asarray(position_error(x, at))
+        value = np.asarray(split_error(x, y, at, predict(at, *network)).value)
+        whole = group[E].to_numpy()
+        by_chance, of_value = (chance_level(size, seeds, metric=name).mean(1) for name in (E, "value_error"))
+        of_position = chance_positions(size, seeds)
+        found[size] = {
+            "E": np.median(whole),
+            "E, chance": np.median(by_chance),
+            "position": np.median(own),
+            "position, chance": np.median(of_position),
+            "value": np.median(value),
+            "value, chance": np.median(of_value),
+            "runs with E below chance": (whole < by_chance).sum(),
+            "runs with position below chance": (own < of_position).sum(),
+        }
+    return pd.DataFrame(found).T.rename_axis("N")
+
+
+def parts_table(parts: pd.DataFrame) -> pd.DataFrame:
+    """Return the parts of E as text, a row a quantity and a column a size.
+
+    Book: chapter "A compatible attractor", section "The experiment".
+
+    Args:
+        parts: what `two_errors` returned.
+    """
+    runs = parts.columns.str.startswith("runs")
+    texts = pd.concat([parts.loc[:, ~runs].map("{:.3f}".format), parts.loc[:, runs].map("{:.0f}".format)], axis=1)
+    return _by_size(texts.T)
+
+
+def chance_positions(size: int, seeds: Iterable[int], draws: int = 20) -> np.ndarray:
+    """Return the mean position error of prototypes drawn afresh, those of chance, under its own best matching.
+
+    Book: chapter "A compatible attractor", section "The experiment"; chapter "Weights that remember", section "The
+    comparison".
+
+    Args:
+        size: N.
+        seeds: whose training inputs are compared with.
+        draws: random sets of prototypes a seed; the first ones of more are those of fewer.
+
+    Returns:
+        Mean over the draws, shape (seeds,).
+    """
+    means = []
+    for seed in seeds:
+        drawn = random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size))
+        means.append(np.mean(position_error(sample_task(size, seed)[0].expand(draws, -1), drawn)))
+    return np.array(means)
+
+
+def falls(left: pd.DataFrame) -> pd.DataFrame:
+    """Return p of distance ∝ κ^-p between one balance and ten times that, a row a pair and a column a size.
+
+    Book: chapter "A compatible attractor", section "What is left, and what removes it".
+
+    Args:
+        left: what `left_over` returned.
+    """
+    distance = left["to its sample"].unstack("N")
+    pairs = (("κ=1", "κ=10"), ("κ=10", "κ=100"))
+    return pd.DataFrame({f"{a} to {b}": np.log10(distance.loc[a] / distance.loc[b]) for a, b in pairs}).T
+
+
 def over_chance(errors: pd.DataFrame, chance: pd.Series) -> pd.DataFrame:
     """Return the median E of transport over chance's, without and with each remedy.
 
@@ -619,6 +738,9 @@ class Results(NamedTuple):
     """`grid_ratios`."""
     roots: pd.DataFrame
     """`grid_table`."""
+    parts: pd.DataFrame
+    """`two_errors`."""
+    unfinished: pd.DataFrame
 
 
 @cache
@@ -639,6 +761,8 @@ def results(data: Path) -> Results:
         beyond.judge_beyond(data.parent),
         grid_ratios(grid),
         grid_table(grid),
+        two_errors(runs),
+        unfinished(runs),
     )
 
 
@@ -649,7 +773,31 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored runs.
     """
     found = results(data)
-    return {**_of_errors(found), **_of_what_is_left(found), **_of_verdicts(found), **_of_the_grid(found)}
+    return {
+        **_of_errors(found),
+        **_of_the_parts(found),
+        **_of_what_is_left(found),
+        **_of_verdicts(found),
+        **_of_the_grid(found),
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS.items()},
+    }
+
+
+def _of_the_parts(found: Results) -> dict[str, str]:
+    parts, small = found.parts, found.parts.loc[[3, 5, 10]]
+    return {
+        "position-nearer": words.listed([f"{count:.0f}" for count in small["runs with position below chance"]]),
+        "whole-nearer": words.listed([f"{count:.0f}" for count in small["runs with E below chance"]]),
+        "position-smallest": f"{parts.loc[3, 'position']:.2f}",
+        "position-chance-smallest": f"{parts.loc[3, 'position, chance']:.2f}",
+        "value-smallest": f"{parts.loc[3, 'value']:.2f}",
+        "value-chance-smallest": f"{parts.loc[3, 'value, chance']:.2f}",
+        "position-largest": f"{parts.loc[100, 'position']:.3f}",
+        "position-chance-largest": f"{parts.loc[100, 'position, chance']:.3f}",
+        "position-nearer-largest": words.listed(
+            [f"{count:.0f}" for count in parts["runs with position below chance"].loc[[20, 50, 100]]]
+        ),
+    }
 
 
 def _of_errors(found: Results) -> dict[str, str]:
@@ -698,6 +846,10 @@ def _of_what_is_left(found: Results) -> dict[str, str]:
         "weight-tenfold": f"{weight['κ=10']:.1f}",
         "weight-hundredfold": f"{weight['κ=100']:.1f}",
         "distance-annealed": f"{distance['annealed']:.4f}",
+        "fall-largest": words.listed([f"{power:.2f}" for power in falls(found.left)[found.chance.index[-1]]]),
+        "falls": words.span(falls(found.left).stack(), ".2f"),
+        "unfinished-losses": words.span(found.unfinished["loss"], ".3f"),
+        "unfinished-gradients": words.span(found.unfinished["gradient"], ".1g"),
         "annealed-times-forces": f"{distance['annealed'] / forces['annealed']:.0f}",
     }
 

@@ -229,9 +229,20 @@ def candidates_of(reader: str, case: Case, starts: int = 4) -> Candidates:
         positions = prototypes(case.parameters.w, case.parameters.b).numpy()
         # A neuron that died to the last bit, w = b = 0, has no prototype: the middle stands for it.
         return Candidates(np.where(np.isfinite(positions), positions, 0.5), np.empty(0), np.nan)
+    return reconstruct(case.parameters, size, search_of(reader, case, starts))
+
+
+def search_of(reader: str, case: Case, starts: int) -> Search:
+    """Return how a reader of `READERS` searches, and what it knows.
+
+    Args:
+        reader: a name in `READERS`.
+        case: whose seed and decay are taken.
+        starts: random starts.
+    """
     how = READERS[reader]
     known: dict[str, Any] = {"decay": case.decay, "target": _target} if how.knows_target else {}
-    return reconstruct(case.parameters, size, Search(starts, seed, how.method, how.scale, **known))
+    return Search(starts, case.seed, how.method, how.scale, **known)
 
 
 def nearness(case: Case, found: np.ndarray) -> dict[str, float]:

@@ -1,37 +1,45 @@
 """What "Weights that remember" shows of the stored readings: who is nearer, what decay leaves, and two checks.
 
-`python -m companion.studies.readers`, from the book's folder, makes `data/memory-starts.parquet`.
+`python -m companion.studies.readers`, from the book's folder, makes `data/memory-starts.parquet` and
+`data/memory-loss.parquet`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import binomtest
 
-from companion.core.data import sample_task
+from companion.core.data import fresh_samples, sample_task
+from companion.core.losses import fit_loss
 from companion.core.metrics import position_error
-from companion.core.network import Parameters, initial_parameters, starting_batch
+from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import Settings
-from companion.core.train import train
-from companion.show.words import span
-from companion.studies.memory import Case, candidates_of, medians
+from companion.core.train import BETAS, EPSILON, train
+from companion.judging.paired import holm
+from companion.show.words import at_sizes, p_value, span
+from companion.studies.attraction import chance_positions
+from companion.studies.memory import FRESH, NETWORKS, Case, medians, search_of
 from companion.studies.stationarity import (
     METHODS,
     SINGULAR,
     TRAINING_EVALUATIONS,
     Search,
     Stationary,
+    attempts,
     condition_rank,
     distinct_neurons,
     multipliers,
     other_samples,
     reconstruct,
+    smaller,
     stationarity_residual,
     train_to_stationarity,
 )
@@ -48,32 +56,43 @@ KKT_BY_GRADIENT: Task = ("Std, decayed", "KKT by gradient")
 TARGET: Task = ("Std, decayed", "KKT, target known")
 CHANCE: Task = ("none", "chance")
 EVEN: Task = ("none", "evenly spread")
+DRAWS = 200
+"""Draws a seed whose mean is chance in the second comparison."""
+MANY_DRAWS: Task = ("none", f"chance, mean of {DRAWS} draws")
 SHOWN: dict[str, Task] = {
     "transport: prototypes": TRANSPORT,
     "transport, decayed: prototypes": TRANSPORT_DECAYED,
     "Std, decayed: KKT": KKT,
     "Std, decayed: KKT, target known": TARGET,
     "Std, decayed: prototypes": STD_DECAYED,
-    "chance": CHANCE,
+    "chance": MANY_DRAWS,
 }
-"""The curves of the chapter's first figure, by their names."""
+"""The curves of the chapter's first panel, by their names."""
+RECOVERED = SHOWN | {"chance": CHANCE}
+"""Those of the second: of many draws no share is kept."""
 ATTACKS: dict[str, Task] = {
-    "transport: prototypes": TRANSPORT,
-    "coverage: prototypes": ("coverage", "prototypes"),
-    "Std: prototypes": ("Std", "prototypes"),
+    "transport": TRANSPORT,
+    "coverage": ("coverage", "prototypes"),
+    "Std": ("Std", "prototypes"),
     "Std, decayed: KKT": KKT,
     "Std, decayed: KKT, target known": TARGET,
-    "chance": CHANCE,
 }
-"""The curves of the membership figure, by their names."""
+"""The curves of the membership figure's first panel, by their names."""
+LOSS = "loss"
+"""The attack by |f(x) - y|, in a reader's place."""
+VARIANTS = {"count": 8, "scale": 9}
+"""How many false variants of each proposition its test in `tests/test_memory.py` rejects."""
 STEADY = 1e-8
 """Gradient norm below which a training counts as ended at a stationary point."""
 DECAY = 1e-4
 """μ of the comparison; the other values in `data/memory.parquet` were trained to count neurons."""
 KNOWN = ((2, 2, 3), (2, 4, 3), (2, 4, 4), (2, 2, 1), (5, 5, 3))
 """Samples, neurons and seed of networks that were read while the method was made."""
-MORE_STARTS, STARTS_SIZE = 20, 3
+STARTS, STARTS_SIZES = (4, 20, 50, 100, 200), (3, 5)
 """Starts of the check added after the results, and its N."""
+RBF = "RBF, centres at the data"
+BY_LOSS = ("Std", "coverage", "transport", RBF)
+"""The networks whose losses are asked which points they were trained on."""
 FOUND = 1e-5
 """Residual below which a search counts as having found a solution."""
 
@@ -308,27 +327,86 @@ def open_to_attack(runs: pd.DataFrame) -> dict[str, list[int]]:
     return {f"{key[0]}, {key[1]}": group["size"].tolist() for key, group in groups_of(opened, "network", "reader")}
 
 
-def more_starts(seeds: list[int]) -> pd.DataFrame:
-    """Let the reader who knows the target search from `MORE_STARTS` starts at N = 3.
+def more_starts(size: int, seeds: Iterable[int]) -> pd.DataFrame:
+    """Let KKT, without the target and with it, search from up to `STARTS[-1]` starts.
 
     Book: chapter "Weights that remember", section "A check added after the results: more starts".
 
     Args:
+        size: N.
         seeds: those of the comparison.
 
     Returns:
-        One row a seed: seed, position_error, residual.
+        One row a seed, reader and number of starts, of which the first are those of fewer: size, seed, reader, starts,
+        position_error, residual (of the candidates that leave least), rank (of the conditions at the samples).
     """
-    x, y, initial = starting_batch(STARTS_SIZE, seeds)
+    seeds, rows = list(seeds), []
+    x, y, initial = starting_batch(size, seeds)
     batch = train(x, y, initial, Settings("000")).parameters
-    rows = []
     for place, seed in enumerate(seeds):
         start = Parameters(*(value[place] for value in batch))
         network = train_to_stationarity(x[place], y[place], start, DECAY).parameters
-        found = candidates_of(TARGET[1], Case(STARTS_SIZE, seed, network, DECAY), starts=MORE_STARTS)
-        error = float(position_error(x[place], found.x))
-        rows.append({"seed": seed, "position_error": error, "residual": found.residual})
-    return pd.DataFrame(rows)
+        rank = condition_rank(network, x[place], multipliers(network, x[place], y[place], DECAY))
+        for reader in (KKT[1], TARGET[1]):
+            tried = list(attempts(network, size, search_of(reader, Case(size, seed, network, DECAY), STARTS[-1])))
+            for starts in STARTS:
+                best = min(tried[:starts], key=lambda found: found.residual)
+                error = float(position_error(x[place], best.x))
+                rows.append((size, seed, reader, starts, error, best.residual, rank))
+    return pd.DataFrame(rows, columns=["size", "seed", "reader", "starts", "position_error", "residual", "rank"])
+
+
+def centred(x: torch.Tensor, y: torch.Tensor, initial: Parameters, settings: Settings = Settings("000")) -> Parameters:
+    """Train an RBF network with its centres at the data: the book's network with b_j = -w_j x_j held.
+
+    Adam on w, a and c alone, with the steps and the step size of `settings`; -b/w are the training inputs at any w.
+    Book: chapter "Weights that remember", section "What transport is told".
+
+    Args:
+        x, y: training data, shape (..., samples).
+        initial: w, a of shape (..., samples), c of shape (...); b is not used.
+        settings: whose steps and step size are taken.
+
+    Returns:
+        The trained parameters, of the shapes of `initial`.
+    """
+    w, a, c = (value.detach().clone().requires_grad_() for value in (initial.w, initial.a, initial.c))
+    optimizer = torch.optim.Adam([w, a, c], lr=settings.step_size, betas=BETAS, eps=EPSILON)
+    for _ in range(settings.steps):
+        optimizer.zero_grad()
+        fit_loss(predict(x, w, -w * x, a, c), y).sum().backward()
+        optimizer.step()
+    return Parameters(*(value.detach() for value in (w, -w * x, a, c)))
+
+
+def by_loss(size: int, seeds: Iterable[int]) -> pd.DataFrame:
+    """Return what the networks' losses tell of membership, those of an RBF network with its centres at the data too.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        size: N.
+        seeds: those of the comparison.
+
+    Returns:
+        One row a seed and network of `BY_LOSS`: size, seed, network, loss_membership (the AUC by |f(x) - y|), rmse
+        (of the fit).
+    """
+    seeds, rows = list(seeds), []
+    x, y, initial = starting_batch(size, seeds)
+    trained = {
+        name: train(x, y, initial, NETWORKS[name].settings).parameters if name in NETWORKS else centred(x, y, initial)
+        for name in BY_LOSS
+    }
+    for (name, batch), (place, seed) in product(trained.items(), enumerate(seeds)):
+        network = Parameters(*(value[place] for value in batch))
+        others_x, others_y = (value.flatten() for value in fresh_samples(size, seed, FRESH))
+        own, others = (
+            (predict(points, *network) - values).abs().numpy()
+            for points, values in ((x[place], y[place]), (others_x, others_y))
+        )
+        rows.append((size, seed, name, smaller(own, others), float(np.sqrt((own**2).mean()))))
+    return pd.DataFrame(rows, columns=["size", "seed", "network", "loss_membership", "rmse"])
 
 
 @cache
@@ -342,31 +420,148 @@ def at_one_decay(stored: pd.DataFrame) -> pd.DataFrame:
     return stored[stored["decay"] == DECAY]
 
 
-def starts_compared(data: Path) -> pd.DataFrame:
-    """Return both searches of the reader who knows the target at N = 3, beside transport's prototypes.
+@cache
+def stored_starts(data: Path) -> pd.DataFrame:
+    """Return `data/memory-starts.parquet`."""
+    return pd.read_parquet(data / "memory-starts.parquet")
+
+
+@cache
+def stored_losses(data: Path) -> pd.DataFrame:
+    """Return `data/memory-loss.parquet`."""
+    return pd.read_parquet(data / "memory-loss.parquet")
+
+
+def starts_table(data: Path) -> pd.DataFrame:
+    """Return what more starts find, a row a reader, N and rank of the conditions.
+
+    Book: chapter "Weights that remember", section "A check added after the results: more starts".
 
     Args:
         data: the folder of the stored readings.
 
     Returns:
-        One row a seed: four and twenty (position errors from so many starts), four left and twenty left (residuals),
-        transport (position error).
+        Index reader, N, rank ("2N" or "below 2N"); the number of networks; for the fewest and the most starts and those
+        between the median position error; for the fewest and the most the share with a residual below `FOUND`.
     """
-    more = pd.read_parquet(data / "memory-starts.parquet").set_index("seed")
-    runs = at_one_decay(stored_readings(data))
-    three = runs[runs["size"] == STARTS_SIZE].set_index("seed")
-    four, own = (
-        three[(three["network"] == name) & (three["reader"] == reader)] for name, reader in (TARGET, TRANSPORT)
-    )
-    return pd.DataFrame(
-        {
-            "four": four["position_error"],
-            "four left": four["residual"],
-            "twenty": more["position_error"],
-            "twenty left": more["residual"],
-            "transport": own["position_error"],
-        }
-    )
+    more, rows = stored_starts(data), {}
+    named = more.assign(rank=np.where(more["rank"] == 2 * more["size"], "2N", "below 2N"))
+    for key, group in groups_of(named, "reader", "size", "rank"):
+        by = group.groupby("starts")
+        row: dict[str, float] = {"networks": group["seed"].nunique()}
+        row |= {f"error, {count} starts": error for count, error in by["position_error"].median().items()}
+        found = by["residual"].agg(lambda left: (left < FOUND).mean())
+        rows[key] = row | {f"found, {count} starts": found[count] for count in (STARTS[0], STARTS[-1])}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["reader", "N", "rank"]).sort_index()
+
+
+def starts_of(data: Path, task: Task, size: int) -> pd.DataFrame:
+    """Return one reader's position errors and residuals at one N, a row a seed and a column a number of starts.
+
+    Args:
+        data: the folder of the stored readings.
+        task: `KKT` or `TARGET`.
+        size: one of `STARTS_SIZES`.
+
+    Returns:
+        Columns ("position_error" or "residual", starts) and ("rank", the fewest starts).
+    """
+    more = stored_starts(data)
+    here = more[(more["reader"] == task[1]) & (more["size"] == size)]
+    return here.pivot(index="seed", columns="starts", values=["position_error", "residual", "rank"])
+
+
+def chance_of_many_draws(runs: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
+    """Return chance's position error as the mean over many draws of a seed, as rows of `runs`.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        runs: rows at one decay, whose sizes and seeds are taken.
+        draws: random sets of points a seed; the comparison's own rule takes the first alone.
+    """
+    rows = [
+        {"network": MANY_DRAWS[0], "reader": MANY_DRAWS[1], "size": size, "seed": seed, "position_error": error}
+        for size in sorted(runs["size"].unique())
+        for seed, error in zip(seeds_of(runs), chance_positions(size, seeds_of(runs), draws), strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def seeds_of(runs: pd.DataFrame) -> list[int]:
+    """Return the seeds of some runs, ascending."""
+    return sorted(runs["seed"].unique().tolist())
+
+
+def against_draws(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return in how many seeds the reconstructions are nearer than the mean of many draws, with sign tests.
+
+    Book: chapter "Weights that remember", section "The comparison".
+
+    Args:
+        runs: rows at one decay.
+
+    Returns:
+        One row a reader and N (the index): seeds that are nearer, of all, and p of the one-sided sign test, corrected
+        by Holm's method over the sizes.
+    """
+    chance = chance_of_many_draws(runs).set_index(["size", "seed"])["position_error"]
+    rows = {}
+    for network, reader in (KKT, TARGET, EVEN):
+        own = runs[(runs["network"] == network) & (runs["reader"] == reader)].set_index(["size", "seed"])
+        nearer = (own["position_error"] < chance).groupby("size").agg(["sum", "count"])
+        p = holm([float(binomtest(int(k), int(n), alternative="greater").pvalue) for k, n in nearer.to_numpy()])
+        for place, (size, (k, n)) in enumerate(nearer.iterrows()):
+            rows[reader, size] = {"nearer": int(k), "of": int(n), "p (Holm)": float(p[place])}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["reader", "N"])
+
+
+def against_draws_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return `against_draws` as text, a row a reader and a column a size."""
+    table = against_draws(runs)
+    texts = [
+        f"{nearer:.0f} of {of:.0f}, p {'' if p < 0.001 else '= '}{p_value(p)}" for nearer, of, p in table.to_numpy()
+    ]
+    wide_ = pd.Series(texts, index=table.index).unstack("N", sort=False)
+    return wide_.rename(columns=lambda size: f"N = {size}").rename_axis(columns=None)
+
+
+def beating_draws(runs: pd.DataFrame, reader: str) -> list[int]:
+    """Return the sizes at which a reader is nearer than the mean of many draws by the corrected sign test at 0.05."""
+    table = against_draws(runs).loc[reader]
+    return table.index[table["p (Holm)"] < 0.05].tolist()
+
+
+def loss_attacks(losses: pd.DataFrame) -> pd.DataFrame:
+    """Return the medians of the AUC by |f(x) - y|, as `companion.studies.memory.medians` returns its values.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        losses: `data/memory-loss.parquet`.
+    """
+    return medians(losses.assign(reader=LOSS), "loss_membership")
+
+
+def attack_panels(member: pd.DataFrame, losses: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the AUC of both attacks, a panel each, as `companion.show.charts.readers` takes them.
+
+    Book: chapter "Weights that remember", section "Whose points?".
+
+    Args:
+        member: medians of the AUC by the nearest candidate.
+        losses: what `loss_attacks` returned.
+    """
+    return {
+        "by the nearest candidate, AUC, median": curves(member, ATTACKS),
+        "by the loss |f(x) - y|, AUC, median": curves(losses, {name: (name, LOSS) for name in reversed(BY_LOSS)}),
+    }
+
+
+def rmse_of_losses(losses: pd.DataFrame) -> pd.DataFrame:
+    """Return the median root mean squared error of the fit, a row a network and a column a size."""
+    table = losses.groupby(["network", "size"], sort=False)["rmse"].median().unstack("size")
+    return table.rename(columns=lambda size: f"N = {size}")
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -381,12 +576,7 @@ def numbers(data: Path) -> dict[str, str]:
     short, below = short_of_equations(runs)
     left = left_by_decay(stored).loc[f"{DECAY:g}"]
     seeds, sizes = sorted(runs["seed"].unique()), sorted(runs["size"].unique())
-    starts, found, versions = (
-        starts_compared(data),
-        known_network(*KNOWN[-1]).found.parameters,
-        stored.attrs["versions"],
-    )
-    exact = starts["twenty left"] < FOUND
+    found, versions = known_network(*KNOWN[-1]).found.parameters, stored.attrs["versions"]
     kkt, chance = at(position, KKT)["value"], at(position, CHANCE)["value"]
     x, y, _ = known_network(*KNOWN[-1])
     opened = "; ".join(
@@ -418,29 +608,86 @@ def numbers(data: Path) -> dict[str, str]:
         "evaluations": f"{TRAINING_EVALUATIONS}",
         "example-distinct": f"{distinct_neurons(found)}",
         "example-rank": f"{condition_rank(found, x, multipliers(found, x, y, DECAY))}",
-        "starts-found": f"{exact.sum()}",
-        "starts-found-by-four": f"{(starts['four left'] < FOUND).sum()}",
-        "starts-error-four": f"{starts['four'].median():.2g}",
-        "starts-error": f"{starts['twenty'].median():.1g}",
-        "starts-error-found": f"{starts['twenty'][exact].median():.0e}",
-        "starts-nearer": f"{(starts['twenty'] < starts['transport']).sum()} of {len(starts)}",
         "auc-intervals": f"{len(member)}",
         "open": opened,
+        **_of_chance(runs),
+        **_of_starts(data, runs),
+        **_of_losses(data),
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS.items()},
     }
 
 
-def write_starts(root: Path = Path()) -> None:
-    """Write `data/memory-starts.parquet`.
+def _of_chance(runs: pd.DataFrame) -> dict[str, str]:
+    table = against_draws(runs)
+    many = chance_of_many_draws(runs).groupby("size")["position_error"].median()
+
+    def nearer(reader: str) -> str:
+        return ", ".join(f"{count:.0f}" for count in table.loc[reader, "nearer"])
+
+    def at_these(reader: str) -> str:
+        return at_sizes([("at", size) for size in beating_draws(runs, reader)]).removeprefix("at at ")
+
+    return {
+        "draws": f"{DRAWS}",
+        "draws-error": span(many, ".2g"),
+        "kkt-nearer-draws": nearer(KKT[1]),
+        "kkt-beats-draws": at_these(KKT[1]),
+        "target-nearer-draws": nearer(TARGET[1]),
+        "target-beats-draws": at_these(TARGET[1]),
+        "even-nearer-draws": nearer(EVEN[1]),
+    }
+
+
+def _of_starts(data: Path, runs: pd.DataFrame) -> dict[str, str]:
+    table = starts_table(data)
+    five, known = starts_of(data, KKT, 5), starts_of(data, TARGET, 3)
+    few, most = STARTS[0], STARTS[-1]
+    told = table.loc[(KKT[1], 5, "2N")]
+    unknown = table.loc[KKT[1]].xs("below 2N", level="rank")
+    own = runs[(runs["network"] == TRANSPORT[0]) & (runs["size"] == 3)].set_index("seed")["position_error"]
+    target = known["position_error"][most]
+    return {
+        "starts-most": f"{most}",
+        "starts-one-four": f"{five.loc[4003, ('position_error', few)]:.2g}",
+        "starts-one-most": f"{five.loc[4003, ('position_error', most)]:.2g}",
+        "starts-told": f"{told['networks']:.0f}",
+        "starts-told-four": f"{told[f'error, {few} starts']:.2g}",
+        "starts-told-most": f"{told[f'error, {most} starts']:.2g}",
+        "starts-untold": span(unknown["networks"], ".0f"),
+        "starts-untold-four": span(unknown[f"error, {few} starts"], ".2g"),
+        "starts-untold-most": span(unknown[f"error, {most} starts"], ".2g"),
+        "starts-untold-found": span(unknown[f"found, {most} starts"], ".0%"),
+        "starts-found-by-four": f"{(known['residual'][few] < FOUND).sum()}",
+        "starts-found-by-most": f"{(known['residual'][most] < FOUND).sum()}",
+        "starts-error-four": f"{known['position_error'][few].median():.2g}",
+        "starts-error-most": f"{target.median():.1g}",
+        "starts-nearer": f"{(target < own).sum()} of {len(target)}",
+    }
+
+
+def _of_losses(data: Path) -> dict[str, str]:
+    losses = stored_losses(data)
+    auc = losses.groupby(["network", "size"])["loss_membership"].median()
+    return {
+        f"loss-{name}": ", ".join(f"{value:.2f}" for value in auc[network])
+        for name, network in (("std", "Std"), ("coverage", "coverage"), ("transport", "transport"), ("rbf", RBF))
+    }
+
+
+def write_checks(root: Path = Path()) -> None:
+    """Write `data/memory-starts.parquet` and `data/memory-loss.parquet`.
 
     Args:
         root: the book's folder.
     """
     torch.set_num_threads(1)
     stored = at_one_decay(stored_readings(root / "data"))
-    table = more_starts(sorted(stored["seed"].unique().tolist()))
-    table.attrs["versions"] = library_versions()
-    write_runs(table, root / "data/memory-starts.parquet")
+    seeds, sizes = (sorted(stored[name].unique().tolist()) for name in ("seed", "size"))
+    for name, check, of in (("starts", more_starts, STARTS_SIZES), ("loss", by_loss, sizes)):
+        table = pd.concat([check(size, seeds) for size in of], ignore_index=True)
+        table.attrs["versions"] = library_versions()
+        write_runs(table, root / f"data/memory-{name}.parquet")
 
 
 if __name__ == "__main__":
-    write_starts()
+    write_checks()

@@ -36,6 +36,7 @@ from companion.judging.claims import CLAIMS
 from companion.judging.ledger import MARKS, marked
 from companion.judging.referee import HOT, IN_SHORT, NOT_ASKED
 from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED
+from companion.show.words import listed
 from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.store import Group
 from companion.sweeps.sweep import list_of, run_groups
@@ -44,6 +45,9 @@ from companion.sweeps.workers import as_they_finish
 CALIBRATION_SEEDS = range(100)
 """Seeds whose points set the temperature; no run that is reported has one of them."""
 
+
+VARIANTS_REJECTED = {"null": 9}
+"""How many false variants of each proposition its test in `tests/test_space.py` rejects."""
 
 # --- the temperature ---
 
@@ -374,6 +378,49 @@ def write_space(table: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
     networks.attrs = table.attrs
     runs = table.drop(columns=KEPT)
     return write_runs(runs, path), write_runs(networks, path.with_name(f"{path.stem}-networks.parquet"))
+
+
+# --- the temperature's rule, and a colder one ---
+
+COLDER = (1.0, 0.1)
+"""Temperatures over that of the rule: a check added after the results."""
+COLDER_SETS = ((2, 8), ("uniform",), (10, 30, 100))
+"""Dimensions, density and sizes of that check."""
+COLDER_SEEDS = range(8000, 8030)
+"""Its seeds, which no other run of the book has."""
+METRICS_IN_SHORT = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "expelled"}
+TIMES_IN_SHORT = {1.0: "τ", 0.1: "τ/10"}
+OTHER_SEEDS = "chapter's seeds"
+"""The column of verdicts that the chapter's own seeds got at the rule's temperature."""
+
+
+def colder(seeds: Iterable[int] = COLDER_SEEDS, sets: Iterable[tuple[int, str, int]] | None = None) -> pd.DataFrame:
+    """Train and measure the radial neuron, without transport, at the rule's temperature and at a tenth of it.
+
+    Book: chapter "More dimensions, other densities", section "What the temperature's rule decides".
+
+    Args:
+        seeds: of each training set.
+        sets: training sets; by default those of `COLDER_SETS`.
+
+    Returns:
+        Rows as `run_cells` returns them, without weights; `times` is the temperature over that of the rule, and `heat`
+        that over the one taken for nominal.
+    """
+    chosen = training_sets(*COLDER_SETS) if sets is None else sets
+    cells = [one for one in design([Neuron.RADIAL], chosen, seeds) if one.group.settings.attractor == "coverage"]
+    tables = []
+    for times in COLDER:
+        own = [cell._replace(group=_at(cell.group, times)) for cell in cells]
+        tables.append(run_cells(own, progress=False).drop(columns=KEPT).assign(times=times))
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs = tables[0].attrs
+    return table
+
+
+def _at(group: Group, times: float) -> Group:
+    settings, size, seeds = group
+    return Group(settings.but(temperature=times * settings.temperature), size, seeds)
 
 
 # --- entropic transport ---
@@ -768,6 +815,107 @@ def table_errors(tables: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(["table", "neuron"])
 
 
+def table_parts(networks: pd.DataFrame) -> pd.DataFrame:
+    """Return E of Std's and of transport's stored networks beside the position error and the fit.
+
+    The position error is the mean distance of rows and prototypes under their own best matching.
+    Book: chapter "More dimensions, other densities", section "Two real tables".
+
+    Args:
+        networks: `data/tables-networks.parquet`, a network of one seed a table, neuron, mask and attractor.
+
+    Returns:
+        One row a table, neuron and curve (the index): E, position, rmse (of the fit).
+    """
+    rows = {}
+    for name in ("000 Std", "transport"):
+        mask, attractor = CURVES[name]
+        chosen = nominal(networks[(networks["mask"] == mask) & (networks["attractor"] == attractor)])
+        for row in chosen.to_dict("records"):
+            samples, at = (np.reshape(row[column], (row["size"], -1)) for column in ("x", "prototypes"))
+            rows[row["density"], row["neuron"], name] = {
+                "E": row["reconstruction_error"],
+                "position": positions_apart(samples, at),
+                "rmse": row["fit_mse"] ** 0.5,
+            }
+    return pd.DataFrame(rows).T.rename_axis(["table", "neuron", "curve"])
+
+
+def positions_apart(x: np.ndarray, prototypes: np.ndarray) -> float:
+    """Return the position error in d dimensions: the mean distance under the best matching of positions alone.
+
+    Args:
+        x, prototypes: shape (points, d).
+    """
+    nothing = np.zeros(len(x))
+    return float(reconstruction_error(x, nothing, prototypes, nothing))
+
+
+def table_chance_of_positions(name: str, draws: int = 20) -> float:
+    """Return the median position error of other rows of a table as prototypes, the draws of `table_chance`.
+
+    Args:
+        name: a table with as many rows left out as taken.
+        draws: sets of rows.
+    """
+    task, stream = table_task(name), np.random.default_rng(1)
+    rows, others = len(task.x), np.asarray(task.others_x)
+    drawn = [stream.choice(len(others), rows, replace=False) for _ in range(draws)]
+    return float(np.median([positions_apart(np.asarray(task.x), others[one]) for one in drawn]))
+
+
+# --- the temperature's rule, what its check shows ---
+
+
+def colder_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return what a tenth of the rule's temperature makes of coverage, medians.
+
+    Book: chapter "More dimensions, other densities", section "What the temperature's rule decides".
+
+    Args:
+        found: `data/space-colder.parquet`.
+
+    Returns:
+        One row a dimension and N (the index): τ/δ² by the rule; for the rule's τ and a tenth, E, the specialization
+        ratio and the expelled fraction of coverage; Std's E and specialization ratio.
+    """
+    runs, rows = nominal(found), {}
+    for (dimension, size), own in groups_of(runs, "dimension", "size"):
+        row = {"τ/δ²": temperature_of(size, dimension, "uniform") / nearest_neighbour_distance(size, dimension) ** 2}
+        for metric, short in METRICS_IN_SHORT.items():
+            middle = own.groupby(["mask", "times"])[metric].median()
+            row[f"{short}: Std"] = middle["000", 1.0]
+            row |= {f"{short}: Cov, {name}": middle["010", times] for times, name in TIMES_IN_SHORT.items()}
+        rows[dimension, size] = row
+    return pd.DataFrame(rows).T.rename_axis(["d", "N"])
+
+
+def colder_verdicts(found: pd.DataFrame, radial: pd.DataFrame) -> pd.DataFrame:
+    """Return every claim's verdict at the rule's temperature and at a tenth, and on the seeds of the chapter.
+
+    Book: chapter "More dimensions, other densities", section "What the temperature's rule decides".
+
+    Args:
+        found: `data/space-colder.parquet`.
+        radial: the radial neuron's runs.
+
+    Returns:
+        One row a dimension and claim (the index), with those of `COLDER_SETS`: "chapter's seeds", "τ", "τ/10".
+    """
+    columns = {
+        name: referee.judge_cells(found[found["times"] == times]).set_index(["dimension", "claim"])["verdict"]
+        for times, name in TIMES_IN_SHORT.items()
+    }
+    here = radial[radial["dimension"].isin(COLDER_SETS[0]) & radial["density"].isin(COLDER_SETS[1])]
+    chapter = referee.judge_cells(here).set_index(["dimension", "claim"])["verdict"]
+    return pd.DataFrame({OTHER_SEEDS: chapter, **columns}).rename_axis(["d", "claim"])
+
+
+def differing(verdicts: pd.DataFrame, one: str, other: str) -> int:
+    """Return how many verdicts differ between two columns of `colder_verdicts`."""
+    return int((verdicts[one] != verdicts[other]).sum())
+
+
 # --- the chapter's numbers ---
 
 
@@ -779,6 +927,8 @@ class Results(NamedTuple):
     tables: pd.DataFrame
     verdicts: pd.DataFrame
     ridge_verdicts: pd.DataFrame
+    table_networks: pd.DataFrame
+    colder: pd.DataFrame
 
 
 @cache
@@ -790,7 +940,8 @@ def results(data: Path) -> Results:
     """
     radial, ridge, tables = (pd.read_parquet(data / f"{name}.parquet") for name in ("space", "space-ridge", "tables"))
     ridge = with_the_line(ridge, radial)
-    return Results(radial, ridge, tables, referee.judge_cells(radial), referee.judge_cells(ridge))
+    networks, cold = (pd.read_parquet(data / f"{name}.parquet") for name in ("tables-networks", "space-colder"))
+    return Results(radial, ridge, tables, referee.judge_cells(radial), referee.judge_cells(ridge), networks, cold)
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -800,7 +951,34 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored runs.
     """
     found = results(data)
-    return {**_of_survival(found), **_of_errors(found), **_of_the_hull(found), **_of_transport(found)}
+    return {
+        **_of_survival(found),
+        **_of_errors(found),
+        **_of_the_hull(found),
+        **_of_transport(found),
+        **_of_the_temperature(found),
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS_REJECTED.items()},
+    }
+
+
+def _of_the_temperature(found: Results) -> dict[str, str]:
+    table, verdicts = colder_table(found.colder), colder_verdicts(found.colder, found.radial)
+    asked = verdicts[(verdicts != NOT_ASKED).all(axis=1)]
+    worst = table.loc[8, 100]
+    return {
+        "heat-over-spacing": listed(f"{ratio:.2g}" for ratio in table["τ/δ²"].loc[2]),
+        "asked-verdicts": f"{len(asked)}",
+        "differ-by-temperature": f"{differing(asked, 'τ', 'τ/10')}",
+        "differ-by-seeds": f"{differing(asked, 'τ', OTHER_SEEDS)}",
+        "cold-special-rule": f"{worst['S: Cov, τ']:.2f}",
+        "cold-special-tenth": f"{worst['S: Cov, τ/10']:.2f}",
+        "cold-special-std": f"{worst['S: Std']:.2f}",
+        "cold-expelled-rule": f"{worst['expelled: Cov, τ']:.2g}",
+        "cold-expelled-tenth": f"{worst['expelled: Cov, τ/10']:.2g}",
+        "cold-error-rule": f"{table.loc[(2, 100), 'E: Cov, τ']:.2f}",
+        "cold-error-tenth": f"{table.loc[(2, 100), 'E: Cov, τ/10']:.2f}",
+        "cold-error-std": f"{table.loc[(2, 100), 'E: Std']:.2f}",
+    }
 
 
 def _of_survival(found: Results) -> dict[str, str]:
@@ -864,9 +1042,28 @@ def _of_the_hull(found: Results) -> dict[str, str]:
 
 def _of_transport(found: Results) -> dict[str, str]:
     cosine, errors = blurring_table()["cosine of the gradients"], table_errors(found.tables)
+    diabetes = table_parts(found.table_networks).loc["diabetes-2", "radial", "transport"]
     return {
         "cosine-two": f"{cosine[2, 1]:.2f}",
         "cosine-eight": f"{cosine[8, 1]:.2f}",
+        "diabetes-error": f"{diabetes['E']:.2f}",
+        "diabetes-chance": f"{table_chance('diabetes-2'):.2f}",
+        "diabetes-position": f"{diabetes['position']:.4f}",
+        "diabetes-chance-position": f"{table_chance_of_positions('diabetes-2'):.3f}",
+        "diabetes-fit": f"{diabetes['rmse']:.2f}",
         "table-lines": f"{len(errors)}",
         "table-lines-transport-lowest": f"{(errors[list(CURVES)].idxmin(axis=1) == 'transport').sum()}",
     }
+
+
+def write_colder(root: Path = Path()) -> None:
+    """Write `data/space-colder.parquet`.
+
+    Args:
+        root: the book's folder.
+    """
+    write_runs(colder(), root / "data/space-colder.parquet")
+
+
+if __name__ == "__main__":
+    write_colder()

@@ -5,7 +5,7 @@ One run at a time, in float64: least squares, not gradient descent, reaches the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -241,6 +241,16 @@ def reconstruct(parameters: Parameters, samples: int, search: Search = Search())
     Raises:
         ValueError: if a setting is not allowed.
     """
+    return min(attempts(parameters, samples, search), key=lambda found: found.residual)
+
+
+def attempts(parameters: Parameters, samples: int, search: Search = Search()) -> Iterator[Candidates]:
+    """Return what each start of `reconstruct` ends at, in their order: fewer starts are the first of more.
+
+    Book: chapter "Weights that remember", section "A check added after the results: more starts".
+
+    Args and Raises: those of `reconstruct`.
+    """
     starts = require_integer("starts", search.starts, least=1)
     method = require_choice("method", search.method, METHODS)
     decay, target = search.decay, search.target
@@ -252,7 +262,7 @@ def reconstruct(parameters: Parameters, samples: int, search: Search = Search())
         seek = _by_pairs(parameters, search.scale, method)
     else:
         seek = _by_target(parameters, search.scale, decay, target)
-    return min((seek(stream.uniform(0, 1, samples)) for _ in range(starts)), key=lambda found: found.residual)
+    return (seek(stream.uniform(0, 1, samples)) for _ in range(starts))
 
 
 def _by_pairs(parameters: Parameters, scale: bool, method: str) -> Callable[[np.ndarray], Candidates]:
@@ -353,7 +363,22 @@ def membership(x: ArrayLike, fresh: ArrayLike, candidates: ArrayLike) -> float:
         The probability that a training input is nearer to a candidate than a fresh one, ties counted half: ½ is chance.
     """
     near = [np.abs(np.asarray(each, float)[:, None] - np.asarray(candidates, float)).min(1) for each in (x, fresh)]
-    return float(mannwhitneyu(near[1], near[0]).statistic / (len(near[0]) * len(near[1])))
+    return smaller(*near)
+
+
+def smaller(members: ArrayLike, others: ArrayLike) -> float:
+    """Return the AUC of an attacker who takes a point for a training input the smaller a number of its is.
+
+    Book: chapter "Weights that remember", equations (membership) and (loss-membership).
+
+    Args:
+        members, others: the numbers of training inputs and of fresh ones, each of shape (points,).
+
+    Returns:
+        The probability that a training input's is smaller than a fresh one's, ties counted half: ½ is chance.
+    """
+    own, fresh = np.asarray(members, float), np.asarray(others, float)
+    return float(mannwhitneyu(fresh, own).statistic / (len(own) * len(fresh)))
 
 
 def other_samples(parameters: Parameters, x: ArrayLike, multipliers: ArrayLike, step: float) -> Candidates:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import ROOT
 from literate import says
 
-from companion.core.network import initial_parameters
+from companion.core.losses import total_loss, transport_loss
+from companion.core.metrics import position_error
+from companion.core.network import Parameters, initial_parameters, prototypes, starting_batch
 from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.train import train
 from companion.judging import ledger
 from companion.judging.beyond import BESIDE, BEYOND, is_compatible
 from companion.judging.chance import chance_summary
 from companion.judging.claims import FIT
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, describe
 from companion.studies import attraction
+from companion.sweeps.runs import stored_networks
 from companion.sweeps.sweep import PAPER_SIZES, run_sweep
 
 pytestmark = pytest.mark.long
@@ -39,12 +44,14 @@ def found() -> attraction.Results:
 
 
 @states(
-    "**Answer.** Chamfer does not.",
-    "At the repulsions' own strength it does not: with overlap the median E at $N = 100$ is "
+    "**Answer.** After 2,000 steps, the length of every training here, Chamfer does not.",
+    "At the repulsions' own strength it does not either: with overlap the median E at $N = 100$ is "
     "{transport-largest}, where overlap alone has {overlap-largest}, overlap with coverage {coverage-largest} "
-    "and chance {chance-largest}. With ten times that strength it does:",
+    "and chance {chance-largest}. With ten times that strength it does: E is",
+    "all else nominal, 2,000 steps of Adam among it;",
 )
-def test_chamfer_and_transport_of_equal_strength_cannot_hold_prototypes_and_tenfold_transport_can(found):
+def test_chamfer_and_transport_of_equal_strength_cannot_hold_prototypes_and_tenfold_transport_can(runs, found):
+    assert set(runs["steps"]) == {2000} and Settings().steps == 2000
     assert [found.verdicts[key].verdict for key in ("B1", "B2", "B3")] == [DOES_NOT_HOLD, DOES_NOT_HOLD, HOLDS]
     at = found.errors[100]
     assert at["110 transport κ=10"] < found.chance[100] < at["110 transport"] < at[["100", "110 coverage"]].min()
@@ -109,7 +116,9 @@ def test_on_the_calibration_seeds_ten_was_enough_and_one_was_not():
 
 @states(
     "Every combination of attractor (none, coverage, Chamfer, transport) and repulsion (none, separation, overlap, "
-    "both), six sizes, a hundred seeds that nobody had looked at (2000–2099), all else nominal; then the two remedies "
+    "both), six sizes, a hundred seeds of their own (2000–2099), all else nominal, 2,000 steps of Adam among "
+    "it; then the "
+    "two remedies "
     "on transport's rows, $\\kappa = 10$ and annealing, alone and together, and $\\kappa = 100$.",
     "without and with each repulsion",
 )
@@ -125,6 +134,10 @@ def test_the_experiment_holds_every_combination_and_all_else_is_nominal(runs):
     nominal = Settings()
     for name in ("strength", "temperature", "steps", "target"):
         assert set(runs[name]) == {getattr(nominal, name)}
+    others = [path for path in (ROOT / "data").glob("*.parquet") if not path.name.startswith("attractors")]
+    with_seeds = [path for path in others if "seed" in pq.read_schema(path).names]
+    assert len(with_seeds) > 5
+    assert not any(SEEDS & set(pd.read_parquet(path, columns=["seed"])["seed"]) for path in with_seeds)
 
 
 @states(
@@ -180,6 +193,43 @@ def test_chamfer_with_overlap_is_far_above_chance_and_worse_than_none_at_the_sma
     assert found.errors.loc["110 chamfer", 3] > found.errors.loc["100", 3]
 
 
+@states(
+    "It is the mean square of the distances along the input whose mean is the *position error*",
+    "E adds two errors. Beside overlap at equal strength it is above chance in the median at every size; the position "
+    "error alone (prototypes and samples matched for it alone) is not: at $N = 3$, 5 and 10 it is below chance's in "
+    "{position-nearer} of a hundred runs, E in {whole-nearer}.",
+    "At $N = 3$ prototypes are {position-smallest} from the samples, chance's {position-chance-smallest}; the values "
+    "there are off by {value-smallest}, chance's, which are on the target's graph by definition, by",
+    "At $N = 20$, 50 and 100 positions are below chance's in {position-nearer-largest} runs, and at $N = 100$ they are "
+    "farther in the median too",
+    "So what is contradicted at small $N$ below (B2) is that *values and positions together* are nearer than chance's, "
+    "not that prototypes are where the data are",
+    "“Where the data are” is measured by E there, positions and values together",
+)
+def test_at_small_sizes_positions_are_nearer_than_chance_where_e_is_contradicted(runs, found):
+    parts = found.parts
+    assert (parts["E"] > parts["E, chance"]).all()
+    near, whole = parts["runs with position below chance"], parts["runs with E below chance"]
+    assert (
+        (near.loc[[3, 5, 10]] > 60).all()
+        and (whole.loc[[3, 5, 10]] < 30).all()
+        and (near.loc[[20, 50, 100]] < 40).all()
+    )
+    assert (parts["position"] < parts["position, chance"]).loc[[3, 5, 10]].all()
+    assert parts.loc[100, "position"] > 1.5 * parts.loc[100, "position, chance"]
+    verdict = found.verdicts["B2"]
+    outcomes = {case.name: verdict.outcome(number) for number, case in enumerate(verdict.cases)}
+    assert {outcomes[f"100, N = {size}"] for size in (3, 5, 10)} == {"contradicted"}
+    assert (parts["value"] > 3 * parts["value, chance"]).loc[[3, 5]].all()
+    group = runs[(runs["label"] == "110 transport") & (runs["size"] == 3)]
+    x, _, network = stored_networks(group)
+    at = prototypes(network.w, network.b)
+    loss, error = transport_loss(x, at), torch.from_numpy(np.asarray(position_error(x, at)))
+    matched = attraction.matched_samples(x, at)
+    torch.testing.assert_close(((matched - at) ** 2).mean(-1), loss)
+    torch.testing.assert_close((matched - at).abs().mean(-1), error)
+
+
 # --- the strength ---
 
 
@@ -195,8 +245,9 @@ def test_the_strengths_are_those_named_on_thirty_of_the_seeds(found):
     "In the two panels without overlap the error is lower at strength 1 than at one hundredth for every size.",
     "With overlap the curves are flatter: from one tenth to 3 no size changes by more than a factor of three, "
     "and none comes below its chance level.",
-    "With overlap the best strength leaves the median E at {best-strength-times-chance} times chance, by size. "
-    "A strength that both share cannot help much",
+    "With overlap the best strength of these leaves the median E at {best-strength-times-chance} times "
+    "chance, by size. "
+    "In @eq-radius a strength that both share stands in the fit's part only",
 )
 def test_a_strength_that_both_share_helps_without_overlap_and_not_much_with_it(found):
     by = found.by_strength.pivot(index=["mask", "strength"], columns="size", values="median")
@@ -218,20 +269,46 @@ def held(found) -> pd.DataFrame:
 
 
 @states(
-    "Without annealing the distance that the forces predict is {forces-over-distance} times the one found: "
-    "what is left at equal strength is an equilibrium, not a training that stopped too early.",
+    "Without annealing the distance that the forces predict is {forces-over-distance} times the one found: after 2,000 "
+    "steps the forces on a prototype, taken at fixed $w$, nearly balance.",
 )
 def test_without_annealing_the_distance_is_the_one_at_which_the_forces_balance(held):
     assert (held["by the forces"] / held["to its sample"]).between(2 / 3, 3 / 2).all()
 
 
 @states(
-    "the median distance at $N = 100$ falls from {distance-equal} to {distance-tenfold} and "
-    "{distance-hundredfold}, nearly as $1/\\kappa$",
+    "That is a balance on the way, not the end of the training. The norm of the whole loss' gradient is still "
+    "{unfinished-gradients} in the median ($\\kappa = 1$, by size) and the loss {unfinished-losses}, while its infimum "
+    "is 0 for every $\\kappa > 0$",
+    "this is a matter of the budget: the training has not ended, and in longer ones prototypes come nearer "
+    "(@sec-budget)",
 )
-def test_ten_times_the_balance_brings_prototypes_five_to_ten_times_nearer(found):
+def test_at_equal_strength_no_stationary_point_is_reached_and_more_steps_bring_prototypes_nearer(found):
+    """An equilibrium would have no gradient, and would not move on."""
+    assert (found.unfinished["gradient"] > 5e-4).all() and (found.unfinished["loss"] > 0.015).all()
+    x, y, start = starting_batch(10, range(8000, 8010))
+    losses, distances, settings = [], [], Settings("110", "transport", steps=12_000)
+    recorded = train(x, y, start, settings, record=(2000, 12_000)).recorded
+    for step in range(2):
+        network = Parameters(*(value[step] for value in recorded))
+        at = prototypes(network.w, network.b)
+        losses.append(float(total_loss(x, y, network, settings).median()))
+        distances.append(float((attraction.matched_samples(x, at) - at).abs().median()))
+    assert losses[1] < losses[0] / 2 and distances[1] < distances[0] / 1.5
+
+
+@states(
+    "the median distance at $N = 100$ falls from {distance-equal} to {distance-tenfold} and {distance-hundredfold}, as "
+    "$\\kappa$ to the power of minus {fall-largest}; over all sizes the powers are {falls}, below the 1 that "
+    "@eq-radius "
+    "has at given $w_j$",
+)
+def test_the_distance_falls_more_slowly_than_one_over_the_balance(found):
+    """So “nearly as 1/κ” would be said of powers down to 0.6."""
+    powers = attraction.falls(found.left)
+    assert (powers < 1).all(axis=None) and powers.min(axis=None) < 0.65
     distance = found.left.xs(100, level="N")["to its sample"]
-    assert 5 < distance["κ=1"] / distance["κ=10"] < 10 and 5 < distance["κ=10"] / distance["κ=100"] < 10
+    assert distance["κ=10"] == pytest.approx(distance["κ=1"] * 10 ** -powers.loc["κ=1 to κ=10", 100])
 
 
 @states(
@@ -280,7 +357,8 @@ def test_with_overlap_all_four_remedies_lie_below_chance_and_both_together_lowes
     *(f"**{key}.** *{claim.says}.*" for key, claim in BEYOND.items()),
     *{claim.stated for claim in BEYOND.values()},
     ledger.BEYOND_KEY,
-    "judge five attempts by rules that were fixed before their runs",
+    "judge five attempts by rules that were committed before their runs (an order within one history, not a "
+    "registration)",
 )
 def test_the_chapter_states_the_rules_that_judge():
     assert [claim.rule is is_compatible for claim in BEYOND.values()] == 5 * [True] + [False]
@@ -303,10 +381,11 @@ def test_by_c10_s_own_rule_only_harmless_separation_contradicts(found):
 
 
 @states(
-    "It does, and not in one direction. By intervals that exclude 1, transport alone is better at $N$ = "
+    "It does after 2,000 steps, and not in one direction. By intervals that exclude 1, transport alone is "
+    "better at $N$ = "
     "{grid-unpushed-better} and worse at $N$ = {grid-unpushed-worse}, beside Std.",
-    "Prototypes that stand where the data are, one to a sample, help a function between few samples, and are "
-    "no guarantee of a better one between many",
+    "Losses that put prototypes where the data are, one to a sample, lower this error between few samples here, and "
+    "raise it between many",
 )
 def test_where_prototypes_stand_at_the_data_few_samples_gain_and_many_lose(found):
     for repulsion, attractor in (

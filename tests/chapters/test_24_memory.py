@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
 from literate import says
 
+from companion.core.losses import transport_loss
+from companion.core.metrics import position_error
+from companion.core.network import prototypes, starting_batch
+from companion.core.settings import Settings
 from companion.studies import readers
 from companion.studies.memory import compared, medians
 from companion.studies.readers import CHANCE, EVEN, KKT, KKT_BY_GRADIENT, STD_DECAYED, TARGET, TRANSPORT
@@ -48,8 +55,9 @@ def left(stored):
 
 
 @states(
-    "Transport's prototypes are nearer at every N; the reconstruction is nearer than chance at no N.",
-    "Transport's prototypes are nearer than the reconstruction from Std at every N, and nearer than one that knows the "
+    "transport's prototypes are nearer at every N.",
+    "By the rule, whose chance is one draw a seed: transport's prototypes are nearer than the reconstruction "
+    "from Std at every N, and nearer than one that knows the "
     "target at every N; that one is the nearer at no N.",
 )
 def test_transport_s_prototypes_are_nearer_than_both_reconstructions_at_every_n(verdicts, sizes):
@@ -59,8 +67,10 @@ def test_transport_s_prototypes_are_nearer_than_both_reconstructions_at_every_n(
 
 
 @states(
-    "The reconstruction is nearer than chance at no N, chance the nearer at no N; nearer than evenly spread points, "
-    "which know nothing, at no N, farther at N = 20, 50."
+    "The reconstruction is nearer than the draw at no N, the draw the nearer at no N; nearer than evenly "
+    "spread points, "
+    "which know nothing, at no N, farther at N = 20, 50.",
+    "and nearer than evenly spread points at no N;",
 )
 def test_the_reconstruction_is_nearer_than_chance_at_no_n_and_farther_than_even_points_at_20_and_50(verdicts):
     assert readers.nearer_at(verdicts, KKT, CHANCE) == readers.nearer_at(verdicts, KKT, CHANCE, "second") == []
@@ -74,15 +84,16 @@ def test_the_reconstruction_is_nearer_than_the_prototypes_of_the_same_weights_at
     assert (position.loc[STD_DECAYED] > position.loc[("Std", "prototypes")]).all()
 
 
-@states("An attacker who also knows the target and the decay is nearer than chance at N = 3, 5, 10")
+@states("An attacker who also knows the target and the decay is nearer than one draw of chance at N = 3, 5, 10")
 def test_who_knows_the_target_is_nearer_than_chance_at_3_5_and_10(verdicts):
     assert readers.nearer_at(verdicts, TARGET, CHANCE) == [3, 5, 10]
 
 
 @states(
-    "decay leaves so few distinct neurons that there are fewer independent equations than unknowns in "
-    "{rank-short} of the",
-    "by the count alone, $3K + 1 < 2N$, {count-short} of the networks at this decay cannot give their samples away",
+    "In {rank-short} of the networks decay leaves so few distinct neurons that there are fewer independent equations "
+    "than unknowns",
+    "by the count alone, $3K + 1 < 2N$, {count-short} of the networks at this decay do not determine inputs and "
+    "multipliers, not even locally",
 )
 def test_most_networks_have_fewer_independent_equations_than_unknowns(runs):
     by_count, by_rank = readers.short_of_equations(runs)
@@ -105,7 +116,10 @@ def test_at_n_10_the_fewest_trainings_end_at_a_stationary_point(left):
     assert left["gradient below 1e-8, share"].idxmin() == 10 and left["gradient below 1e-8, share"].loc[10] < 0.6
 
 
-@states("Where the rank (below) equals the number of unknowns the samples come out to the precision of the training;")
+@states(
+    "Where, in this table, the rank (below) equals the number of unknowns the samples come out to the precision of the "
+    "training;"
+)
 @states("where it is smaller, the residual is as small and the samples are wrong.")
 def test_samples_come_out_where_the_rank_equals_the_unknowns_and_are_wrong_where_it_is_smaller():
     known = readers.known_samples()
@@ -137,7 +151,7 @@ def test_most_of_transport_s_trainings_with_decay_do_not_end_at_a_stationary_poi
 
 @states(
     "Descent by gradients, the field's way, has median position errors of {kkt-gradient-error}, least squares "
-    "{kkt-error}, and both leave next to",
+    "{kkt-error}, and both leave next to nothing of the weights in the median. That does not clear the search",
 )
 def test_both_searches_come_as_near_and_leave_next_to_nothing(runs, position):
     pd.testing.assert_series_equal(position.loc[KKT], position.loc[KKT_BY_GRADIENT], rtol=0.15, check_names=False)
@@ -154,15 +168,46 @@ def test_where_training_ended_at_a_stationary_point_the_reconstruction_is_no_nea
 
 
 @states(
-    "The reconstruction's median is lower than chance's at {kkt-below-chance} sizes; thirty seeds do not tell "
-    "these differences from",
+    "the reconstruction from Std's weights lies little below chance, and the prototypes of decayed Std lie "
+    "above chance",
+    "chance is the mean of {draws} draws a seed",
 )
-@states(
-    "the reconstruction from Std's weights lies little below chance, and the prototypes of decayed Std lie above chance"
-)
-def test_the_reconstruction_lies_little_below_chance_and_decayed_std_s_prototypes_above(position):
-    kkt, chance = position.loc[KKT], position.loc[CHANCE]
+def test_the_reconstruction_lies_little_below_chance_and_decayed_std_s_prototypes_above(runs, position):
+    many = readers.chance_of_many_draws(runs)
+    kkt, chance = position.loc[KKT], many.groupby("size")["position_error"].median()
     assert ((kkt < chance) & (kkt > chance / 2)).all() and (position.loc[STD_DECAYED] > chance).all()
+    # The mean of many draws of a seed is a steadier opponent than the first of them.
+    one = runs[runs["reader"] == CHANCE[1]].groupby("size")["position_error"].std()
+    assert (many.groupby("size")["position_error"].std() < one).all()
+
+
+@states(
+    "It is nearer than that chance at {kkt-beats-draws}",
+    "Against the mean of {draws} draws of the same seed, a comparison added after the results, the reconstruction is "
+    "nearer in {kkt-nearer-draws} of {seeds} seeds (N = 3, 5, 10, 20, 50), by the sign test at {kkt-beats-draws}; one "
+    "that knows the target in {target-nearer-draws}, at {target-beats-draws}. Evenly spread points are nearer "
+    "than that "
+    "mean in {even-nearer-draws}.",
+)
+def test_against_the_mean_of_many_draws_the_reconstruction_is_nearer_at_5_and_10(runs):
+    assert readers.beating_draws(runs, KKT[1]) == [5, 10]
+    assert readers.beating_draws(runs, TARGET[1]) == [3, 5, 10, 20]
+    table = readers.against_draws(runs)
+    assert (table["of"] == 30).all() and (table.loc[EVEN[1], "nearer"] >= 29).all()
+    assert table.loc[(KKT[1], 5), "nearer"] >= 25
+
+
+@states(
+    "Its loss asks for that: it writes $x$ into $-b/w$, as an RBF network with its centres at the data has a position "
+    "error of 0 by construction. So training objectives are compared here, each with its reader, and not "
+    "readers of one "
+    "network.",
+)
+def test_transport_s_loss_has_its_minimum_where_the_prototypes_are_the_inputs_and_an_rbf_network_has_them_there():
+    x, y, initial = starting_batch(5, [4000])
+    assert float(transport_loss(x, x.flip(-1))) == 0 < float(transport_loss(x, x + 0.01))
+    network = readers.centred(x, y, initial, Settings("000", steps=20))
+    assert float(position_error(x, prototypes(network.w, network.b))[0]) < 1e-12
 
 
 @states("transport's prototypes, with decay and without, lie far below all others at every N")
@@ -183,30 +228,46 @@ def test_transport_s_prototypes_recover_more_than_half_and_the_reconstruction_le
     assert 0.4 < share.loc[TARGET, "N = 3"] < 0.5 and 0.09 < share.loc[TARGET, "N = 50"] < 0.11
 
 
-@states("from four starts it often ends in a local minimum")
 @states(
-    "A residual below 1e-5 is left in {starts-found} of {seeds} networks instead of {starts-found-by-four}, "
-    "and the median position error falls from",
+    "there more starts do not help, elsewhere they do (@sec-starts)",
+    "Where it is below $2N$, in {starts-untold} networks by size, more starts bring the inputs no nearer: the median "
+    "position error is {starts-untold-four} from four starts and {starts-untold-most} from {starts-most}",
+    "Where it is $2N$, the search was part of the failure: at $N = 5$, in {starts-told} networks, the median "
+    "falls from "
+    "{starts-told-four} to {starts-told-most}, and on seed 4003 from {starts-one-four} to {starts-one-most}.",
+    "Where they do, it was limited by its four starts.",
 )
-def test_twenty_starts_find_a_solution_twice_as_often_as_four():
-    starts = readers.starts_compared(DATA)
-    found, before = ((starts[name] < readers.FOUND).sum() for name in ("twenty left", "four left"))
-    assert found == 2 * before and before < len(starts) / 2
-    assert starts["twenty"].median() < 1e-6 < 0.01 < starts["four"].median()
-    assert starts["twenty"][starts["twenty left"] < readers.FOUND].max() < 1e-3
+def test_more_starts_help_where_the_rank_is_full_and_not_where_it_is_short():
+    """So “the search is not what fails” does not hold."""
+    table = readers.starts_table(DATA).loc[KKT[1]]
+    short, full = (table.xs(rank, level="rank") for rank in ("below 2N", "2N"))
+    assert (short["error, 200 starts"] > 0.9 * short["error, 4 starts"]).all()
+    assert (short["found, 200 starts"] > 0.5).all()
+    assert full.loc[5, "error, 200 starts"] < full.loc[5, "error, 4 starts"] / 2
+    one = readers.starts_of(DATA, KKT, 5).loc[4003]
+    assert one["rank", 4] == 10 and one["position_error", 200] < one["position_error", 4] / 10
 
 
 @states(
+    "a residual below 1e-5 is left in {starts-found-by-most} of {seeds} networks instead of "
+    "{starts-found-by-four}, and "
+    "the median position error falls from {starts-error-four} to {starts-error-most}",
     "It is then nearer than transport's prototypes in {starts-nearer} seeds.",
     "can read three samples better than a prototype shows",
 )
-def test_with_twenty_starts_who_knows_the_target_is_nearer_than_transport_in_more_than_half_of_the_seeds():
-    starts = readers.starts_compared(DATA)
-    assert (starts["twenty"] < starts["transport"]).mean() > 0.5
+def test_with_more_starts_who_knows_the_target_is_nearer_than_transport_in_more_than_half_of_the_seeds(runs):
+    known = readers.starts_of(DATA, TARGET, 3)
+    found = (known["residual"] < readers.FOUND).sum()
+    assert found[200] >= 2 * found[4] and found[4] < len(known) / 2
+    error = known["position_error"]
+    assert error[200].median() < 1e-6 < 0.01 < error[4].median()
+    own = runs[(runs["network"] == TRANSPORT[0]) & (runs["size"] == 3)].set_index("seed")["position_error"]
+    assert (error[200] < own).mean() > 0.5
 
 
 @states(
-    "Open to this attack, by the rule (interval above ½; {auc-intervals} intervals, not corrected for their number):",
+    "Open to the first attack, by the rule (interval above ½; {auc-intervals} intervals, not corrected for "
+    "their number):",
 )
 @states("Coverage leaks too: less, but enough to tell members from others.")
 def test_transport_and_coverage_are_open_to_the_membership_attack_at_every_n(runs, sizes):
@@ -218,7 +279,8 @@ def test_transport_and_coverage_are_open_to_the_membership_attack_at_every_n(run
 
 
 @states(
-    "Transport's prototypes stand above 0.9 at every N; coverage's lie between them and chance; those of Std lie near "
+    "Left, by the nearest candidate: transport's prototypes stand above 0.9 at every N; coverage's lie "
+    "between them and chance; those of Std lie near "
     "one half, as the reconstruction from decayed Std's weights does at the larger N; at N = 5 that is above 0.6.",
     "The reconstruction that knows the target lies near 0.8 at N = 3 and 5 and falls towards one half.",
 )
@@ -232,13 +294,64 @@ def test_what_the_alternative_text_on_membership_says_is_so(runs):
     assert known[[3, 5]].between(0.75, 0.85).all() and known[5] > known[10] > known[20] > known[50] > 0.5
 
 
+@pytest.fixture(scope="module")
+def by_loss():
+    """Median AUC by the loss, a row a network and a column a size."""
+    return readers.stored_losses(DATA).groupby(["network", "size"])["loss_membership"].median().unstack("size")
+
+
+@states(
+    "Right, by the loss: Std, coverage, transport and the RBF network all lie near 1 at N = 3 and fall with N, none of "
+    "them to one half.",
+    "And to tell members from others no prototype is needed: by the loss alone Std's AUC is {loss-std} at N = "
+    "3, 5, 10, "
+    "20, 50",
+    "By the loss Std's members are told with {loss-std} (N = 3, 5, 10, 20, 50), where its prototypes say next "
+    "to nothing; "
+    "coverage's with {loss-coverage}, transport's with {loss-transport}, and the RBF network's with {loss-rbf}.",
+    "at N = 3 and 5 membership is open in all four. What transport adds is *where* the members are, and, from "
+    "N = 10 on, "
+    "that they are told more surely by its prototypes than by any of these losses",
+)
+def test_by_the_loss_members_of_all_networks_are_told_and_std_s_prototypes_tell_next_to_nothing(runs, by_loss):
+    assert set(by_loss.index) == set(readers.BY_LOSS) and (by_loss[3] > 0.95).all()
+    assert (by_loss.diff(axis=1).iloc[:, 1:] < 0).all(axis=None) and (by_loss > 0.5).all(axis=None)
+    attacks = readers.loss_attacks(readers.stored_losses(DATA))
+    assert (attacks.loc[attacks["size"].isin([3, 5]), "low"] > 0.5).all()
+    assert (attacks.loc[attacks["network"] == "Std", "low"] > 0.5).all()
+    auc = readers.wide(runs, "membership", "median").rename(columns=lambda name: int(name.removeprefix("N = ")))
+    assert (by_loss.loc["Std"] - auc.loc[("Std", "prototypes")]).iloc[:4].min() > 0.1
+    assert (auc.loc[TRANSPORT] > by_loss.max()).loc[[10, 20, 50]].all()
+
+
+def test_the_stored_losses_are_those_of_the_comparison(runs):
+    losses = readers.stored_losses(DATA)
+    keys = set(losses[["size", "seed"]].itertuples(index=False, name=None))
+    assert keys == set(runs[["size", "seed"]].itertuples(index=False, name=None))
+    assert len(losses) == len(keys) * len(readers.BY_LOSS) and "torch" in losses.attrs["versions"]
+
+
+@pytest.mark.slow
+def test_the_losses_again_give_the_stored_rows():
+    again = readers.by_loss(3, [4000, 4001]).set_index(["network", "seed"])
+    kept = readers.stored_losses(DATA)
+    kept = kept[kept["size"] == 3].set_index(["network", "seed"]).loc[again.index]
+    np.testing.assert_allclose(again["loss_membership"], kept["loss_membership"], atol=0.02)
+
+
 def test_the_stored_starts_are_those_of_the_comparison(runs):
-    starts = readers.starts_compared(DATA)
-    assert len(starts) == runs["seed"].nunique() and starts.notna().all(axis=None)
+    more = readers.stored_starts(DATA)
+    wanted = product(readers.STARTS_SIZES, sorted(runs["seed"].unique()), (KKT[1], TARGET[1]), readers.STARTS)
+    assert set(more[["size", "seed", "reader", "starts"]].itertuples(index=False, name=None)) == set(wanted)
+    assert not more[["position_error", "residual"]].isna().any(axis=None)
+    left = more.pivot(index=["size", "seed", "reader"], columns="starts", values="residual")
+    assert (left.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)
 
 
-def test_a_search_from_more_starts_gives_the_stored_row():
-    more = pd.read_parquet(DATA / "memory-starts.parquet")
-    found = more[more["residual"] < readers.FOUND].iloc[:2]
-    again = readers.more_starts(found["seed"].tolist())
+@pytest.mark.slow
+def test_a_search_from_more_starts_gives_the_stored_rows():
+    known = readers.starts_of(DATA, TARGET, 3)["residual"]
+    seeds = known.index[known[readers.STARTS[-1]] < readers.FOUND][:2].tolist()
+    again = readers.more_starts(3, seeds)
+    again = again[(again["reader"] == TARGET[1]) & (again["starts"] == readers.STARTS[-1])]
     assert (again["residual"] < readers.FOUND).all() and (again["position_error"] < 1e-4).all()
