@@ -47,7 +47,7 @@ def untrained_on_the_curve(size: int, seed: int, target: str) -> Points:
 
 
 def evenly_spaced(size: int, seed: int, target: str) -> Points:
-    """The middles of N equal parts of [0, 1], on the target's graph; of equally wide neurons the nearest responds most."""
+    """The middles of N equal parts of [0, 1], on the target's graph; the nearest is taken to respond most."""
     x, _ = sample_task(size, seed, target)
     positions = (torch.arange(size, dtype=x.dtype) + 0.5) / size
     return Points(positions, TARGETS[target](positions), -(x[:, None] - positions).abs())
