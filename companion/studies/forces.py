@@ -117,7 +117,7 @@ def separation_force(prototypes: torch.Tensor, temperature: float) -> torch.Tens
 
 
 def overlap_force(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the force of overlap, κ_j (x̂_j - c_j): away from the samples that it shares, κ_j = 4 w_j² S_j / (N · N(N-1)).
+    """Return the force of overlap, κ_j (x̂_j - c_j), with κ_j = 4 w_j² S_j / (N · N(N-1)): away from what j shares.
 
     Book: chapter "Forces", equation (outward).
 
