@@ -248,7 +248,7 @@ def numbers(data: Path) -> dict[str, str]:
     return (
         {"positions": f"{len(moves):,}"}
         | {f"pace-after-{done}": f"{pace['|δb|/η'][done]:.2f}" for done in (5, 97, 1000)}
-        | {"bias-moved-by-97": f"{pace['|b - b at the start|'][97]:.1f}"}
+        | {"bias-moved-by-97": f"{pace['|b - b at the start|'][97]:.2f}"}
         | _of_ends(ends(moves, 20))
         | _of_expulsions(expulsions(outside_over()))
     )

@@ -338,6 +338,18 @@ def _largest_gap(name: str, settings: Settings, seed: int) -> float:
     return max(float(part.abs().max()) for part in gap)
 
 
+def parameter_sizes() -> dict[str, float]:
+    """Return the median size of a parameter after the trainings whose gap is measured, by mask.
+
+    Book: chapter "Symmetries", section "Adam commutes with signs and orders".
+    """
+    start = starting_batch(GAP_SIZE, GAP_SEEDS)
+    trained = {mask: driver.train(*start, Settings(mask)).parameters for mask in GAP_MASKS}
+    return {
+        mask: float(torch.cat([part.flatten() for part in end]).abs().quantile(0.5)) for mask, end in trained.items()
+    }
+
+
 def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
     """Return "median (greatest)" of the gaps over seeds, a row a transformation and mask, a column a number of steps.
 
@@ -609,6 +621,7 @@ def _gap_numbers(gaps: pd.DataFrame) -> dict[str, str]:
         "signs-agree-to": f"{signed['gap'].max():.0e}",
         "shift": f"{SHIFT:g}",
         "shift-gap-first": f"{SHIFT * LEARNING_RATE:g}",
+        "shift-parameters": words.listed(f"{size:.1f}" for size in parameter_sizes().values()),
         "shift-gap-last": words.listed(f"{gap:.1g}" for gap in shifted.groupby("mask")["gap"].median()),
     }
 
