@@ -651,7 +651,8 @@ def _origin_numbers(by_origin: pd.DataFrame) -> dict[str, str]:
         expelled, error = found["expelled, end"], found["E, median"]
         for name, mask in {"std": "000", "ovl": "100"}.items():
             table |= {f"{name}-expelled-{word}": f"{expelled[mask]:.2f}", f"{name}-error-{word}": f"{error[mask]:.2f}"}
-        table[f"ovl-distance-{word}"] = f"{found.loc['100', 'distance']:.1f}"
+        if moved in (AS_STORED, "x and y"):
+            table[f"ovl-distance-{word}"] = f"{found.loc['100', 'distance']:.1f}"
     middle = by_origin.xs("x and y", level="moved")
     sides = {f"ovl-{side}-centred": f"{middle.loc['100', f'{side}, end']:.2f}" for side in ("left", "right")}
     return table | sides
