@@ -260,7 +260,7 @@ def test_moving_x_alone_does_it_all_and_y_alone_next_to_nothing(ends):
 
 @states(
     "How many are expelled (@sec-expulsion) is thus decided, at this size, as much by where the inputs lie "
-    "against the start's law as ",
+    "against the start's law as "
     "by the mask.",
     "So most of what Std ends with outside is neither the fit's doing nor that of any loss, but of a start about 0 on "
     "data that begin there",
