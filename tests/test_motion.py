@@ -165,8 +165,8 @@ def test_ends_of_made_up_paths():
     paths = {"mask": "010", "size": 5, "step": np.repeat([0, 10], 5), "neuron": np.tile(range(5), 2)}
     moves = pd.DataFrame(paths | {"position": np.concatenate([start, end])})
     moves.attrs = {"seed": 7, "temperature": 1e-4}
-    outside_before, outside_after, at, gap, move = motion.ends(moves, 5).loc["010 Cov"]
-    assert (outside_before, outside_after) == (3, 3)
+    outside_before, outside_after, left, at, gap, move = motion.ends(moves, 5).loc["010 Cov"]
+    assert (outside_before, outside_after) == (3, 3) and left == 1
     assert at == (np.abs(x - end[:2, None]).min(0) < 0.01).sum() == 1, "of samples, not of prototypes"
     assert gap == pytest.approx(0.018) and move == pytest.approx(np.median(np.abs(end - start)))
 

@@ -35,6 +35,8 @@ TITLES = {"far": "far ones deleted", "near": "near ones deleted", "expelled": "a
 """The kinds as pictures and tables name them, in their order."""
 BEFORE = "before training"
 """The name of the starts where they stand beside the masks."""
+VARIANTS = {"fitbound": 11, "fitfar": 11, "deletion": 8, "deletionfar": 8}
+"""How many false variants of each proposition its test rejects; `tests/test_carriers.py` holds them to be as many."""
 SEEDS_OF_FORCES = range(1000, 1050)
 """Seeds of the runs whose forces the chapter measures."""
 
@@ -318,6 +320,45 @@ def deletions(runs: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True)
     hurt, refitted = (table[name] - table["before"] > HURT for name in ("after", "refitted"))
     return table.assign(hurt=hurt, hurt_refitted=refitted)
+
+
+def single_deletions(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return how often the deletion of one neuron hurts the fit, all others and c as they are.
+
+    Book: chapter "What the fit holds", section "One neuron at a time".
+
+    Args:
+        runs: one row a run, weights included.
+
+    Returns:
+        One row a mask, size and kind ("inside" the samples' range, "near" and "far" as in `KINDS`): mask, size, kind;
+        neurons, how many there are in all runs; hurt, the share of them whose deletion raises the root mean squared
+        error by more than `HURT`, NaN of none.
+    """
+    rows = []
+    for (mask, size), group in groups_of(runs, "mask", "size"):
+        x, y, parameters = stored_networks(group)
+        residual = (predict(x, *parameters) - y).unsqueeze(-1)
+        without = residual - activations(x, parameters.w, parameters.b) * parameters.a.unsqueeze(-2)
+        rise = (without**2).mean(-2).sqrt() - (residual**2).mean(-2).sqrt()
+        kinds = _kinds(x, parameters)
+        for kind, chosen in {"inside": ~kinds["expelled"], "near": kinds["near"], "far": kinds["far"]}.items():
+            hurt = (rise[chosen] > HURT).double().mean()
+            rows.append((mask, size, kind, int(chosen.sum()), float(hurt)))
+    return pd.DataFrame(rows, columns=["mask", "size", "kind", "neurons", "hurt"])
+
+
+def single_table(singles: pd.DataFrame) -> pd.DataFrame:
+    """Return how often one neuron's deletion hurts, and of how many neurons, as text: a row a mask and kind.
+
+    Book: chapter "What the fit holds", section "One neuron at a time".
+
+    Args:
+        singles: what `single_deletions` returned.
+    """
+    texts = [f"{hurt:.3f} of {count}" for hurt, count in zip(singles["hurt"], singles["neurons"], strict=True)]
+    table = singles.assign(text=texts).pivot(index=["mask", "kind"], columns="size", values="text")
+    return table.rename(index=MASK_LABELS, level="mask").rename(columns="N = {}".format).rename_axis(columns=None)
 
 
 def rests(runs: pd.DataFrame, draws: int = 5) -> pd.DataFrame:
@@ -630,11 +671,12 @@ def _with_interval(found: pd.DataFrame, form: str) -> list[str]:
 
 
 class Results(NamedTuple):
-    """What `forces`, `carried`, `deletions` and `rests` returned, and `best_constant`, of the stored runs."""
+    """What `forces`, `carried`, `deletions` … and `best_constant` returned of the stored runs."""
 
     forces: pd.DataFrame
     carried: pd.DataFrame
     deletions: pd.DataFrame
+    singles: pd.DataFrame
     rests: pd.DataFrame
     constant: pd.Series
 
@@ -644,7 +686,8 @@ def results(data: Path) -> Results:
     """Return all that the chapter measures of the stored runs; a quarter of a minute."""
     runs = pd.read_parquet(data / "powered.parquet").sort_values(["mask", "size", "seed"], ignore_index=True)
     few = runs[runs["seed"].isin(SEEDS_OF_FORCES)]
-    return Results(forces(few), carried(runs), deletions(runs), rests(runs), best_constant(runs))
+    done = deletions(runs), single_deletions(runs), rests(runs)
+    return Results(forces(few), carried(runs), *done, best_constant(runs))
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -655,7 +698,9 @@ def numbers(data: Path) -> dict[str, str]:
     """
     found = results(data)
     return {
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS.items()},
         "hurts-above": f"{HURT:g}",
+        **_single_numbers(found.singles),
         **_force_numbers(found.forces),
         **_carrier_numbers(found.carried),
         **_deletion_numbers(found.deletions, found.constant),
@@ -710,13 +755,28 @@ def _deletion_numbers(deletions: pd.DataFrame, constant: pd.Series) -> dict[str,
         table[f"{kind}-hurt-refitted"] = f"{part['hurt_refitted'].mean():.0%}"
     far, expelled = (done[done["kind"] == kind] for kind in ("far", "expelled"))
     spared, after = 1 - wide(far, "hurt", "mean")[most], wide(expelled, "after")[most]
+    near = wide(deletions[deletions["kind"] == "near"], "deleted")[most]
     names = {"std": "000", "cov": "010", "sep": "001", "ovl": "100"}
     table |= {f"far-spared-{name}": f"{spared[mask]:.0%}" for name, mask in names.items()}
+    pairs = {"near-alone": ["000", "010"], "near-separated": ["001", "011"], "near-overlap": list(ACTIVE)}
+    table |= {name: words.span(near[masks], ".0f") for name, masks in pairs.items()}
     return table | {
+        "all-far-ovl": f"{1 - spared['100']:.0%}",
         "std-error-after": f"{after['000']:.2f}",
         "overlap-error-after": words.span(after[list(ACTIVE)], ".2f"),
         "overlap-expelled-hurt": words.span(wide(expelled, "hurt", "mean").loc[list(ACTIVE), most], ".0%"),
     }
+
+
+def _single_numbers(singles: pd.DataFrame) -> dict[str, str]:
+    """Numbers of the section "One neuron at a time": by mask at the largest and the smallest N."""
+    table = {}
+    for name, size, form in (("most", singles["size"].max(), ".1%"), ("fewest", singles["size"].min(), ".0%")):
+        hurt = singles[singles["size"] == size].pivot(index="mask", columns="kind", values="hurt")
+        table |= {f"one-{kind}-hurts-at-{name}": words.span(hurt[kind], form) for kind in hurt}
+    most = singles[singles["size"] == singles["size"].max()].set_index(["mask", "kind"])["hurt"]
+    table["one-far-ovl"] = f"{most['100', 'far']:.1%}"
+    return table
 
 
 def _rest_numbers(rests: pd.DataFrame) -> dict[str, str]:

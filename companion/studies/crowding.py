@@ -26,6 +26,8 @@ LEVELS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """τN² at which the bound on the repulsion is compared with what is found."""
 LONGER = ((50, 10.0), (100, 1.0))
 """Sizes and temperatures at which networks are trained longer than in the sweep."""
+VARIANTS = {"force": 9, "net-force": 10, "even-spacing": 11, "room": 13, "strength": 13}
+"""How many false variants of each proposition its test rejects; `tests/test_crowding.py` holds them to be as many."""
 
 
 def pair_force(distance: ArrayLike, size: int, temperature: float) -> np.ndarray:
@@ -352,7 +354,9 @@ def numbers(data: Path) -> dict[str, str]:
     """
     sweep, strong = (pd.read_parquet(data / f"{name}.parquet") for name in ("temperature", "strength"))
     return (
-        {"looseness": words.span(looseness(tightness()), ".1f")}
+        {f"variants-{name}": f"{count}" for name, count in VARIANTS.items()}
+        | {"even-force-at-a-tenth": f"{force_at_even_spacing(0.1):.1g}"}
+        | {"looseness": words.span(looseness(tightness()), ".1f")}
         | _numbers_of_the_collapse(data, sweep)
         | _numbers_of_the_room(sweep)
         | _numbers_of_the_strength(strong, sweep)
@@ -398,6 +402,7 @@ def _numbers_of_the_strength(strong: pd.DataFrame, sweep: pd.DataFrame) -> dict[
     onsets = collapse.onsets_by_strength(collapse.by_strength(strong, sweep))
     added, strongest = collapse.added_by_strength(onsets), onsets[onsets.index >= 1]
     hundredfold, weak, winning = onsets.loc[1.0] / onsets.loc[100.0], onsets.loc[0.01], winning_strengths(sweep)
+    weaker, nominal = onsets.loc[0.1], onsets.loc[1.0]
     return {
         "predicted-least": f"{np.log(10):.1f}",
         "predicted-most": f"{2 * np.log(10):.1f}",
@@ -408,6 +413,10 @@ def _numbers_of_the_strength(strong: pd.DataFrame, sweep: pd.DataFrame) -> dict[
         "latest-strong-onset": f"{strongest.max(axis=None):.1f}",
         "hundredfold-at-ten": f"{hundredfold[10]:.2f}",
         "hundredfold-at-hundred": f"{hundredfold[100]:.2f}",
+        "nominal-onset-at-ten": f"{nominal[10]:.2f}",
+        "nominal-onset-at-hundred": f"{nominal[100]:.1f}",
+        "weaker-onset-at-ten": f"{weaker[10]:.2f}",
+        "weaker-onset-at-hundred": f"{weaker[100]:.1f}",
         "weak-onset-at-ten": f"{weak[10]:.0f}",
         "weak-onset-at-hundred": f"{weak[100]:.0f}",
         "typical-at-ten": f"{winning.loc[10, 'typical neuron']:.2f}",

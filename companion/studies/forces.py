@@ -35,6 +35,18 @@ FIELD_SETTINGS = {
     for temperature, strength in ((1e-4, 1.0), (1e-2, 1.0), (1e-2, 10.0))
 }
 """Of the picture of all forces, by the titles of its panels."""
+PACE_STEPS = (0, 5, 20, 97, 192, 1000)
+"""Steps of training after which the chapter says how long the next one is."""
+VARIANTS = {
+    "forces": 17,
+    "steps": 14,
+    "outward": 9,
+    "two-ways": 9,
+    "free-width": 8,
+    "blind-spot": 10,
+    "not-compatible": 21,
+}
+"""How many false variants of each proposition its test rejects; `tests/test_forces.py` holds them to be as many."""
 
 
 def fit_force(x: torch.Tensor, y: torch.Tensor, parameters: Parameters) -> torch.Tensor:
@@ -105,7 +117,7 @@ def separation_force(prototypes: torch.Tensor, temperature: float) -> torch.Tens
 
 
 def overlap_force(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Return the force of overlap, κ_j (x̂_j - c_j): away from the crowd's centre, with κ_j = 4 w_j² S_j / (N · N(N-1)).
+    """Return the force of overlap, κ_j (x̂_j - c_j), with κ_j = 4 w_j² S_j / (N · N(N-1)): away from what j shares.
 
     Book: chapter "Forces", equation (outward).
 
@@ -339,30 +351,30 @@ def live_field() -> dict[str, Any]:
 
 
 def crowd_centres(positions: torch.Tensor) -> pd.DataFrame:
-    """Return the centre of the crowd that pushes the fifth of `five_neurons`, beside where it stands.
+    """Return the centre of the samples that the fifth of `five_neurons` shares with others, beside where it stands.
 
-    Book: chapter "Forces", section "Overlap only pushes outward".
+    Book: chapter "Forces", section "Overlap pushes outward".
 
     Args:
         positions: where its prototype is put, shape (positions,).
 
     Returns:
-        One row a position (the index): the crowd's centre; the prototype, the position once more.
+        One row a position (the index): the shared samples' centre; the prototype, the position once more.
     """
     x, _, network = five_neurons()
     networks = moved_along(network, FIFTH, positions)
     centre = crowd_centre(x.expand(len(positions), -1), networks.w, networks.b)[:, FIFTH]
-    columns = {"the crowd's centre": centre.numpy(), "the prototype": positions.numpy()}
+    columns = {"the shared samples' centre": centre.numpy(), "the prototype": positions.numpy()}
     return pd.DataFrame(columns, index=positions.numpy())
 
 
 def balance(centres: pd.DataFrame) -> float:
-    """Return the position at which the fifth prototype stands nearest to its crowd's centre, where overlap is at rest.
+    """Return the position at which the fifth prototype stands nearest to the centre of what it shares: overlap at rest.
 
     Args:
         centres: what `crowd_centres` returned.
     """
-    distance = (centres["the prototype"] - centres["the crowd's centre"]).abs()
+    distance = (centres["the prototype"] - centres["the shared samples' centre"]).abs()
     return float(centres["the prototype"].iloc[distance.argmin()])
 
 
@@ -392,6 +404,37 @@ def first_step(size: int = 100, mask: str = "111", seeds: Sequence[int] = range(
         "db": db,
     }
     return pd.DataFrame({name: values.flatten().numpy() for name, values in columns.items()})
+
+
+@cache
+def pace(size: int = 100, mask: str = "100", seeds: Sequence[int] = range(1000, 1010)) -> pd.DataFrame:
+    """Return how long Adam's steps are as training goes on.
+
+    Book: chapter "Forces", section "One step of training".
+
+    Args:
+        size: N, samples and neurons of a network.
+        mask: which losses it is trained with.
+        seeds: one network each; a tuple or a range.
+
+    Returns:
+        One row for each of `PACE_STEPS` (the index, steps done), medians over all neurons: |δw|/η and |δb|/η of the
+        next step, and |b - b at the start|.
+    """
+    x, y, start = starting_batch(size, seeds)
+    record = sorted({step for done in PACE_STEPS for step in (done, done + 1)})
+    at = train(x, y, start, Settings(mask, steps=record[-1]), record).recorded
+    rows = {}
+    for done in PACE_STEPS:
+        place = record.index(done)
+        dw, db = (value[place + 1] - value[place] for value in (at.w, at.b))
+        columns = {
+            "|δw|/η": dw.abs() / LEARNING_RATE,
+            "|δb|/η": db.abs() / LEARNING_RATE,
+            "|b - b at the start|": (at.b[place] - start.b).abs(),
+        }
+        rows[done] = {name: float(values.quantile(0.5)) for name, values in columns.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("steps done")
 
 
 def moves_by_weight(neurons: pd.DataFrame) -> pd.DataFrame:
@@ -445,7 +488,7 @@ def bounded_moves(neurons: pd.DataFrame) -> pd.Series:
 def two_ways(runs: pd.DataFrame) -> pd.DataFrame:
     """Return both ways out of overlap, with overlap and without: medians over seeds of median |w| and share outside.
 
-    Book: chapter "Forces", section "Overlap only pushes outward".
+    Book: chapter "Forces", section "Overlap pushes outward".
 
     Args:
         runs: masks 000 and 100, weights included.
@@ -568,7 +611,8 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored runs.
     """
     runs = pd.read_parquet(data / "replication.parquet")
-    return _numbers_of_a_step() | _numbers_of_the_pictures() | _numbers_of_the_runs(runs)
+    variants = {f"variants-{name}": f"{count}" for name, count in VARIANTS.items()}
+    return variants | _numbers_of_a_step() | _numbers_of_the_pictures() | _numbers_of_the_runs(runs)
 
 
 def _numbers_of_a_step() -> dict[str, str]:
@@ -586,13 +630,14 @@ def _numbers_of_a_step() -> dict[str, str]:
         "most-of-the-bound": f"{allowed.max():.0%}",
         "unbounded-neurons": f"{len(neurons) - len(allowed)}",
         "farthest-move": f"{neurons['moved'].max():.1f}",
+        **{f"pace-{done}": f"{length:.2f}" for done, length in pace()["|δb|/η"].items()},
     }
 
 
 def _numbers_of_the_pictures() -> dict[str, str]:
     """Those of the fifth neuron as it is moved."""
     centres = crowd_centres(POSITIONS)
-    centre = centres["the crowd's centre"]
+    centre = centres["the shared samples' centre"]
     strengths = pull_and_push(DISTANCES)
     silent = strengths["overlap's push"][strengths["coverage's pull"] == 0]
     return {

@@ -20,6 +20,7 @@ from companion.core.network import initial_parameters, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Settings
 from companion.judging.claims import ACTIVE, FREE
 from companion.show.words import listed, span
+from companion.studies import forces
 from companion.sweeps.runs import WINDOW, groups_of, write_runs
 from companion.sweeps.sweep import PAPER_SEEDS
 from companion.version import library_versions
@@ -133,17 +134,24 @@ def ends(moves: pd.DataFrame, size: int) -> pd.DataFrame:
 
     Returns:
         One row a mask (its label, the index): how many prototypes are outside the samples' range before and after
-        training; how many samples have a prototype nearer to them than √τ after it; and in units of the input the
-        smallest gap between two prototypes after it, and the median distance that they have moved.
+        training, and how many were inside and are outside; how many samples have a prototype nearer to them than √τ
+        after it; and in units of the input the smallest gap between two prototypes after it, and the median distance
+        that they have moved.
     """
     (x, _), reach = sample_task(size, moves.attrs["seed"]), moves.attrs["temperature"] ** 0.5
+    low, high = float(x.min()), float(x.max())
     rows = {}
+
+    def beyond(positions: np.ndarray) -> np.ndarray:
+        return (positions < low) | (positions > high)
+
     for (mask,), path in groups_of(moves[moves["size"] == size], "mask"):
         at = path.pivot(index="step", columns="neuron", values="position").to_numpy()
         start, end = at[0], at[-1]
         rows[MASK_LABELS[mask]] = {
             "outside, start": round(size * float(expelled_fraction(x, start))),
             "outside, end": round(size * float(expelled_fraction(x, end))),
+            "left the range": int((~beyond(start) & beyond(end)).sum()),
             "samples with a prototype at them": int((np.abs(x.numpy()[:, None] - end).min(1) < reach).sum()),
             "smallest gap": np.diff(np.sort(end)).min(),
             "median move": np.median(np.abs(end - start)),
@@ -236,7 +244,14 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored paths.
     """
     moves = pd.read_parquet(data / "trajectories.parquet")
-    return {"positions": f"{len(moves):,}"} | _of_ends(ends(moves, 20)) | _of_expulsions(expulsions(outside_over()))
+    pace = forces.pace()
+    return (
+        {"positions": f"{len(moves):,}"}
+        | {f"pace-after-{done}": f"{pace['|δb|/η'][done]:.2f}" for done in (5, 97, 1000)}
+        | {"bias-moved-by-97": f"{pace['|b - b at the start|'][97]:.2f}"}
+        | _of_ends(ends(moves, 20))
+        | _of_expulsions(expulsions(outside_over()))
+    )
 
 
 def _of_ends(found: pd.DataFrame) -> dict[str, str]:
@@ -249,6 +264,7 @@ def _of_ends(found: pd.DataFrame) -> dict[str, str]:
         "outside-at-the-start": f"{found['outside, start'].iloc[0]}",
         "outside-without-overlap": span(found.loc[list(FREE), "outside, end"], ".0f"),
         "outside-with-overlap": span(found.loc[list(ACTIVE), "outside, end"], ".0f"),
+        "left-with-overlap": span(found.loc[list(ACTIVE), "left the range"], ".0f"),
         "move-without-overlap": span(move[list(FREE)], ".2g"),
         "move-with-overlap": span(move[list(ACTIVE)], ".2g"),
         "at-samples-with-coverage": span(at[covered], ".0f"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,12 @@ GAP_MASKS, GAP_SIZE, GAP_SEEDS, GAP_STEPS = ("000", "101"), 5, range(1000, 1010)
 """The trainings whose gap is measured."""
 MIDDLE_MASKS, MIDDLE_SIZE, MIDDLE_SEEDS = ("000", "010", "100", "111"), 20, range(1000, 1050)
 """The runs that are trained once more on data in the middle."""
+MOVES = {"x and y": (0.5, 0.5), "x alone": (0.5, 0.0), "y alone": (0.0, 0.5)}
+"""What is taken from x and y of these runs' data: both are moved to the middle, and each alone."""
+AS_STORED = "neither"
+"""The name of the runs on the data as they are."""
+VARIANTS = {"kept": 13, "turn": 9, "adam": 8, "shears": 8, "startlaw": 8, "middle": 8}
+"""How many false variants of each proposition its test rejects; `tests/test_symmetries.py` holds them to be as many."""
 
 
 class State(NamedTuple):
@@ -331,6 +338,18 @@ def _largest_gap(name: str, settings: Settings, seed: int) -> float:
     return max(float(part.abs().max()) for part in gap)
 
 
+def parameter_sizes() -> dict[str, float]:
+    """Return the median size of a parameter after the trainings whose gap is measured, by mask.
+
+    Book: chapter "Symmetries", section "Adam commutes with signs and orders".
+    """
+    start = starting_batch(GAP_SIZE, GAP_SEEDS)
+    trained = {mask: driver.train(*start, Settings(mask)).parameters for mask in GAP_MASKS}
+    return {
+        mask: float(torch.cat([part.flatten() for part in end]).abs().quantile(0.5)) for mask, end in trained.items()
+    }
+
+
 def gap_table(gaps: pd.DataFrame) -> pd.DataFrame:
     """Return "median (greatest)" of the gaps over seeds, a row a transformation and mask, a column a number of steps.
 
@@ -370,43 +389,53 @@ def start_beyond(distance: float, w_bound: float = 10.0, b_bound: float = 1.0) -
     return b_bound / (4 * w_bound * distance)
 
 
-def centred_start(size: int, seed: int, settings: Settings = Settings()) -> State:
-    """Return a run's start on data moved to the middle of the start's law: x - ½ and y - ½, weights as drawn.
+def centred_start(size: int, seed: int, settings: Settings = Settings(), moved: str = "x and y") -> State:
+    """Return a run's start on data moved to the middle of the start's law, x - ½, y - ½ or both, weights as drawn.
 
     Book: chapter "Symmetries", section "Data in the middle".
 
     Args:
         size, seed: of the run; N at least 2, seed at least 0.
         settings: of its training.
+        moved: one of `MOVES`.
     """
-    x, y = sample_task(size, seed)
-    return State(x - 0.5, y - 0.5, initial_parameters(size, seed), settings)
+    (x, y), (by_x, by_y) = sample_task(size, seed), MOVES[moved]
+    return State(x - by_x, y - by_y, initial_parameters(size, seed), settings)
 
 
-def centred_run(
-    settings: Settings, size: int, seed: int, engine: Callable[..., Trained] = train
-) -> dict[str, float | str]:
-    """Return what one run on centred data ends with: metrics, and shares of prototypes left and right of the data.
+def moved_run(start: State, engine: Callable[..., Trained] = train) -> dict[str, float]:
+    """Return what one run ends with: metrics, and shares of prototypes left and right of the data.
 
     Book: chapter "Symmetries", section "Data in the middle".
 
     Args:
-        settings, size, seed: of the run.
+        start: of one run, such as `centred_start` returns.
         engine: `companion.core.train.train`, or `companion.engine.driver.train`.
     """
-    start = centred_start(size, seed, settings)
-    trained = engine(*start).parameters
-    end = start._replace(parameters=trained)
+    end = start._replace(parameters=engine(*start).parameters)
     shares = {**_shares(start.x, _prototypes(start), "_start"), **_shares(start.x, _prototypes(end))}
     return {
-        "mask": settings.mask,
-        "size": size,
-        "seed": seed,
         **{name: float(share) for name, share in shares.items()},
         "away": float(_away(start.x, _prototypes(end))),
         "reconstruction_error": float(QUANTITIES["E"](end)),
         "specialization_ratio": float(QUANTITIES["specialization"](end)),
     }
+
+
+def centred_run(
+    settings: Settings, size: int, seed: int, engine: Callable[..., Trained] = train, moved: str = "x and y"
+) -> dict[str, float | str]:
+    """Return what one run on moved data ends with, under its settings.
+
+    Book: chapter "Symmetries", section "Data in the middle".
+
+    Args:
+        settings, size, seed: of the run.
+        engine: as in `moved_run`.
+        moved: one of `MOVES`.
+    """
+    found = moved_run(centred_start(size, seed, settings, moved), engine)
+    return {"moved": moved, "mask": settings.mask, "size": size, "seed": seed, **found}
 
 
 def sides(runs: pd.DataFrame) -> pd.DataFrame:
@@ -490,19 +519,21 @@ def left_of_expelled(sides: pd.DataFrame) -> pd.Series:
 
 
 @cache
-def centred() -> pd.DataFrame:
-    """Return what the runs of `MIDDLE_MASKS` end with on data in the middle, one row a run as `centred_run` has it.
+def moved_runs() -> pd.DataFrame:
+    """Return what the runs of `MIDDLE_MASKS` end with on moved data.
 
     Book: chapter "Symmetries", section "Data in the middle".
+
+    Returns:
+        One row a run: what `centred_run` returns.
     """
-    rows = [
-        centred_run(Settings(mask), MIDDLE_SIZE, seed, driver.train) for mask in MIDDLE_MASKS for seed in MIDDLE_SEEDS
-    ]
+    design = product(MOVES, MIDDLE_MASKS, MIDDLE_SEEDS)
+    rows = [centred_run(Settings(mask), MIDDLE_SIZE, seed, driver.train, moved) for moved, mask, seed in design]
     return pd.DataFrame(rows)
 
 
 def as_stored(runs: pd.DataFrame, sides: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that `centred` repeats, as they are stored, with their sides.
+    """Return the runs that `moved_runs` repeats, as they are stored, with their sides.
 
     Args:
         runs: one row a run.
@@ -512,27 +543,29 @@ def as_stored(runs: pd.DataFrame, sides: pd.DataFrame) -> pd.DataFrame:
     return runs[chosen].merge(sides, on=["mask", "size", "seed"])
 
 
-def by_origin(stored: pd.DataFrame, centred: pd.DataFrame) -> pd.DataFrame:
-    """Return what the same runs end with on data on [0, 1] and on data in the middle.
+def by_origin(stored: pd.DataFrame, moved: pd.DataFrame) -> pd.DataFrame:
+    """Return what the same runs end with on data on [0, 1] and on data of which x, y or both are moved to the middle.
 
     Book: chapter "Symmetries", section "Data in the middle".
 
     Args:
         stored: what `as_stored` returned.
-        centred: what `centred` returned.
+        moved: what `moved_runs` returned.
 
     Returns:
-        One row a mask (its bits) and data ("as stored", "centred"): mean shares left and right, before and after
-        training; medians of the expelled prototypes' distance and of E; the mean specialization ratio.
+        One row a mask (its bits) and what is moved (`AS_STORED`, or of `MOVES`): mean shares left and right, before and
+        after training; their sum after it; medians of the expelled prototypes' distance and of E; the mean
+        specialization ratio.
     """
-    both = pd.concat([stored.assign(data="as stored"), centred.assign(data="centred")])
-    groups = both.groupby(["mask", "data"])
+    both = pd.concat([stored.assign(moved=AS_STORED), moved])
+    groups = both.groupby(["mask", "moved"], sort=False)
     return pd.DataFrame(
         {
             "left, start": groups["left_start"].mean(),
             "right, start": groups["right_start"].mean(),
             "left, end": groups["left"].mean(),
             "right, end": groups["right"].mean(),
+            "expelled, end": groups["left"].mean() + groups["right"].mean(),
             "distance": groups["away"].median(),
             "E, median": groups["reconstruction_error"].median(),
             "specialization, mean": groups["specialization_ratio"].mean(),
@@ -557,7 +590,7 @@ def results(data: Path) -> Results:
     runs = pd.read_parquet(data / "powered.parquet", columns=columns)
     runs = runs.sort_values(["mask", "size", "seed"], ignore_index=True)
     found = sides(runs)
-    return Results(found, by_origin(as_stored(runs, found), centred()))
+    return Results(found, by_origin(as_stored(runs, found), moved_runs()))
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -568,6 +601,7 @@ def numbers(data: Path) -> dict[str, str]:
     """
     found = results(data)
     return {
+        **{f"variants-{name}": f"{count}" for name, count in VARIANTS.items()},
         "tolerance": f"{TOLERANCE:g}",
         "scaled-rematched": f"{rematched(random_states(), scale_inputs):.0%}",
         "starts-above-1": f"{start_beyond(1.0):g}",
@@ -587,6 +621,7 @@ def _gap_numbers(gaps: pd.DataFrame) -> dict[str, str]:
         "signs-agree-to": f"{signed['gap'].max():.0e}",
         "shift": f"{SHIFT:g}",
         "shift-gap-first": f"{SHIFT * LEARNING_RATE:g}",
+        "shift-parameters": words.listed(f"{size:.1f}" for size in parameter_sizes().values()),
         "shift-gap-last": words.listed(f"{gap:.1g}" for gap in shifted.groupby("mask")["gap"].median()),
     }
 
@@ -611,12 +646,13 @@ def _side_numbers(sides: pd.DataFrame) -> dict[str, str]:
 def _origin_numbers(by_origin: pd.DataFrame) -> dict[str, str]:
     """Numbers of the section "Data in the middle"."""
     table = {}
-    for data, word in {"as stored": "stored", "centred": "centred"}.items():
-        found = by_origin.xs(data, level="data")
-        expelled, error = found["left, end"] + found["right, end"], found["E, median"]
+    for moved, word in {AS_STORED: "stored", "x and y": "centred", "x alone": "x-alone", "y alone": "y-alone"}.items():
+        found = by_origin.xs(moved, level="moved")
+        expelled, error = found["expelled, end"], found["E, median"]
         for name, mask in {"std": "000", "ovl": "100"}.items():
             table |= {f"{name}-expelled-{word}": f"{expelled[mask]:.2f}", f"{name}-error-{word}": f"{error[mask]:.2f}"}
-        table[f"ovl-distance-{word}"] = f"{found.loc['100', 'distance']:.1f}"
-    middle = by_origin.xs("centred", level="data")
+        if moved in (AS_STORED, "x and y"):
+            table[f"ovl-distance-{word}"] = f"{found.loc['100', 'distance']:.1f}"
+    middle = by_origin.xs("x and y", level="moved")
     sides = {f"ovl-{side}-centred": f"{middle.loc['100', f'{side}, end']:.2f}" for side in ("left", "right")}
     return table | sides

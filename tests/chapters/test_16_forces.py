@@ -80,14 +80,14 @@ def test_the_fit_s_force_vanishes_where_the_fit_is_met_and_far_outside():
 # --- one step of training ---
 
 
-@states("The step is of one size in $w$ and $b$, however strong or weak the force")
+@states("The *first* step is of one size in $w$ and $b$, however strong or weak the force")
 def test_the_first_step_is_of_one_size_in_w_and_b():
     steps = forces.first_step()[["dw", "db"]].abs() / LEARNING_RATE
     assert (steps > 0.95).all(axis=None) and (steps <= 1).all(axis=None)
 
 
 @states(
-    "A weight that comes within a few hundredths of zero throws its prototype anywhere",
+    "A weight within a few hundredths of zero can throw its prototype anywhere",
     "Of the {unbounded-neurons} others one moved by",
 )
 def test_only_weights_within_a_few_hundredths_of_zero_throw_their_prototypes_far():
@@ -95,6 +95,19 @@ def test_only_weights_within_a_few_hundredths_of_zero_throw_their_prototypes_far
     small = neurons["weight"] < forces.longest_adam_step() * LEARNING_RATE
     assert 0.03 < forces.longest_adam_step() * LEARNING_RATE < 0.1
     assert neurons["moved"][small].max() > 100 > 10 > neurons["moved"][~small].max()
+
+
+@states(
+    "Later steps are shorter",
+    "The median step of a bias is {pace-0} $\\eta$ at the start, {pace-5} $\\eta$ after 5 steps, {pace-20} after 20, "
+    "{pace-97} after 97, {pace-192} after 192 and {pace-1000} after 1,000",
+)
+def test_later_steps_are_shorter_than_the_first():
+    pace = forces.pace()
+    assert forces.PACE_STEPS == (0, 5, 20, 97, 192, 1000) and pace.equals(forces.pace(100, "100", range(1000, 1010)))
+    for name in ("|δw|/η", "|δb|/η"):
+        steps = pace[name]
+        assert steps[0] > 0.95 and steps.is_monotonic_decreasing and steps[5] < 0.7 and steps[1000] < 0.05
 
 
 @states(
@@ -154,7 +167,7 @@ def test_the_moves_by_weight_are_as_the_alternative_text_says():
 )
 def test_the_crowd_s_centre_rises_and_crosses_the_prototype_once_where_the_balance_is_unstable():
     centres = forces.crowd_centres(forces.POSITIONS)
-    centre, at = centres["the crowd's centre"], centres["the prototype"]
+    centre, at = centres["the shared samples' centre"], centres["the prototype"]
     assert centre.is_monotonic_increasing and 0.1 - 1e-9 < centre.min() < 0.15 and 0.85 < centre.max() < 0.9 + 1e-9
     above = at > centre
     crossings = above.astype(int).diff().fillna(0)
@@ -166,13 +179,23 @@ def test_the_crowd_s_centre_rises_and_crosses_the_prototype_once_where_the_balan
 
 @states(
     "Trained networks go both ways.",
-    "With overlap the bumps end narrower than without at {sizes-with-narrower-bumps} of {sizes} sizes, and "
-    "more prototypes end outside at",
+    "After 2,000 steps the bumps are narrower with overlap alone than without it in the median at "
+    "{sizes-with-narrower-bumps} of {sizes} sizes, and more prototypes are outside at",
 )
 def test_with_overlap_bumps_end_narrower_and_more_prototypes_outside(replication):
+    assert set(replication["steps"]) == {2000}
     ways = forces.two_ways(replication)
     assert (ways["median |w|, 100 Ovl"] > ways["median |w|, 000 Std"]).all()
     assert (ways["expelled, 100 Ovl"] > ways["expelled, 000 Std"]).all()
+
+
+@states(
+    "So overlap does not push neurons away from one another. With samples at 0.1 and 0.3 and two neurons of $w = 3$ at "
+    "0.6 and 0.9, the one at 0.6 is pushed to the right, *towards* the other."
+)
+def test_overlap_may_push_a_neuron_towards_another():
+    x, w, at = (torch.tensor(values, dtype=torch.float64) for values in ([0.1, 0.3], [3.0, 3.0], [0.6, 0.9]))
+    assert forces.overlap_force(x, w, -w * at)[0] > 1e-3
 
 
 # --- coverage's blind spot ---
@@ -231,9 +254,10 @@ def test_each_sample_has_one_of_the_four_within_a_tenth():
 
 
 @states(
-    "feel more push than pull, and {share-without-pull} no pull at all; the push is above zero for",
-    "Where the pull holds, {held-nearest} of {held} prototypes are the nearest to some sample: coverage holds "
-    "a last one at the edge, and only that one",
+    "After 2,000 steps {share-pushed-more} of {expelled} expelled prototypes feel more push than pull, and "
+    "{share-without-pull} no pull at all; the push is above zero for",
+    "Where the pull holds, {held-nearest} of {held} prototypes are the nearest to some sample: in these runs coverage "
+    "holds none that others shield",
 )
 def test_coverage_holds_only_expelled_prototypes_that_are_the_nearest_to_some_sample(replication):
     outside = forces.expelled_prototypes(replication[replication["mask"] == "110"])

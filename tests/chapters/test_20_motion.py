@@ -11,7 +11,7 @@ from literate import says
 from companion.core.data import sample_task
 from companion.core.settings import MASKS, Settings
 from companion.judging.claims import ACTIVE, FREE
-from companion.studies import motion
+from companion.studies import forces, motion
 from companion.sweeps.runs import WINDOW
 from companion.sweeps.sweep import PAPER_SEEDS
 
@@ -57,8 +57,8 @@ def beyond(moves, mask, size):
     return at - at.clip(float(x.min()), float(x.max()))
 
 
-@states("Prototypes move fastest at the start, so these steps are dense there")
-def test_prototypes_move_fastest_at_the_start(moves):
+@states("Prototypes move faster in the first quarter than after it, so these steps are dense there")
+def test_prototypes_move_faster_in_the_first_quarter_than_after_it(moves):
     for size in motion.SIZES:
         for mask in MASKS:
             at = paths(moves, mask, size)
@@ -133,8 +133,12 @@ def test_with_overlap_paths_end_farther_from_where_they_began(ends):
     assert ends.loc[list(ACTIVE), "median move"].min() > 5 * ends.loc[list(FREE), "median move"].max()
 
 
-@states("and in the picture bundles of them leave together")
-def test_with_overlap_bundles_of_prototypes_leave_together(moves):
+@states(
+    "In the picture bundles of them move away to one side together, but most of these began outside: "
+    "{left-with-overlap} "
+    "of the twenty cross the edge of the samples' range outward."
+)
+def test_with_overlap_bundles_move_away_together_of_which_few_cross_the_edge(moves, ends):
     for mask, on in MASKS.items():
         out = beyond(moves, mask, 20)
         away = out.abs() - out.abs().iloc[0]
@@ -145,10 +149,13 @@ def test_with_overlap_bundles_of_prototypes_leave_together(moves):
         assert len(bundle) > 10 and np.sign(out[bundle].iloc[-1]).nunique() == 1  # to one side
         half = (away[bundle] >= away[bundle].iloc[-1] / 2).idxmax()
         assert half.quantile(0.75) - half.quantile(0.25) < LAST / 10
+        assert (out[bundle].iloc[0] != 0).mean() > 0.5, "most began outside"
+        crossed = ((out.iloc[0] == 0) & (out.iloc[-1] != 0)).sum()
+        assert crossed == ends.loc[mask, "left the range"] <= 4
 
 
 @states(
-    "*Coverage (010, 011, 110, 111)* leads single prototypes to samples:",
+    "*Coverage (010, 011, 110, 111):* of 20 samples,",
     "more in {pairs-with-more-at-samples} of {pairs-that-differ-by-coverage} pairs of masks that differ by "
     "coverage alone",
 )
@@ -160,7 +167,7 @@ def test_with_coverage_more_samples_have_a_prototype_at_them_in_every_pair(ends)
 
 
 @states(
-    "*Separation (001, 011, 101, 111)* fans the bundles out: the smallest gap is {gap-with-separation} with it "
+    "*Separation (001, 011, 101, 111)* keeps neighbours apart: the smallest gap is {gap-with-separation} with it "
     "and {gap-without-separation} without",
 )
 def test_with_separation_the_smallest_gap_is_wider(ends):
@@ -172,7 +179,7 @@ def test_with_separation_the_smallest_gap_is_wider(ends):
 @pytest.mark.long
 @states(
     "In our runs overlap does most of this early: at $N = 100$, over 10 seeds, half of what its four masks "
-    "expel on balance is out by step {half-at-100} of 2,000.",
+    "expel on balance in 2,000 steps is out by step {half-at-100}.",
     "With overlap, half of the net expulsions have happened by step {half-at-20} at $N = 20$ and {half-at-100} "
     "at $N = 100$: within the first",
 )
@@ -183,7 +190,8 @@ def test_with_overlap_half_of_the_net_expulsions_have_happened_early(over_seeds)
 
 @pytest.mark.long
 @states(
-    "Without overlap the balance is small, from {net-at-100-without-overlap} prototypes of 1,000, against "
+    "Without overlap the balance after 2,000 steps is small, from {net-at-100-without-overlap} prototypes of "
+    "1,000, against "
     "{net-at-100-with-overlap} with it",
 )
 def test_without_overlap_the_balance_is_small(over_seeds):
@@ -202,8 +210,8 @@ def test_all_masks_begin_alike(over_seeds):
 
 @pytest.mark.long
 @states(
-    "With separation beside it, the half comes later than without ({half-at-100-of-overlap-and-separation} "
-    "against {half-at-100-of-overlap} at $N = 100$, {half-at-100-of-all-three} against "
+    "With separation beside it, the half comes later than without at $N = 100$ "
+    "({half-at-100-of-overlap-and-separation} against {half-at-100-of-overlap}, {half-at-100-of-all-three} against "
     "{half-at-100-of-overlap-and-coverage} if coverage",
 )
 def test_with_separation_beside_overlap_the_half_comes_later(over_seeds):
@@ -237,3 +245,19 @@ def test_where_the_balance_is_small_prototypes_come_and_go_and_its_half_may_be_a
     assert (outside.iloc[0] & ~outside.iloc[1]).any() and (~outside.iloc[0] & outside.iloc[1]).any()
     half = over_seeds.xs(100, level="size")["half"]
     assert half[list(FREE)].max() > 50 * half[list(FREE)].min() and half[list(ACTIVE)].max() < 3 * half["100"]
+
+
+@pytest.mark.long
+@states(
+    "Adam's first step moves a weight by its step size, 0.01, and later ones are shorter: under overlap alone at "
+    "$N = 100$ "
+    "the median step of a bias is {pace-after-5} of that after 5 steps, {pace-after-97} after 97 and {pace-after-1000} "
+    "after 1,000 (@sec-step), and half of the biases, drawn from $(-1, 1)$, have moved by less than "
+    "{bias-moved-by-97} by "
+    "step 97",
+)
+def test_later_steps_are_shorter_and_half_of_the_biases_move_by_a_fraction_of_their_range(over_seeds):
+    pace = forces.pace()
+    assert pace["|δb|/η"][0] > 0.95 > 0.7 > pace["|δb|/η"][5] and pace["|δb|/η"].is_monotonic_decreasing
+    assert pace["|b - b at the start|"][97] < 0.35
+    assert over_seeds.loc[("100", 100), "half"] == 97
