@@ -26,7 +26,7 @@ from companion.sweeps.sweep import Batch, run_batch
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path for path in (ROOT / "chapters").glob("*.ipynb"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-REPLICATION = "chapters/08-replication.html"
+REPLICATION = "chapters/09-replication.html"
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork, SIGKILL, Ctrl-C to itself or rlimit")
 REPORT: list[str] = []
 """Lines that `make test` ends with."""

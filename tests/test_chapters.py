@@ -137,7 +137,7 @@ def test_figures_can_be_drawn_from_a_reader_s_own_runs(tmp_path):
     ]
     for chapter, arguments in (
         ("sweep", small),
-        ("08-replication", ["-p", "runs_file", str(tmp_path / "mine.parquet")]),
+        ("09-replication", ["-p", "runs_file", str(tmp_path / "mine.parquet")]),
     ):
         notebook = [ROOT / f"chapters/{chapter}.ipynb", tmp_path / "out.ipynb", "--cwd", ROOT / "chapters"]
         command = [sys.executable, "-m", "papermill", *notebook, *arguments]

@@ -74,7 +74,7 @@ def test_what_stands_beyond_the_paper_is_what_the_runs_give(stored):
 
 @pytest.mark.long
 def test_every_row_leads_to_a_section_with_rule_code_and_data(entries):
-    cells = json.loads((ROOT / "chapters/09-ledger.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((ROOT / "chapters/10-ledger.ipynb").read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
     for line, key in zip(ledger.table(entries).splitlines()[2:], CLAIMS, strict=True):
         assert f"| **{key}** {CLAIMS[key].says} (@sec-{key.lower()}) |" in line

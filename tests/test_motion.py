@@ -24,7 +24,7 @@ from companion.show import charts
 from companion.studies import motion
 from companion.sweeps.runs import WINDOW
 
-PAGE, FIELD = "chapters/20-motion.html", "chapters/16-forces.html"
+PAGE, FIELD = "chapters/21-motion.html", "chapters/17-forces.html"
 SEED, STEPS = 1000, 2000
 
 

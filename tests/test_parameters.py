@@ -261,12 +261,12 @@ def few() -> pd.DataFrame:
 
 
 def executed(monkeypatch: pytest.MonkeyPatch, runs: pd.DataFrame, file: Path, cells: str = "") -> list[str]:
-    """What chapter 8, or those of its cells that hold a pattern, displays as Markdown of a reader's own runs."""
+    """What chapter 9, or those of its cells that hold a pattern, displays as Markdown of a reader's own runs."""
     texts: list[str] = []
     runs.to_parquet(file, index=False)
     monkeypatch.chdir(ROOT / "chapters")
     monkeypatch.setattr(shows, "display", lambda output, **_: texts.append(getattr(output, "data", "")))
-    notebook, names = load_notebook_node(str(ROOT / "chapters/08-replication.ipynb")), {}
+    notebook, names = load_notebook_node(str(ROOT / "chapters/09-replication.ipynb")), {}
     for cell in parameterize_notebook(notebook, {"runs_file": str(file)}).cells:
         if cell.cell_type == "code" and re.search(cells, cell.source):
             exec(cell.source, names)
@@ -361,7 +361,7 @@ def test_only_a_reader_s_own_file_is_named(monkeypatch, tmp_path, few):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stem", "arguments"),
-    [(stem, ["-p", "temprature", "0.5"]) for stem in (*SWEEPS, "08-replication")]
+    [(stem, ["-p", "temprature", "0.5"]) for stem in (*SWEEPS, "09-replication")]
     + [("memory-sweep", ["-p", "seeds", "0"])],
 )
 def test_papermill_itself_is_stopped(tmp_path, stem, arguments):

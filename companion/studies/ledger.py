@@ -20,7 +20,7 @@ def rule_numbers() -> pd.DataFrame:
     """
     rows = [
         ("level, either direction", LEVEL, "5 % a claim"),
-        ("gap of E (factor)", claims.FACTOR, "from it on, chapter 8 calls medians clearly apart"),
+        ("gap of E (factor)", claims.FACTOR, "from it on, chapter 9 calls medians clearly apart"),
         ("gap of an expelled fraction", claims.SHARE, "the same"),
         ("gap of a root mean squared error", claims.FIT, "one hundredth of the targets' range"),
         ("a collapsed specialization ratio, over its partner's", claims.HALF, "at least halved"),

@@ -1,4 +1,4 @@
-"""What the front page, the README and chapter 8 find: at the paper's ten seeds, beyond the paper, and in how many
+"""What the front page, the README and chapter 9 find: at the paper's ten seeds, beyond the paper, and in how many
 claims."""
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ def test_the_readme_s_findings_are_those_of_the_front_page_with_their_numbers():
     ("page", "includes"),
     [
         ("index.qmd", ["_ledger.md", "_findings.md", "_findings-beyond.md", "_beyond.md"]),
-        ("chapters/08-replication.ipynb", ["../_findings.md"]),
-        ("chapters/09-ledger.ipynb", ["../_verdicts.md"]),
+        ("chapters/09-replication.ipynb", ["../_findings.md"]),
+        ("chapters/10-ledger.ipynb", ["../_verdicts.md"]),
     ],
 )
 def test_a_page_includes_what_it_finds(page, includes):

@@ -1,4 +1,4 @@
-"""What chapter 8 says of the ten seeds: of the seven figures, of the claims of order, of the independent runs."""
+"""What chapter 9 says of the ten seeds: of the seven figures, of the claims of order, of the independent runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from companion.studies.reconstruction import by_mask
 from companion.sweeps.runs import groups_of, median_run, reconstruction_points, summary
 
 pytestmark = pytest.mark.long
-states = says("08-replication")
+states = says("09-replication")
 E, S = "reconstruction_error", "specialization_ratio"
 
 

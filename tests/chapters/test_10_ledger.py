@@ -1,4 +1,4 @@
-"""What chapter 9 says of the claims, of their cases and of their verdicts."""
+"""What chapter 10 says of the claims, of their cases and of their verdicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from companion.studies import ledger
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
 
 pytestmark = pytest.mark.long
-states = says("09-ledger")
+states = says("10-ledger")
 SMALL, LARGE = PAPER_SIZES[:4], PAPER_SIZES[4:]
 
 
@@ -70,7 +70,7 @@ def test_the_level_is_half_of_five_percent_in_either_direction():
 @pytest.mark.parametrize("key", CLAIMS)
 def test_the_rules_in_words_are_those_that_the_ledger_is_judged_by(key):
     rule = f"**{key}.** *{CLAIMS[key].says}* [(paper)]{{.mark-paper}}. {CLAIMS[key].stated}"
-    assert stands(rule, prose("09-ledger"), "ledger")
+    assert stands(rule, prose("10-ledger"), "ledger")
 
 
 @states(
@@ -130,7 +130,7 @@ def test_a_section_names_the_verdicts_that_its_claim_has(entries, key):
         f"{others}. By mean: {means_ten} at ten seeds, {means} at {seeds}. Rule: @sec-ten-rules. "
         f"Data: `data/{data}.parquet`."
     )
-    assert stands(section, prose("09-ledger"), "ledger")
+    assert stands(section, prose("10-ledger"), "ledger")
 
 
 @states("Means and ranks are opposed at N = 50 (E: 010 < 000): supported by ranks, contradicted by mean.")
@@ -154,7 +154,7 @@ def test_of_c10_means_and_ranks_are_opposed_for_separation_alone_at_three(entrie
 
 
 def test_of_the_other_claims_means_and_ranks_are_opposed_nowhere(entries):
-    text = prose("09-ledger")
+    text = prose("10-ledger")
     silent = [key for key in CLAIMS if key not in ("C1", "C5", "C10")]
     assert all(opposed(entries[key].all) == [] for key in silent) and text.count("Means and ranks are opposed") == 4
 
@@ -402,7 +402,7 @@ def test_separation_does_less_harm_than_the_gap_at_most_sizes(entries):
 
 def test_captions_name_the_seeds_of_their_cases(entries):
     seeds = {key: entry.all.study.seeds for key, entry in entries.items()}
-    assert all(f"The cases of {key} at {number} seeds: " in prose("09-ledger") for key, number in seeds.items())
+    assert all(f"The cases of {key} at {number} seeds: " in prose("10-ledger") for key, number in seeds.items())
 
 
 @states("Circle: supported, diamond: open, cross: contradicted; dashed: no difference.")

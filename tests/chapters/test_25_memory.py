@@ -1,4 +1,4 @@
-"""What chapter 24 says of the stored readings."""
+"""What chapter 25 says of the stored readings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from companion.studies.memory import compared, medians
 from companion.studies.readers import CHANCE, EVEN, KKT, KKT_BY_GRADIENT, STD_DECAYED, TARGET, TRANSPORT
 
 pytestmark = pytest.mark.long
-states = says("24-memory")
+states = says("25-memory")
 DATA = ROOT / "data"
 
 

@@ -1,4 +1,4 @@
-"""What chapter 14 says of runs that start one ulp higher."""
+"""What chapter 15 says of runs that start one ulp higher."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from companion.core.network import initial_parameters
 from companion.studies import rounding
 
 pytestmark = pytest.mark.long
-states = says("14-rounding")
+states = says("15-rounding")
 
 
 @pytest.fixture(scope="module")

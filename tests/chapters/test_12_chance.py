@@ -1,4 +1,4 @@
-"""What chapter 11 says of the stored runs beside chance."""
+"""What chapter 12 says of the stored runs beside chance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from companion.studies import baseline, reconstruction
 
 pytestmark = pytest.mark.long
 
-states = says("11-chance")
+states = says("12-chance")
 FREE, ACTIVE = list(FREE), list(ACTIVE)
 
 

@@ -1,4 +1,4 @@
-"""What chapter 15 says of the two meanings of usage."""
+"""What chapter 16 says of the two meanings of usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from companion.judging.claims import ACTIVE, FREE
 from companion.studies import usage
 
 pytestmark = pytest.mark.long
-states = says("15-usage")
+states = says("16-usage")
 RATIOS = ("response", "nearest")
 
 

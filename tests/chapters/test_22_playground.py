@@ -1,4 +1,4 @@
-"""What chapter 21 says of its presets, which the companion trains on thirty points."""
+"""What chapter 22 says of its presets, which the companion trains on thirty points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from companion.core.settings import Settings
 from companion.show.prose import fill, stored
 from companion.studies import playground
 
-states = says("21-playground")
+states = says("22-playground")
 BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
 
 
@@ -68,7 +68,7 @@ def test_the_trained_curve_follows_the_data_with_few_prototypes_among_them(expel
 
 def presets() -> list[dict]:
     """What the page's buttons are made of."""
-    text = re.search(r'id="playground-presets">(.*?)</script>', prose("21-playground"), flags=re.S)[1]
+    text = re.search(r'id="playground-presets">(.*?)</script>', prose("22-playground"), flags=re.S)[1]
     return json.loads(fill(text, stored(ROOT)))
 
 

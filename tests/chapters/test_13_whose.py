@@ -1,4 +1,4 @@
-"""What chapter 12 says of the stored runs."""
+"""What chapter 13 says of the stored runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from literate import says
 from companion.core.settings import MASK_LABELS
 from companion.studies import tails, whose
 
-states = says("12-whose")
+states = says("13-whose")
 pytestmark = pytest.mark.long
 
 COVERED = [label for mask, label in MASK_LABELS.items() if mask[1] == "1"]

@@ -1,4 +1,4 @@
-"""What chapter 10 says of the studies drawn from the stored runs."""
+"""What chapter 11 says of the studies drawn from the stored runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from companion.studies import power, reconstruction
 
 pytestmark = pytest.mark.long
 
-states = says("10-ten-seeds")
+states = says("11-ten-seeds")
 
 
 @pytest.fixture(scope="module")
