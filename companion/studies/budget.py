@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +21,15 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from companion.core.checks import unchecked
+from companion.core.data import sample_task
 from companion.core.losses import total_loss
 from companion.core.network import Parameters, starting_batch
-from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.settings import MASK_LABELS, MASKS, Attractor, Settings
+from companion.judging.claims import CLAIMS
+from companion.judging.ledger import MARKS, marked
+from companion.judging.verdicts import Verdict
+from companion.show.charts import as_curves
+from companion.studies.infimum import VARIANTS, farthest, least_loss, loss_of_recovery
 from companion.sweeps.measures import measure
 from companion.sweeps.runs import write_runs
 from companion.sweeps.sweep import PAPER_SIZES
@@ -50,6 +57,16 @@ EVALUATIONS = {"L-BFGS": 3_000, "Adam, then L-BFGS": 1_000}
 """Of the loss and its gradient, at most, by what else minimises it: from the start, or from where Adam ends."""
 LIMITS = {"maxiter": 10**6, "maxcor": 20, "ftol": 0.0, "gtol": 1e-10}
 """L-BFGS keeps twenty pairs of steps and gradients, and ends where no entry of the gradient is above 1e-10."""
+
+
+BUDGETS = (2_000, 20_000, LONGEST)
+"""Steps after which the chapter compares: the book's, ten and a hundred times as many."""
+SMALL = 1e-6
+"""Gradient norm below which a run is called stationary."""
+NAMES = {one.label: MASK_LABELS.get(one.mask) if one.attractor == Attractor.COVERAGE else one.label for one in SETTINGS}
+"""What the settings are called in pictures and tables, by their labels: "010 Cov", "110 transport κ=10"."""
+DRAWN = ("000 Std", "010 Cov", "100 Ovl", "110 Ovl+Cov", "110 transport")
+"""The settings that the pictures show."""
 
 
 class Job(NamedTuple):
@@ -162,6 +179,267 @@ def _rows(job: Job, x: Tensor, y: Tensor, parameters: Parameters, steps: Sequenc
     same = {"label": job.settings.label, "size": job.size, "seed": job.seeds, "optimiser": job.optimiser}
     lists = {name: list(value.numpy()) for name, value in parameters._asdict().items()}
     return pd.DataFrame({**same, "step": steps, **measured(x, y, parameters, job.settings), **lists})
+
+
+# --- what the stored runs show ---
+
+
+@cache
+def stored_budget(data: Path) -> pd.DataFrame:
+    """Return the measured runs, each with the name under which the chapter shows its settings.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    runs = pd.read_parquet(data / "budget.parquet")
+    return runs.assign(name=runs["label"].map(NAMES))
+
+
+def by_adam(runs: pd.DataFrame, steps: Sequence[int] = STEPS, size: int | None = None) -> pd.DataFrame:
+    """Return the rows of long trainings at some steps, of all sizes or of one."""
+    chosen = runs[(runs["optimiser"] == "Adam") & runs["step"].isin(steps)]
+    return chosen if size is None else chosen[chosen["size"] == size]
+
+
+def curves(runs: pd.DataFrame, metric: str, size: int) -> pd.DataFrame:
+    """Return a metric's mean (of the expelled fraction) or median over seeds against the step, and where it began.
+
+    Book: chapter "How long is long enough", section "What changes with the budget".
+
+    Args:
+        runs: of `stored_budget`.
+        metric: a column.
+        size: N.
+
+    Returns:
+        What `companion.show.charts.curves` draws: x (the step, from the first measured one on), value, curve. The curve
+        "untrained" is level: what all had before the first step.
+    """
+    found = by_adam(runs, size=size)
+    groups = found[found["name"].isin(DRAWN)].groupby(["name", "step"])[metric]
+    table = (groups.mean() if metric == "expelled_fraction" else groups.median()).unstack("name")[list(DRAWN)]
+    start = table.loc[0].iloc[0]
+    return as_curves(table.loc[table.index > 0].assign(untrained=start))
+
+
+def at_budgets(runs: pd.DataFrame, metric: str, size: int) -> pd.DataFrame:
+    """Return a metric untrained and after three budgets: the mean of expelled fractions, the median of all else.
+
+    Book: chapter "How long is long enough", section "What changes with the budget".
+
+    Returns:
+        One row a setting (by its name), one column a number of steps.
+    """
+    groups = by_adam(runs, (0, *BUDGETS), size).groupby(["name", "step"], sort=False)[metric]
+    table = (groups.mean() if metric == "expelled_fraction" else groups.median()).unstack("step")
+    return table.reindex(list(NAMES.values())).sort_index(axis=1).rename_axis(index="settings", columns=None)
+
+
+def verdicts(runs: pd.DataFrame, steps: Sequence[int] = BUDGETS) -> dict[int, dict[str, Verdict]]:
+    """Return the ledger's verdicts on all claims but C8, on these thirty seeds after some budgets.
+
+    Book: chapter "How long is long enough", section "The paper's claims at three budgets".
+    """
+    masks = {Settings(mask).label: mask for mask in MASKS}
+    found = by_adam(runs, steps)
+    found = found[found["label"].isin(masks)].assign(mask=lambda rows: rows["label"].map(masks))
+    judged = {key: claim for key, claim in CLAIMS.items() if claim.data == "sweep"}
+    return {step: {key: claim.rule(found[found["step"] == step]) for key, claim in judged.items()} for step in steps}
+
+
+def verdict_table(judged: dict[int, dict[str, Verdict]]) -> pd.DataFrame:
+    """Return these verdicts as a table: a row a claim, a column a budget, by rule and by mean.
+
+    Args:
+        judged: of `verdicts`.
+    """
+    columns = {
+        f"{step:,} steps": {
+            key: f"{marked(verdict.verdict)} ({verdict.supported.sum()} of {len(verdict.cases)}, "
+            f"{verdict.contradicted.sum()} against); by mean {MARKS[verdict.by_mean]}"
+            for key, verdict in of_step.items()
+        }
+        for step, of_step in judged.items()
+    }
+    return pd.DataFrame(columns).rename_axis("claim")
+
+
+def stationary_share(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of runs whose gradient norm is below `SMALL` at the last step, a row a setting, a column a size.
+
+    Book: chapter "How long is long enough", section "Is it an equilibrium?".
+    """
+    last = by_adam(runs, (LONGEST,))
+    table = last.assign(small=last["gradient_norm"] < SMALL).pivot_table(index="name", columns="size", values="small")
+    return (
+        table.reindex(list(NAMES.values())).rename(columns="N = {}".format).rename_axis(index="settings", columns=None)
+    )
+
+
+def nearness(runs: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Return how near to the least loss the long trainings come, beside perfect recovery, medians over seeds.
+
+    Book: chapter "How long is long enough", section "How near to the infimum".
+
+    Args:
+        runs: of `stored_budget`.
+        size: N.
+
+    Returns:
+        One row a setting: least, below which no loss is; recovery, what perfect recovery's loss tends to; after 2,000
+        and after 200,000 steps the loss; and after the latter the position error and the share outside (mean).
+    """
+    rows = {}
+    x = _samples(size)
+    for settings in SETTINGS:
+        own = by_adam(runs, BUDGETS, size)
+        own = own[own["label"] == settings.label]
+        first, last = (own[own["step"] == step] for step in (BUDGETS[0], BUDGETS[-1]))
+        rows[NAMES[settings.label]] = {
+            "no loss is below": least_loss(size, settings),
+            "perfect recovery": loss_of_recovery(x, settings).median().item(),
+            f"after {BUDGETS[0]:,} steps": first["loss"].median(),
+            f"after {LONGEST:,} steps": last["loss"].median(),
+            "position error": last["position_error"].median(),
+            "outside": last["expelled_fraction"].mean(),
+        }
+    return pd.DataFrame(rows).T.rename_axis("settings")
+
+
+def optimisers(runs: pd.DataFrame, size: int) -> pd.DataFrame:
+    """Return where two optimisers end from the same starts, and where the second goes on from the first's end.
+
+    Book: chapter "How long is long enough", section "Not Adam's step".
+
+    Args:
+        runs: of `stored_budget`.
+        size: N.
+
+    Returns:
+        One row a setting; of each optimiser the median loss and gradient norm, and the mean share outside, of the few
+        seeds that all three have.
+    """
+    ends = runs[(runs["size"] == size) & runs["seed"].isin(FEW_SEEDS)]
+    ends = ends[(ends["optimiser"] != "Adam") | (ends["step"] == LONGEST)]
+    groups = ends.groupby(["name", "optimiser"])
+    parts = {
+        "loss": groups["loss"].median(),
+        "gradient norm": groups["gradient_norm"].median(),
+        "outside": groups["expelled_fraction"].mean(),
+    }
+    columns = {
+        f"{part}: {name}": values.unstack("optimiser")[name]
+        for part, values in parts.items()
+        for name in ("Adam", *EVALUATIONS)
+    }
+    return pd.DataFrame(columns).reindex(list(NAMES.values())).rename_axis("settings")
+
+
+def by_size(runs: pd.DataFrame, metric: str, names: Sequence[str]) -> pd.DataFrame:
+    """Return what `at_budgets` does of a few settings at every size: a row a setting and size.
+
+    Args:
+        runs: of `stored_budget`.
+        metric: a column.
+        names: of settings, as in `NAMES`.
+    """
+    tables = {f"N = {size}": at_budgets(runs, metric, size).loc[list(names)] for size in PAPER_SIZES}
+    return pd.concat(tables, names=["size"]).swaplevel().sort_index(level=0, sort_remaining=False)
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter "How long is long enough", by name.
+
+    Args:
+        data: the folder of the stored runs.
+    """
+    runs, largest = stored_budget(data), 100
+    return _of_the_design(runs) | _of_the_metrics(runs, largest) | _of_the_landscape(runs, largest) | _of_claims(runs)
+
+
+def _of_the_design(runs: pd.DataFrame) -> dict[str, str]:
+    crowded = {size: loss_of_recovery(_samples(size), Settings("001")).median().item() for size in (10, 100)}
+    return {
+        **{f"variants-{name}": str(count) for name, count in VARIANTS.items()},
+        "coverage-gap": f"{-least_loss(100, Settings('010')):.2g}",
+        "separation-gap-small": f"{crowded[10]:.2g}",
+        "separation-gap": f"{crowded[100]:.2g}",
+        "runs": f"{len(by_adam(runs, (LONGEST,))):,}",
+        "longest": f"{LONGEST:,}",
+        "measured": str(len(STEPS) - 1),
+        "seeds": f"{SEEDS[0]}–{SEEDS[-1]}",
+        "seeds-count": str(len(SEEDS)),
+        "few-seeds": f"seeds {FEW_SEEDS[0]}–{FEW_SEEDS[-1]}",
+        "evaluations": f"{EVALUATIONS['L-BFGS']:,}",
+    }
+
+
+def _of_the_metrics(runs: pd.DataFrame, size: int) -> dict[str, str]:
+    columns = {"start": 0, "first": BUDGETS[0], "middle": BUDGETS[1], "last": BUDGETS[2]}
+    wanted = {
+        "outside": ("expelled_fraction", {"std": "000 Std", "ovl": "100 Ovl"}, ".2f"),
+        "special": ("specialization_ratio", {"std": "000 Std", "ovl": "100 Ovl"}, ".2f"),
+        "position": ("position_error", {"transport": "110 transport"}, ".2g"),
+        "error": ("reconstruction_error", {"transport": "110 transport"}, ".2g"),
+        "value": ("value_error", {"transport": "110 transport"}, ".2g"),
+        "weight": ("weight", {"transport": "110 transport"}, ".0f"),
+    }
+    found = {}
+    for word, (metric, names, form) in wanted.items():
+        table = at_budgets(runs, metric, size)
+        for short, name in names.items():
+            found |= {f"{word}-{short}-{when}": f"{table.loc[name, step]:{form}}" for when, step in columns.items()}
+    used = (
+        *(f"outside-std-{when}" for when in columns),
+        *("outside-ovl-first", "outside-ovl-last", "special-std-first", "special-std-last", "special-ovl-last"),
+        *("position-transport-first", "position-transport-last", "error-transport-middle", "error-transport-last"),
+        *("value-transport-last", "weight-transport-first", "weight-transport-last"),
+    )
+    return {name: found[name] for name in used}
+
+
+def _of_the_landscape(runs: pd.DataFrame, size: int) -> dict[str, str]:
+    share, ends, near = stationary_share(runs), optimisers(runs, size), nearness(runs, size)
+    below = {step: (by_adam(runs, (step,))["gradient_norm"] < SMALL).mean() for step in (BUDGETS[0], LONGEST)}
+    last = near[f"after {LONGEST:,} steps"]
+    recovered = near["perfect recovery"]
+    outside = ends[[f"outside: {name}" for name in ("Adam", *EVALUATIONS)]].set_axis(["Adam", *EVALUATIONS], axis=1)
+    free = ["000 Std", "001 Sep", "100 Ovl", "101 Ovl+Sep"]
+    separated = ["001 Sep", "011 Cov+Sep", "101 Ovl+Sep", "111 Full"]
+    bound = farthest(torch.tensor(last["110 transport"]), size, Settings("110", attractor=Attractor.TRANSPORT))
+    return {
+        "stationary-majority": str(int((share > 0.5).to_numpy().sum())),
+        "stationary-cells": str(share.size),
+        "stationary-first": f"{below[BUDGETS[0]]:.1%}",
+        "stationary-last": f"{below[LONGEST]:.0%}",
+        "outside-std-lbfgs": f"{outside.loc['000 Std', 'L-BFGS']:.2f}",
+        "outside-std-adam": f"{outside.loc['000 Std', 'Adam']:.2f}",
+        "outside-ovl-lbfgs": f"{outside.loc['100 Ovl', 'L-BFGS']:.2f}",
+        "outside-ovl-adam": f"{outside.loc['100 Ovl', 'Adam']:.2f}",
+        "polished": f"{(outside['Adam, then L-BFGS'] - outside['Adam']).abs().max():.3f}",
+        "end-free": f"{last[free].max():.1g}",
+        "separation-factor": f"{(recovered / last)[separated].min():.0f}",
+        "above-cov": f"{(last - recovered)['010 Cov']:.2g}",
+        "above-cov-ovl": f"{(last - recovered)['110 Ovl+Cov']:.2g}",
+        "end-transport": f"{last['110 transport']:.2g}",
+        "bound-transport": f"{bound.item():.2g}",
+    }
+
+
+def _of_claims(runs: pd.DataFrame) -> dict[str, str]:
+    judged = verdicts(runs, (BUDGETS[0], LONGEST))
+    first, last = judged.values()
+    return {
+        "c1-mean-first": str(int(np.sum(first["C1"].by_mean_supported))),
+        "c1-mean-last": str(int(np.sum(last["C1"].by_mean_supported))),
+        "c2-first": str(int(first["C2"].supported.sum())),
+        "c2-last": str(int(last["C2"].supported.sum())),
+    }
+
+
+def _samples(size: int) -> Tensor:
+    """The training inputs of all long trainings of one size, shape (seeds, size)."""
+    return torch.stack([sample_task(size, seed)[0] for seed in SEEDS])
 
 
 def write_budget(root: Path, folder: Path) -> None:

@@ -16,6 +16,7 @@ from companion.show.prose import READS, stored
 from companion.studies import (
     attraction,
     baseline,
+    budget,
     carriers,
     coverage,
     crowding,
@@ -45,6 +46,7 @@ from companion.sweeps.store import write_whole
 
 NUMBERS: dict[str, Callable[[Path], dict[str, str]]] = {
     "attractor": attraction.numbers,
+    "budget": budget.numbers,
     "chance": baseline.numbers,
     "coverage": coverage.numbers,
     "crowding": crowding.numbers,
