@@ -87,7 +87,7 @@ def test_the_parts_of_every_run_are_those_of_its_error(replication):
 
 def test_medians_of_parts_stand_beside_their_chance_levels():
     parts = pd.DataFrame(
-        {"mask": "010", "size": 3, "seed": SEEDS[:3], "position_error": [1.0, 2, 6], "value_error": [1.0, 1, 3]}
+        {"mask": "010", "size": 3, "seed": SEEDS[:3], "matched_position_error": [1.0, 2, 6], "value_error": [1.0, 1, 3]}
     )
     row = baseline.part_medians(parts.assign(**{"owed to expelled": [0.5, 0.6, 0.9]})).loc[("010 Cov", 3)]
     levels = [chance_summary(parts, metric)["median"].item() for metric in baseline.AXES]

@@ -13,16 +13,20 @@ import yaml
 from conftest import ROOT
 
 from companion.core.data import sample_task
-from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
+from companion.core.metrics import (
+    expelled_fraction,
+    position_error,
+    reconstruction_error,
+    specialization_ratio,
+    value_error,
+)
 from companion.core.network import activations, predict, prototypes
 from companion.core.settings import MASKS, Settings
 from companion.judging.beyond import labelled_runs
 from companion.studies.replication import same_order
+from companion.sweeps.measures import METRICS
 from companion.sweeps.runs import settings_in
 from companion.sweeps.sweep import PAPER_SEEDS, PAPER_SIZES
-
-METRICS = ("fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction")
-
 
 ATTRACTORS = [f"attractors{part}" for part in ("", "-chamfer-transport", "-balance", "-annealed", "-strength")]
 
@@ -114,6 +118,8 @@ def test_measures_recomputed_from_the_stored_weights_agree(table):
         again = {
             "fit_mse": float(((predict(x, w, b, a, c) - y) ** 2).mean()),
             "reconstruction_error": reconstruction_error(x, y, positions, predict(positions, w, b, a, c)),
+            "position_error": position_error(x, positions),
+            "value_error": value_error(x, y, positions, predict(positions, w, b, a, c)),
             "specialization_ratio": specialization_ratio(activations(x, w, b)),
             "expelled_fraction": expelled_fraction(x, positions),
         }

@@ -16,10 +16,12 @@ from scipy.stats import trim_mean
 from companion.core.metrics import reconstruction_error
 from companion.core.settings import MASK_LABELS, MASKS
 from companion.judging import chance as chances
+from companion.judging.baselines import DRAWN, baseline_summary
 from companion.judging.chance import AT_CHANCE, chance_level, chance_summary
 from companion.show import charts as pictures
 from companion.show import figures
 from companion.show.notebook import svg
+from companion.studies.replication import PARTS, WITH_BASELINES
 from companion.sweeps import runs as stored_runs
 from companion.sweeps.runs import WINDOW, median_run, originals_and_reconstructions, reconstruction_points, summary
 from companion.sweeps.sweep import run_sweep
@@ -31,14 +33,19 @@ def chance(replication) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def charts(replication, temperature, chance) -> dict[int, alt.TopLevelMixin]:
+def baselines(replication) -> dict[str, pd.DataFrame]:
+    return {metric: baseline_summary(replication, metric) for metric in WITH_BASELINES}
+
+
+@pytest.fixture(scope="module")
+def charts(replication, temperature, chance, baselines) -> dict[int, alt.TopLevelMixin]:
     return {
-        1: figures.error_by_size(replication, chance),
-        2: figures.error_heatmap(replication, chance),
+        1: figures.error_by_size(replication, baselines["reconstruction_error"]),
+        2: figures.error_heatmap(replication, baselines["reconstruction_error"]),
         3: figures.prototype_positions(replication),
         4: figures.temperature_sweep(temperature, chance),
-        5: figures.specialization_by_size(replication),
-        6: figures.specialization_heatmap(replication),
+        5: figures.specialization_by_size(replication, baselines["specialization_ratio"]),
+        6: figures.specialization_heatmap(replication, baselines["specialization_ratio"]),
         7: figures.reconstructions(replication, chance),
     }
 
@@ -68,7 +75,7 @@ def test_a_single_run_has_no_interval(replication):
     one = replication[replication["seed"] == 1000]
     data = summary(one, "reconstruction_error")
     assert data[["sem", "low", "high"]].isna().all(axis=None)
-    assert "NaN" not in figures.error_by_size(one, chance_summary(one)).to_json()
+    assert "NaN" not in figures.error_by_size(one, baseline_summary(one)).to_json()
 
 
 def test_chance_summary_repeats_the_median_of_the_draws(chance):
@@ -148,11 +155,7 @@ def test_numbers_by_size_keep_the_masks_cues_and_draw_the_rest_in_grey():
 @pytest.mark.parametrize("number", [1, 2, 5, 6])
 def test_figures_by_mask_show_the_summary(charts, replication, number):
     metric = "reconstruction_error" if number < 3 else "specialization_ratio"
-    drawn = {
-        (row["mask"], row["size"]): row
-        for row in rows(charts[number])
-        if isinstance(row.get("mask"), str) and row.get("label") != "chance"
-    }
+    drawn = {(row["mask"], row["size"]): row for row in rows(charts[number]) if isinstance(row.get("mask"), str)}
     expected = summary(replication, metric)
     assert len(drawn) == len(expected) == 48
     for row in expected.itertuples():
@@ -161,8 +164,8 @@ def test_figures_by_mask_show_the_summary(charts, replication, number):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [1, 2, 4, 7])
-def test_every_picture_of_the_error_shows_chance(charts, chance, number):
+@pytest.mark.parametrize("number", [4, 7])
+def test_pictures_of_single_levels_show_chance(charts, chance, number):
     text = charts[number].to_json()
     assert "chance" in text
     if number == 7:
@@ -170,6 +173,30 @@ def test_every_picture_of_the_error_shows_chance(charts, chance, number):
     else:
         levels = {float(f"{value:.6g}") for value in chance["median"]}
         assert levels <= {row.get("median", row.get("value")) for row in rows(charts[number])}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [1, 2, 5, 6])
+def test_pictures_by_mask_and_size_show_the_baselines(charts, baselines, number):
+    metric = "reconstruction_error" if number < 3 else "specialization_ratio"
+    drawn = rows(charts[number])
+    assert set(DRAWN) <= set(written(charts[number]))
+    for level in baselines[metric].itertuples():
+        named = [
+            row for row in drawn if level.level in (row.get("level"), row.get("label")) and row["size"] == level.size
+        ]
+        assert {float(f"{level.median:.6g}")} == {row["median"] for row in named}
+
+
+@pytest.mark.long
+def test_the_two_errors_are_drawn_with_their_baselines(replication, baselines):
+    levels = {metric: baselines[metric] for metric in PARTS}
+    drawn = rows(figures.error_parts_by_size(replication, levels))
+    for metric in PARTS:
+        expected = {
+            float(f"{value:.6g}") for value in [*summary(replication, metric)["median"], *levels[metric]["median"]]
+        }
+        assert expected <= {row.get("median") for row in drawn}
 
 
 @pytest.mark.long
@@ -265,11 +292,12 @@ def lost() -> pd.DataFrame:
 
 @pytest.mark.parametrize("draw", [figures.error_heatmap, figures.specialization_heatmap])
 def test_a_heat_map_has_a_dash_where_all_runs_are_lost(lost, draw):
-    of_chance = [chance_summary(lost)] if draw is figures.error_heatmap else []
-    chart = draw(lost, *of_chance)
+    metric = "reconstruction_error" if draw is figures.error_heatmap else "specialization_ratio"
+    levels = baseline_summary(lost, metric)
+    chart = draw(lost, levels)
     assert re.findall(r'fill="(\w+)"[^>]*>–</text>', svg(chart)) == ["black"] * 4, "two sizes, two panels"
     assert "110 Ovl+Cov" in written(chart) and "null" not in written(chart)
-    nothing = written(draw(lost[lost["mask"] == "110"], *of_chance))
+    nothing = written(draw(lost[lost["mask"] == "110"], levels))
     assert nothing.count("–") == 4 and "null" not in nothing
 
 

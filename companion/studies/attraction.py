@@ -24,6 +24,7 @@ from companion.core.metrics import position_error
 from companion.core.network import Parameters, predict, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Attractor, Settings
 from companion.judging import beyond, paired
+from companion.judging.baselines import ORACLE, baseline_summary
 from companion.judging.chance import chance_level, chance_summary, split_error
 from companion.judging.verdicts import Verdict
 from companion.show import words
@@ -351,7 +352,7 @@ def attractor_panels(runs: pd.DataFrame) -> Panels:
 
 
 def remedy_panels(runs: pd.DataFrame) -> Panels:
-    """Return median E against N of transport, at equal strength and with each remedy, and chance, a panel a repulsion.
+    """Return median E against N of transport, at equal strength and with each remedy, beside two baselines.
 
     Book: chapter "A compatible attractor", section "What is left, and what removes it".
 
@@ -366,16 +367,17 @@ def remedy_panels(runs: pd.DataFrame) -> Panels:
 
 
 def _panels(runs: pd.DataFrame, named: Mapping[str, Mapping[str, str]]) -> Panels:
-    """Panels of E against N by their titles: in each the labels given, under the names given, and chance."""
+    """Panels of E against N by their titles: the labels given, under the names given, chance and no training."""
     columns = {"median": "value", "size": "x"}
     labels = {label for curves in named.values() for label in curves}
     errors = summary(runs[runs["label"].isin(labels)], E, ("label", "size")).rename(columns=columns)
-    chance = chance_summary(runs).rename(columns=columns).assign(curve="chance")
+    levels = baseline_summary(runs, names=("untrained", ORACLE)).rename(columns={**columns, "level": "curve"})
+    levels["curve"] = levels["curve"].replace(ORACLE, "chance")
     return {
         title: (
             "N",
             pd.concat(
-                [*(errors[errors["label"] == label].assign(curve=name) for label, name in curves.items()), chance]
+                [*(errors[errors["label"] == label].assign(curve=name) for label, name in curves.items()), levels]
             )[["x", "value", "low", "high", "curve"]],
         )
         for title, curves in named.items()
@@ -847,7 +849,7 @@ def _of_what_is_left(found: Results) -> dict[str, str]:
         "weight-hundredfold": f"{weight['κ=100']:.1f}",
         "distance-annealed": f"{distance['annealed']:.4f}",
         "fall-largest": words.listed([f"{power:.2f}" for power in falls(found.left)[found.chance.index[-1]]]),
-        "falls": words.span(falls(found.left).stack(), ".2f"),
+        "falls": words.span(falls(found.left).to_numpy().ravel(), ".2f"),
         "unfinished-losses": words.span(found.unfinished["loss"], ".3f"),
         "unfinished-gradients": words.span(found.unfinished["gradient"], ".1g"),
         "annealed-times-forces": f"{distance['annealed'] / forces['annealed']:.0f}",

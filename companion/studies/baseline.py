@@ -306,7 +306,9 @@ def numbers(data: Path) -> dict[str, str]:
     found = results(data)
     return {
         **_numbers_of_error(found.runs, found.error),
+        **_numbers_of_baselines(found.runs),
         **_numbers_of_parts(found.medians),
+        "matched-over-best": words.span(_matched_over_best(found), ".2f"),
         **_numbers_of_difference("specialization", found.special),
         **_numbers_of_difference("expelled", found.expelled),
     }
@@ -327,6 +329,28 @@ def _numbers_of_error(runs: pd.DataFrame, error: pd.DataFrame) -> dict[str, str]
         "lowest-error-at-100": f"{by_size.loc[many, 'its median E']:.2g}",
         "one-more-set-below": words.span(one_more_set(runs)["value"], ".2f"),
     }
+
+
+def _numbers_of_baselines(runs: pd.DataFrame) -> dict[str, str]:
+    levels, errors = baselines(runs), reconstruction.by_mask(runs, MEASURES[0])
+    error, special = levels.loc["reconstruction error"], levels.loc["specialization ratio"]
+    below = errors.lt(error.loc["untrained"], axis=0)
+    return {
+        "untrained-error": words.span(error.loc["untrained"].to_numpy(), ".2f"),
+        "on-the-curve": words.span(error.loc["untrained, on the curve"].to_numpy(), ".2f"),
+        "std-error": words.span(errors["000"], ".2f"),
+        "below-untrained": f"{below.to_numpy().sum()}",
+        "active-below-untrained": f"{below[list(ACTIVE)].to_numpy().sum()}",
+        "active-combinations": f"{below[list(ACTIVE)].size}",
+        "untrained-specialization": f"{special.loc['untrained'].iloc[-1]:.2f}",
+        "std-specialization": f"{reconstruction.by_mask(runs, MEASURES[1])['000'].iloc[-1]:.2f}",
+    }
+
+
+def _matched_over_best(found: Results) -> pd.Series:
+    """The median of the position error under E's matching over that under its own, by mask and size."""
+    by = ["mask", "size"]
+    return found.parts.groupby(by)[AXES[0]].median() / found.runs.groupby(by)["position_error"].median()
 
 
 def _numbers_of_parts(medians: pd.DataFrame) -> dict[str, str]:

@@ -622,7 +622,7 @@ def _of_chance(runs: pd.DataFrame) -> dict[str, str]:
     many = chance_of_many_draws(runs).groupby("size")["position_error"].median()
 
     def nearer(reader: str) -> str:
-        return ", ".join(f"{count:.0f}" for count in table.loc[reader, "nearer"])
+        return ", ".join(f"{count:.0f}" for count in table["nearer"].xs(reader))
 
     def at_these(reader: str) -> str:
         return at_sizes([("at", size) for size in beating_draws(runs, reader)]).removeprefix("at at ")
@@ -642,7 +642,7 @@ def _of_starts(data: Path, runs: pd.DataFrame) -> dict[str, str]:
     table = starts_table(data)
     five, known = starts_of(data, KKT, 5), starts_of(data, TARGET, 3)
     few, most = STARTS[0], STARTS[-1]
-    told = table.loc[(KKT[1], 5, "2N")]
+    told = table.loc[[(KKT[1], 5, "2N")]].iloc[0]
     unknown = table.loc[KKT[1]].xs("below 2N", level="rank")
     own = runs[(runs["network"] == TRANSPORT[0]) & (runs["size"] == 3)].set_index("seed")["position_error"]
     target = known["position_error"][most]

@@ -38,21 +38,26 @@ def sizes_drawn(runs: pd.DataFrame) -> tuple[int, int]:
     return (5 if 5 in sizes else sizes[0]), sizes[-1]
 
 
-def by_mask_and_size(runs: pd.DataFrame, metric: str, chance: pd.DataFrame | None = None) -> pd.DataFrame:
+PARTS = ("position_error", "value_error")
+"""E's two parts: position by the best matching of positions alone, value by E's own."""
+WITH_BASELINES = ("reconstruction_error", *PARTS, "specialization_ratio")
+"""The metrics whose figures show baselines."""
+
+
+def by_mask_and_size(runs: pd.DataFrame, metric: str, levels: pd.DataFrame) -> pd.DataFrame:
     """Return the numbers of a figure by mask and size: what the paper shows, and what heavy tails ask for.
 
     Args:
         runs: one row a run.
         metric: a column, such as "reconstruction_error".
-        chance: its chance level, as `companion.judging.chance.chance_summary` returns it; None: the metric has none.
+        levels: its baselines, as `companion.judging.baselines.baseline_summary` returns them.
 
     Returns:
-        One row a mask (its label, or "chance") and N: mean, sem, median, trimmed, low, high.
+        One row a mask (its label) or baseline (its name) and N: mean, sem, median, trimmed, low, high.
     """
     table = summary(runs, metric)
     table["mask"] = table["mask"].map(MASK_LABELS)
-    if chance is not None:
-        table = pd.concat([table, chance.assign(mask="chance")])
+    table = pd.concat([table, levels.rename(columns={"level": "mask"})])
     return table.rename(columns={"size": "N"}).set_index(["mask", "N"]).drop(columns="n")
 
 

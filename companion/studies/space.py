@@ -964,7 +964,7 @@ def numbers(data: Path) -> dict[str, str]:
 def _of_the_temperature(found: Results) -> dict[str, str]:
     table, verdicts = colder_table(found.colder), colder_verdicts(found.colder, found.radial)
     asked = verdicts[(verdicts != NOT_ASKED).all(axis=1)]
-    worst = table.loc[8, 100]
+    worst = table.loc[[(8, 100)]].iloc[0]
     return {
         "heat-over-spacing": listed(f"{ratio:.2g}" for ratio in table["τ/δ²"].loc[2]),
         "asked-verdicts": f"{len(asked)}",
@@ -1042,7 +1042,7 @@ def _of_the_hull(found: Results) -> dict[str, str]:
 
 def _of_transport(found: Results) -> dict[str, str]:
     cosine, errors = blurring_table()["cosine of the gradients"], table_errors(found.tables)
-    diabetes = table_parts(found.table_networks).loc["diabetes-2", "radial", "transport"]
+    diabetes = table_parts(found.table_networks).loc[[("diabetes-2", "radial", "transport")]].iloc[0]
     return {
         "cosine-two": f"{cosine[2, 1]:.2f}",
         "cosine-eight": f"{cosine[8, 1]:.2f}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from conftest import ROOT
 from literate import says
 
 from companion.core.settings import MASK_LABELS, MASKS
+from companion.judging.baselines import baseline_summary
 from companion.judging.chance import chance_summary
 from companion.judging.claims import ACTIVE, FACTOR, FREE, SHARE
 from companion.studies import replication as study
 from companion.studies.reconstruction import by_mask
-from companion.sweeps.runs import groups_of, median_run, reconstruction_points, summary
+from companion.sweeps.runs import groups_of, median_run, originals_and_reconstructions, reconstruction_points, summary
 
 pytestmark = pytest.mark.long
 states = says("09-replication")
@@ -77,15 +79,64 @@ def test_the_four_masks_with_overlap_form_a_band_above_the_four_without_it_at_ev
     assert list(MASKS)[4:] == list(ACTIVE), "the lower rows"
 
 
+@pytest.fixture(scope="module")
+def baselines(replication) -> dict[str, pd.DataFrame]:
+    return {metric: baseline_summary(replication, metric) for metric in study.WITH_BASELINES}
+
+
+def level_of(baselines, metric, name, statistic="median") -> pd.Series:
+    return baselines[metric].query("level == @name").set_index("size")[statistic]
+
+
 @states(
-    "Chance falls with N and lies below all masks from N = 5 on.",
-    "the chance row darkens towards N = 100 and is darkest of all from N = 5 on",
+    "An oracle's draw and evenly spaced points fall with N and lie below all masks from N = 5 on",
+    "the rows of an oracle's draw and of evenly spaced points darken towards N = 100 and are darkest of "
+    "all from N = 5 on.",
 )
 @pytest.mark.parametrize("statistic", ["mean", "median"])
-def test_chance_falls_with_n_and_lies_below_all_masks_from_five_on(replication, level, statistic):
-    errors = by_mask(replication, E, statistic).min(axis=1)
-    assert level[statistic].is_monotonic_decreasing
-    assert (errors.loc[5:] > level.loc[5:, statistic]).all()
+@pytest.mark.parametrize("name", ["oracle's draw", "evenly spaced"])
+def test_two_baselines_fall_with_n_and_lie_below_all_masks_from_five_on(replication, baselines, statistic, name):
+    level = level_of(baselines, E, name, statistic)
+    assert level.is_monotonic_decreasing
+    assert (by_mask(replication, E, statistic).min(axis=1).loc[5:] > level.loc[5:]).all()
+
+
+@states("on the right the untrained network lies above the four masks without overlap.")
+def test_the_untrained_network_lies_above_the_masks_without_overlap(replication, baselines):
+    assert (by_mask(replication, E)[list(FREE)].max(axis=1) < level_of(baselines, E, "untrained")).all()
+
+
+# --- E's two parts ---
+
+
+@states(
+    "Left, position error: the four masks with overlap form a band above the four without it at every size.",
+    "Right, value error: from N = 10 on an oracle's draw and evenly spaced points lie below all masks, "
+    "and the untrained "
+    "network above them.",
+)
+def test_the_two_errors_beside_their_baselines(replication, baselines):
+    positions, values = (by_mask(replication, metric) for metric in study.PARTS)
+    assert (positions[list(ACTIVE)].min(axis=1) > positions[list(FREE)].max(axis=1)).all()
+    for name in ("oracle's draw", "evenly spaced"):
+        assert (values.min(axis=1).loc[10:] > level_of(baselines, "value_error", name).loc[10:]).all()
+    assert (values.max(axis=1).loc[10:] < level_of(baselines, "value_error", "untrained").loc[10:]).all()
+
+
+@states("which on the line matches the k-th smallest with the k-th smallest.")
+def test_the_stored_errors_are_those_that_the_chapter_defines(replication):
+    some = replication[replication["size"] == 5]
+    x, y, positions, values = originals_and_reconstructions(some)
+    sorted_apart = np.abs(np.sort(x) - np.sort(positions)).mean(-1)
+    every = np.array(list(permutations(range(5))))
+    least = np.abs(x[:, None] - positions[:, every]).mean(-1).min(1)
+    np.testing.assert_allclose(some["position_error"], least, rtol=1e-9)
+    np.testing.assert_allclose(sorted_apart, least, rtol=1e-9)
+    distances = np.hypot(x[:, None] - positions[:, every], y[:, None] - values[:, every]).mean(-1)
+    best = distances.argmin(1)
+    np.testing.assert_allclose(some[E], distances.min(1), rtol=1e-9)
+    of_best = np.abs(y - np.take_along_axis(values, every[best], 1)).mean(-1)
+    np.testing.assert_allclose(some["value_error"], of_best, rtol=1e-9)
 
 
 # --- figure 3 ---

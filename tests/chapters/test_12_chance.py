@@ -120,7 +120,62 @@ def test_all_eight_masks_are_above_chance_from_5_on(found):
     assert list(above.index[above == 8]) == [5, 10, 20, 50, 100]
 
 
+# --- baselines ---
+
+
+@pytest.fixture(scope="module")
+def levels(found):
+    return baseline.baselines(found.runs)
+
+
+@states("it is told the data, and its E is 0")
+def test_centres_at_the_data_have_no_error(levels):
+    told = levels.xs("centres at the data", level="baseline")
+    assert (told.drop("specialization ratio") == 0).all(axis=None) and (told.loc["specialization ratio"] == 1).all()
+
+
+@states(
+    "The untrained network has a median E of {untrained-error}, whatever the size.",
+    "The 2,000 steps of training lower it in {below-untrained} of {combinations} combinations of mask and size, in "
+    "{active-below-untrained} of the {active-combinations} with overlap; overlap alone is worse than no "
+    "training at every "
+    "size.",
+    "More than half of what Std gains is in its heights: with their prototypes put on the true curve, "
+    "untrained networks "
+    "have {on-the-curve}, where Std, trained, has {std-error}.",
+)
+def test_training_beside_no_training(found, levels):
+    error, masks = levels.loc["reconstruction error"], reconstruction.by_mask(found.runs, "reconstruction_error")
+    untrained, on_the_curve = error.loc["untrained"], error.loc["untrained, on the curve"]
+    assert untrained.max() / untrained.min() < 1.1
+    below = masks.lt(untrained, axis=0)
+    assert below[FREE].all(axis=None) and (masks["100"] > untrained).all()
+    assert baseline.numbers(ROOT / "data")["below-untrained"] == str(below.to_numpy().sum())
+    assert ((untrained - on_the_curve) / (untrained - masks["000"]) > 0.5).all()
+
+
+@states("is {untrained-specialization}, trained Std's {std-specialization}.")
+def test_std_is_hardly_more_specialised_than_no_training(found, levels):
+    untrained = levels.loc["specialization ratio", "untrained"][100]
+    assert 0 < reconstruction.by_mask(found.runs, "specialization_ratio")["000"][100] - untrained < 0.05
+
+
 # --- position and value ---
+
+
+@states("its median is {matched-over-best} times that of $P$, by mask and size.)")
+def test_the_position_error_chooses_its_own_matching(found):
+    runs = found.runs.sort_values(["mask", "size", "seed"], ignore_index=True)
+    assert (found.parts["matched_position_error"] >= runs["position_error"] * (1 - 1e-9)).all()
+    by = ["mask", "size"]
+    matched, best = (
+        table.groupby(by)[name].median()
+        for table, name in ((found.parts, "matched_position_error"), (runs, "position_error"))
+    )
+    assert (
+        f"{(matched / best).max():.2f}" in baseline.numbers(ROOT / "data")["matched-over-best"]
+        and (matched / best).max() < 1.1
+    )
 
 
 @states("Neither is above E, and E is not above their sum.")
@@ -128,17 +183,18 @@ def test_neither_part_is_above_e_and_e_is_not_above_their_sum(found):
     runs = found.runs.sort_values(["mask", "size", "seed"], ignore_index=True)
     error, parts = runs["reconstruction_error"], found.parts
     assert (runs["seed"] == parts["seed"]).all()
-    assert (parts[["position_error", "value_error"]].max(axis=1) <= error * (1 + 1e-9)).all()
-    assert (error <= (parts["position_error"] + parts["value_error"]) * (1 + 1e-9)).all()
+    assert (parts[["matched_position_error", "value_error"]].max(axis=1) <= error * (1 + 1e-9)).all()
+    assert (error <= (parts["matched_position_error"] + parts["value_error"]) * (1 + 1e-9)).all()
 
 
 @states(
-    "Left: median position error. Chance falls with N, every mask is higher at the largest N than at the "
+    "Left: median position error under E's matching. Chance falls with N, every mask is higher at the "
+    "largest N than at the "
     "smallest, and the four masks with overlap lie highest at every size."
 )
 def test_position_errors_end_higher_than_they_begin_and_with_overlap_highest(found, medians):
     position = medians["position"].unstack()
-    assert (chance_summary(found.parts, "position_error")["median"].diff().dropna() < 0).all()
+    assert (chance_summary(found.parts, "matched_position_error")["median"].diff().dropna() < 0).all()
     assert (position[100] > position[3]).all() and (position.loc[ACTIVE].min() > position.loc[FREE].max()).all()
 
 
