@@ -132,7 +132,7 @@ def test_positions_get_worse_under_the_paper_s_masks_and_better_under_transport(
 @states(
     "transport's falls to {error-transport-middle} and ends at {error-transport-last}.",
     "from a median $|w|$ of {weight-transport-first} to {weight-transport-last}",
-    "the value error is {value-transport-last} of that E.",
+    "the value error by itself is {value-transport-last}.",
 )
 def test_transport_s_error_rises_again_by_its_value_error(runs):
     error, value, position, weight = (

@@ -13,11 +13,11 @@ from literate import says
 
 from companion.core.settings import MASKS
 from companion.judging import beyond
-from companion.judging.chance import chance_summary
+from companion.judging.baselines import ORACLE, baseline_summary
 from companion.judging.claims import ACTIVE, FIT, FREE
 from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART
 from companion.show.prose import fill, stored
-from companion.studies import findings
+from companion.studies import budget, findings
 from companion.studies.ledger import stored_entries
 from companion.studies.reconstruction import against_chance, by_mask
 from companion.studies.replication import separation_by_temperature
@@ -209,21 +209,37 @@ def test_the_readme_is_filled_between_its_markers_and_nowhere_else(tmp_path):
     assert findings.readme(tmp_path) == page.format("It is 0.96.\n")
 
 
+@states_beyond(
+    "After {longest}, Std has {outside-std-last} of the prototypes outside at N = 100 (after 2,000: "
+    "{outside-std-first}) and "
+    "overlap {outside-ovl-last} ({outside-ovl-first}).",
+    "Under both losses everything recovered and everything expelled are alike at the infimum",
+)
+def test_the_budget_is_part_of_the_result():
+    """The infimum is chapter 8's proposition, tested in tests/test_infimum.py."""
+    outside = budget.at_budgets(budget.stored_budget(DATA), "expelled_fraction", 100)
+    std, overlap = outside.loc["000 Std"], outside.loc["100 Ovl"]
+    assert std[2000] < 0.6 < 0.85 < std[200_000] < overlap[200_000] and overlap[2000] > 0.85
+    assert {"000", "100"} <= {one.mask for one in budget.SETTINGS if not MASKS[one.mask].coverage}
+
+
 # --- the README's own words ---
 
 
 def test_the_readme_s_picture_is_as_its_text_says(replication):
     """Its alternative text, and the line above the findings."""
     assert (
-        "the four masks with overlap lie above the four without, and chance lies below all from five points on"
-        in README
+        "the four masks with overlap lie above the four without, and an oracle's draw and evenly spaced "
+        "points lie below "
+        "all from five points on" in README
     )
     assert "At the paper's design (8 masks, 6 sizes, 10 seeds: 480 runs)" in README
-    level = chance_summary(replication).set_index("size")
+    levels = baseline_summary(replication, names=(ORACLE, "evenly spaced"))
     for statistic in ("mean", "median"):
         errors = by_mask(replication, E, statistic)
         assert (errors[list(ACTIVE)].min(axis=1) > errors[list(FREE)].max(axis=1)).all()
-        assert (errors.min(axis=1).loc[5:] > level.loc[5:, statistic]).all()
+        for _, level in levels.groupby("level"):
+            assert (errors.min(axis=1).loc[5:] > level.set_index("size")[statistic].loc[5:]).all()
     assert len(replication) == len(MASKS) * len(PAPER_SIZES) * 10 == 480
 
 
