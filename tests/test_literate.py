@@ -20,13 +20,14 @@ HIDDEN_SHARE = 1 / 4
 
 SETTINGS = {
     *MASKS,
-    *"0 1 2 3 5 10 20 30 50 100 200 480 1000 2,000".split(),
+    *"0 1 2 3 5 10 20 30 50 100 200 450 480 1000 2,000".split(),
     "1000–1009",
     "1000–1199",
     "2000–2099",
     "95",
 }
-"""Numbers that are no results and may be typed: the design's masks, sizes, seeds, runs and steps; 95 % of intervals."""
+"""Numbers that are no results and may be typed: the design's masks, sizes, seeds, runs and steps; how many definitions
+were tried; 95 % of intervals."""
 OF_CHAPTERS = {
     "01-model": {"0.01", "0.9", "0.999"},
     "02-coverage": {"0.1", "0.3", "0.5", "0.7", "0.9"},
@@ -34,7 +35,7 @@ OF_CHAPTERS = {
     "04-overlap": {"0.2", "0.4", "0.6", "0.8"},
     "06-expulsion": {"0.1", "0.3", "0.5", "0.2", "0.7", "0.9", "1.1", "1001"},
     "07-temperature": {"0.1", "4"},
-    "08-budget": {"0.01", "1e-6", "10^-6^"},
+    "08-budget": {"0.01", "6", "12"},
     "09-replication": {"0.1", "1.5", "4", "6", "7"},
     "10-ledger": {"0.01", "0.1", "0.995", "1.5", "16", "2.5", "7.5"},
     "11-ten-seeds": {"0.025", "100 of 200", "2.5", "28", "90"},
@@ -50,14 +51,15 @@ OF_CHAPTERS = {
     "23-attractor": {"0.01", "0.1", "0–39", "1,001", "1.5", "2000–2029"},
     "24-space": {"0.95", "0–99", "3000", "442", "8000–8029"},
     "25-memory": {"0.001", "1e-5", "1e-8", "4000", "4003", "4029"},
-    "90-rerun": {"0.01", "1000–1029", "450", "100,000", "10,000,000", "128", "61", "3.14"},
+    "90-rerun": {"0.01", "1000–1029", "100,000", "10,000,000", "128", "61", "3.14"},
     "91-engine": {"0.27", "11", "48,000"},
     "_findings": {"1e-05", "4"},
-    "_findings-beyond": {"0.01"},
+    "_findings-beyond": {"0.01", "4"},
 }
 """More of them, chapter by chapter: places in examples, levels, seeds, the paper's figures."""
 IN_ALTERNATIVE_TEXTS = {
     "02-coverage": {"1.1"},
+    "08-budget": {"0.1", "0.8"},
     "11-ten-seeds": {"0.4", "0.95"},
     "13-whose": {"0.5", "0.6", "0.65", "0.8"},
     "15-rounding": {"0.01", "1e-14"},

@@ -24,6 +24,8 @@ DASHES = ([1, 0], [6, 2], [2, 2], [8, 3, 2, 3], [1, 0], [6, 2], [2, 2], [8, 3, 2
 
 ORIGINAL, RECONSTRUCTION = "#0072B2", "#D55E00"
 CHANCE = "#666666"
+LEVEL_DASHES = ([1, 3], [4, 4], [8, 4])
+"""Of the baselines, which are grey all."""
 PANEL, NARROW_PANEL = 265, 165
 """Widths of a panel where two or three stand side by side; either fits a telephone's screen."""
 ERROR = "reconstruction error E"
@@ -335,19 +337,16 @@ def _size_panel(
         ),
     ]
     if levels is not None:
-        names = list(levels["level"].unique())
-        line = alt.Chart(rounded(levels)).encode(x=x, y=f"{statistic}:Q")
-        dash = alt.Scale(domain=names, range=[[1, 3], [4, 4], [8, 4]][: len(names)])
-        layers.append(
-            line.mark_line(color=CHANCE, strokeWidth=2).encode(
-                strokeDash=alt.StrokeDash("level:N", scale=dash, legend=None)
-            )
-        )
-        # Each name below its line, at a size of its own, so that near lines' names do not meet.
-        places = dict(zip(names, sizes[1:] + sizes[:1], strict=False))
-        for name, place in places.items():
-            at = line.transform_filter((alt.datum.size == place) & (alt.datum.level == name))
-            layers.append(at.mark_text(text=name, align="center", dy=12, color=CHANCE, fontSize=11))
+        # Each name below its line, at a size of its own, so that near lines' names do not meet; white around it.
+        places = zip(levels["level"].unique(), LEVEL_DASHES, sizes[1:] + sizes[:1], strict=False)
+        for name, dash, place in places:
+            line = alt.Chart(rounded(levels[levels["level"] == name])).encode(x=x, y=f"{statistic}:Q")
+            here = line.transform_filter(alt.datum.size == place)
+            layers += [
+                line.mark_line(color=CHANCE, strokeWidth=2, strokeDash=dash),
+                here.mark_text(text=name, dy=12, fontSize=11, stroke="white", strokeWidth=4),
+                here.mark_text(text=name, dy=12, fontSize=11, color=CHANCE),
+            ]
     return alt.layer(*layers).add_params(pick).properties(width=PANEL, height=300)
 
 

@@ -316,15 +316,14 @@ def optimisers(runs: pd.DataFrame, size: int) -> pd.DataFrame:
         size: N.
 
     Returns:
-        One row a setting; of each optimiser the median loss and gradient norm, and the mean share outside, of the few
-        seeds that all three have.
+        One row a setting; of each optimiser the median loss and the mean share outside, of the few seeds that all three
+        have.
     """
     ends = runs[(runs["size"] == size) & runs["seed"].isin(FEW_SEEDS)]
     ends = ends[(ends["optimiser"] != "Adam") | (ends["step"] == LONGEST)]
     groups = ends.groupby(["name", "optimiser"])
     parts = {
         "loss": groups["loss"].median(),
-        "gradient norm": groups["gradient_norm"].median(),
         "outside": groups["expelled_fraction"].mean(),
     }
     columns = {

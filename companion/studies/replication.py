@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from companion.core.settings import MASK_LABELS
+from companion.judging.baselines import baseline_summary
 from companion.judging.claims import ACTIVE, FACTOR, FREE, SHARE
 from companion.studies.reconstruction import Statistic, by_mask, stored_runs, stored_sweep
 from companion.sweeps.runs import median_run, reconstruction_points, summary
@@ -42,6 +43,15 @@ PARTS = ("position_error", "value_error")
 """E's two parts: position by the best matching of positions alone, value by E's own."""
 WITH_BASELINES = ("reconstruction_error", *PARTS, "specialization_ratio")
 """The metrics whose figures show baselines."""
+
+
+def baselines(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the baselines of the figures that show them, by metric.
+
+    Args:
+        runs: one row a run; its sizes, seeds and target are taken.
+    """
+    return {metric: baseline_summary(runs, metric) for metric in WITH_BASELINES}
 
 
 def by_mask_and_size(runs: pd.DataFrame, metric: str, levels: pd.DataFrame) -> pd.DataFrame:

@@ -210,9 +210,9 @@ def test_the_readme_is_filled_between_its_markers_and_nowhere_else(tmp_path):
 
 
 @states_beyond(
-    "After {longest}, Std has {outside-std-last} of the prototypes outside at N = 100 (after 2,000: "
-    "{outside-std-first}) and "
-    "overlap {outside-ovl-last} ({outside-ovl-first}).",
+    "After {budget.longest}, Std has {budget.outside-std-last} of the prototypes outside at N = 100 (after 2,000: "
+    "{budget.outside-std-first}) and "
+    "overlap {budget.outside-ovl-last} ({budget.outside-ovl-first}).",
     "Under both losses everything recovered and everything expelled are alike at the infimum",
 )
 def test_the_budget_is_part_of_the_result():
