@@ -198,12 +198,12 @@ def wait(browser, script: str) -> object:
 
 
 def open_page(browser, address: str, page: str, width: int = 1280) -> None:
-    """Open a page at a width; where there are live figures, wait until all seven are drawn."""
+    """Open a page at a width; where there are live figures, wait until all eight are drawn."""
     device = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
     browser.get(address + page)
     if page == REPLICATION:
-        wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 7')
+        wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 8')
 
 
 def requests(browser) -> list[str]:

@@ -39,7 +39,7 @@ from companion.core.data import DENSITIES, TARGETS
 from companion.core.network import Parameters
 from companion.core.settings import MASKS, NAMES, Neuron, Settings
 from companion.engine import driver, lanes
-from companion.judging import beyond, chance, ledger, paired, referee, verdicts
+from companion.judging import baselines, beyond, chance, ledger, paired, referee, verdicts
 from companion.judging.claims import CLAIMS
 from companion.sweeps import measures, parameters, store, sweep
 from companion.sweeps import runs as of_runs
@@ -162,6 +162,7 @@ CORE: dict[str, Case] = {
     "reconstruction_error": of(metrics.reconstruction_error, **four),
     "reconstruction_error in space": of(metrics.reconstruction_error, **four_in_space),
     "position_error": of(metrics.position_error, x="samples", prototypes="samples"),
+    "value_error": of(metrics.value_error, **four),
     "specialization_ratio": of(metrics.specialization_ratio, activations="samples neurons"),
     "expelled_fraction": of(metrics.expelled_fraction, x="samples", prototypes="neurons"),
     "expelled_fraction in space": of(hull.expelled_fraction, x="samples d", prototypes="neurons d"),
@@ -294,6 +295,12 @@ JUDGING: dict[str, Case] = {
     "superiority_interval": of(paired.superiority_interval, low="seeds", high="seeds", gap=st.just(0.0)),
     "median_difference": of(paired.median_difference, low="seeds", high="seeds"),
     "split_error": of(chance.split_error, **four),
+    "baseline_summary": of(
+        baselines.baseline_summary,
+        runs=run_table,
+        metric=st.sampled_from(list(chance.AT_CHANCE)),
+        names=st.tuples(st.sampled_from([*baselines.BASELINES, baselines.ORACLE])),
+    ),
     "chance_level": of(
         chance.chance_level,
         size=sizes,
@@ -334,6 +341,10 @@ ALL = CORE | ENGINE | SWEEPS | JUDGING
 
 COMPILED = "called by compiled code, or by the driver with what it has checked"
 LEFT_OUT = {
+    **{
+        f"companion.judging.baselines.{name}": "called with what baseline_summary has checked"
+        for name in ("untrained", "untrained_on_the_curve", "evenly_spaced", "centred")
+    },
     "companion.core.checks": "the checks themselves",
     "companion.core.metrics.match_run": "called with arrays that are known to fit",
     "companion.core.metrics.runs_of": "what three metrics begin with",

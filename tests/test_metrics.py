@@ -123,7 +123,8 @@ def test_every_metric_s_chance_level_is_that_of_the_same_prototypes():
     w = torch.full((20, 6), 3.0, dtype=torch.float64)
     expected = {
         "reconstruction_error": errors,
-        "position_error": parts[0],
+        "position_error": np.abs(np.sort(drawn) - np.sort(x)).mean(-1),
+        "matched_position_error": parts[0],
         "value_error": parts[1],
         "specialization_ratio": specialization_ratio(activations(x.expand(20, -1), w, -w * drawn)),
         "expelled_fraction": expelled_fraction(x.expand(20, -1), drawn),

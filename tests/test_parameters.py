@@ -274,10 +274,10 @@ def executed(monkeypatch: pytest.MonkeyPatch, runs: pd.DataFrame, file: Path, ce
 
 
 @pytest.mark.long
-def test_chapter_8_says_of_a_reader_s_own_runs_what_they_say(monkeypatch, tmp_path, few):
+def test_chapter_9_says_of_a_reader_s_own_runs_what_they_say(monkeypatch, tmp_path, few):
     texts = executed(monkeypatch, few, tmp_path / "mine.parquet", "import|_file|show_provenance|claim_counts")
     own = [text for text in texts if text.startswith("*`mine.parquet`: 32 runs; 2 seeds from 1 to 4; ")]
-    assert len(own) == 6 and all("; 20 steps; engine fast; numba " in text for text in own)
+    assert len(own) == 7 and all("; 20 steps; engine fast; numba " in text for text in own)
     made = [text for text in texts if "Made by" in text]
     assert len(made) == 1 and "4680 runs" in made[0], "the stored temperature sweep's"
     assert any("Claims of order, 2 seeds from 1 to 4" in text for text in texts)

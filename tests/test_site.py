@@ -141,7 +141,7 @@ def test_pictures_stand_in_the_page_without_javascript(book, parsed):
     assert len(pictures) >= 7 + 8
     for given in pictures:
         assert given["src"].endswith(".svg") and len(given.get("alt") or "") > 40
-    assert len(parsed[REPLICATION].pictures) == 7
+    assert len(parsed[REPLICATION].pictures) == 8, "the paper's seven figures, and E's two parts"
 
 
 def test_every_figure_has_its_number_and_its_caption(book):

@@ -25,12 +25,12 @@ from companion.core.data import TARGETS, sample_task
 from companion.core.network import Parameters, initial_parameters, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings
 from companion.core.train import train
-from companion.sweeps.measures import measure
+from companion.sweeps.measures import METRICS, measure
 from companion.sweeps.runs import settings_in, write_runs
 from companion.sweeps.sweep import ENGINES, OPTIONS, run_sweep
 
 SMALL = {"masks": ["000", "111"], "sizes": [3, 5], "seeds": [1, 2], "steps": 20}
-NUMBERS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
+NUMBERS = list(METRICS)
 
 
 @pytest.fixture(scope="module")

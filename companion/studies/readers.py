@@ -360,7 +360,7 @@ def centred(x: torch.Tensor, y: torch.Tensor, initial: Parameters, settings: Set
     """Train an RBF network with its centres at the data: the book's network with b_j = -w_j x_j held.
 
     Adam on w, a and c alone, with the steps and the step size of `settings`; -b/w are the training inputs at any w.
-    Book: chapter "Weights that remember", section "What transport is told".
+    Book: chapter "Weights that remember", section "Whose points?".
 
     Args:
         x, y: training data, shape (..., samples).
@@ -577,7 +577,7 @@ def numbers(data: Path) -> dict[str, str]:
     left = left_by_decay(stored).loc[f"{DECAY:g}"]
     seeds, sizes = sorted(runs["seed"].unique()), sorted(runs["size"].unique())
     found, versions = known_network(*KNOWN[-1]).found.parameters, stored.attrs["versions"]
-    kkt, chance = at(position, KKT)["value"], at(position, CHANCE)["value"]
+    kkt = at(position, KKT)["value"]
     x, y, _ = known_network(*KNOWN[-1])
     opened = "; ".join(
         f"{name}, at N = {', '.join(map(str, at_these))}" for name, at_these in open_to_attack(runs).items()
@@ -594,8 +594,6 @@ def numbers(data: Path) -> dict[str, str]:
         "kkt-error": span(kkt, ".2g"),
         "kkt-gradient-error": span(at(position, KKT_BY_GRADIENT)["value"], ".2g"),
         "kkt-steady-error": span(steady_medians(runs), ".2g"),
-        "kkt-below-chance": f"{(kkt < chance).sum()} of {len(sizes)}",
-        "chance-error": span(chance, ".2g"),
         "rank-short": f"{below:.0%}",
         "count-short": f"{short:.0%}",
         "distinct": span(left["distinct neurons K"], ".2g"),

@@ -71,6 +71,17 @@ def by_mask_and_size(runs: pd.DataFrame, metric: str, levels: pd.DataFrame) -> p
     return table.rename(columns={"size": "N"}).set_index(["mask", "N"]).drop(columns="n")
 
 
+def parts_by_mask_and_size(runs: pd.DataFrame, levels: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return what `by_mask_and_size` does of E's two parts, the error first in the index.
+
+    Args:
+        runs: one row a run.
+        levels: of `baselines`.
+    """
+    tables = {metric.replace("_", " "): by_mask_and_size(runs, metric, levels[metric]) for metric in PARTS}
+    return pd.concat(tables, names=["error"])
+
+
 def by_temperature(sweep: pd.DataFrame, chance: pd.DataFrame) -> pd.DataFrame:
     """Return the numbers of figure 4: E of separation alone by size and temperature, then Std's and chance's.
 

@@ -9,6 +9,7 @@ from conftest import rows
 from literate import says
 
 from companion.core.metrics import reconstruction_error
+from companion.judging.baselines import baseline_summary
 from companion.judging.chance import chance_summary
 from companion.show import figures
 from companion.studies import reconstruction
@@ -76,5 +77,6 @@ def test_the_pictures_of_the_replication_show_chance(replication, temperature):
     }
     for draw, runs in drawn_from.items():
         chance = chance_summary(runs)
-        drawn = [value for row in rows(draw(runs, chance)) for value in row.values() if isinstance(value, float)]
+        levels = chance if draw is figures.temperature_sweep else baseline_summary(runs)
+        drawn = [value for row in rows(draw(runs, levels)) for value in row.values() if isinstance(value, float)]
         assert all(min(abs(value - level) for value in drawn) < 1e-3 * level for level in chance["median"])

@@ -13,7 +13,7 @@ from conftest import ROOT
 from literate import says
 
 from companion.core.settings import MASK_LABELS, MASKS
-from companion.judging.baselines import baseline_summary
+from companion.judging.baselines import DRAWN, baseline_summary
 from companion.judging.chance import chance_summary
 from companion.judging.claims import ACTIVE, FACTOR, FREE, SHARE
 from companion.studies import replication as study
@@ -123,7 +123,7 @@ def test_the_two_errors_beside_their_baselines(replication, baselines):
     assert (values.max(axis=1).loc[10:] < level_of(baselines, "value_error", "untrained").loc[10:]).all()
 
 
-@states("which on the line matches the k-th smallest with the k-th smallest.")
+@states("the position error (@eq-position) says, which no height can change")
 def test_the_stored_errors_are_those_that_the_chapter_defines(replication):
     some = replication[replication["size"] == 5]
     x, y, positions, values = originals_and_reconstructions(some)
@@ -203,7 +203,8 @@ def test_the_masks_with_separation_but_no_overlap_level_off(replication, statist
 
 
 @states(
-    "Cells darken, that is fall, from left to right, and by mean the four rows with overlap are darker than the four "
+    "Cells darken, that is fall, from left to right, and by mean the four mask rows with overlap are "
+    "darker than the four "
     "without, with few exceptions at the smallest sizes."
 )
 def test_by_mean_the_rows_with_overlap_are_darker_with_few_exceptions_at_the_smallest_sizes(replication):
@@ -325,7 +326,7 @@ def test_some_gaps_between_neighbouring_masks_are_within_noise(replication):
         assert overlapping.any(), size
 
 
-def test_the_numbers_under_the_figures_are_labelled_as_the_figures(replication, level):
+def test_the_numbers_under_the_figures_are_labelled_as_the_figures(replication, baselines):
     """`show_numbers` stands under figures whose curves are named so."""
-    names = study.by_mask_and_size(replication, E, level.reset_index()).index.unique("mask")
-    assert list(names) == [*MASK_LABELS.values(), "chance"]
+    names = study.by_mask_and_size(replication, E, baselines[E]).index.unique("mask")
+    assert list(names) == [*MASK_LABELS.values(), *DRAWN]
