@@ -23,7 +23,8 @@ from companion.core.network import (
     starting_batch,
 )
 from companion.core.settings import Settings
-from companion.studies import attraction, memory, readers
+from companion.judging.chance import chance_level
+from companion.studies import memory, readers
 from companion.studies.stationarity import (
     METHODS,
     Search,
@@ -360,9 +361,9 @@ def test_membership_by_loss_is_the_rank_of_the_numbers():
 def test_chance_of_many_draws_begins_with_the_comparison_s_draw_and_is_the_mean():
     x, _ = sample_task(5, 4000)
     first = memory.candidates_of("chance", memory.Case(5, 4000, None, DECAY)).x
-    one = float(attraction.chance_positions(5, [4000], draws=1)[0])
+    one = float(chance_level(5, [4000], 1, metric="position_error").mean())
     assert one == pytest.approx(position_error(x, first))
-    assert attraction.chance_positions(5, [4000], draws=200)[0] == pytest.approx(
+    assert chance_level(5, [4000], 200, metric="position_error").mean() == pytest.approx(
         np.mean([position_error(x, drawn) for drawn in random_stream(5, 4000, purpose=2).uniform(0, 1, (200, 5))])
     )
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from companion.core.checks import require_number, require_same_shape, require_shapes
-from companion.core.data import TARGETS, random_stream, sample_task
+from companion.core.data import TARGETS
 from companion.core.losses import total_loss
 from companion.core.metrics import position_error
 from companion.core.network import Parameters, predict, prototypes
@@ -532,7 +532,7 @@ def two_errors(runs: pd.DataFrame, label: str = "110 transport") -> pd.DataFrame
         value = np.asarray(split_error(x, y, at, predict(at, *network)).value)
         whole = group[E].to_numpy()
         by_chance, of_value = (chance_level(size, seeds, metric=name).mean(1) for name in (E, "value_error"))
-        of_position = chance_positions(size, seeds)
+        of_position = chance_level(size, seeds, metric="position_error").mean(axis=1)
         found[size] = {
             "E": np.median(whole),
             "E, chance": np.median(by_chance),
@@ -557,27 +557,6 @@ def parts_table(parts: pd.DataFrame) -> pd.DataFrame:
     runs = parts.columns.str.startswith("runs")
     texts = pd.concat([parts.loc[:, ~runs].map("{:.3f}".format), parts.loc[:, runs].map("{:.0f}".format)], axis=1)
     return _by_size(texts.T)
-
-
-def chance_positions(size: int, seeds: Iterable[int], draws: int = 20) -> np.ndarray:
-    """Return the mean position error of prototypes drawn afresh, those of chance, under its own best matching.
-
-    Book: chapter "A compatible attractor", section "The experiment"; chapter "Weights that remember", section "The
-    comparison".
-
-    Args:
-        size: N.
-        seeds: whose training inputs are compared with.
-        draws: random sets of prototypes a seed; the first ones of more are those of fewer.
-
-    Returns:
-        Mean over the draws, shape (seeds,).
-    """
-    means = []
-    for seed in seeds:
-        drawn = random_stream(size, seed, purpose=2).uniform(0.0, 1.0, (draws, size))
-        means.append(np.mean(position_error(sample_task(size, seed)[0].expand(draws, -1), drawn)))
-    return np.array(means)
 
 
 def falls(left: pd.DataFrame) -> pd.DataFrame:

@@ -286,8 +286,8 @@ def nearness(runs: pd.DataFrame, size: int) -> pd.DataFrame:
         size: N.
 
     Returns:
-        One row a setting: least, below which no loss is; recovery, what perfect recovery's loss tends to; after 2,000
-        and after 200,000 steps the loss; and after the latter the position error and the share outside (mean).
+        One row a setting: `least_loss`; `loss_of_recovery`; the loss after 2,000 and after 200,000 steps; and after the
+        latter the position error and the share outside (mean).
     """
     rows = {}
     x = _samples(size)

@@ -23,9 +23,9 @@ from companion.core.metrics import position_error
 from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import Settings
 from companion.core.train import BETAS, EPSILON, train
+from companion.judging.chance import chance_level
 from companion.judging.paired import holm
 from companion.show.words import at_sizes, p_value, span
-from companion.studies.attraction import chance_positions
 from companion.studies.memory import FRESH, NETWORKS, Case, medians, search_of
 from companion.studies.stationarity import (
     METHODS,
@@ -481,9 +481,11 @@ def chance_of_many_draws(runs: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
         draws: random sets of points a seed; the comparison's own rule takes the first alone.
     """
     rows = [
-        {"network": MANY_DRAWS[0], "reader": MANY_DRAWS[1], "size": size, "seed": seed, "position_error": error}
+        {"network": MANY_DRAWS[0], "reader": MANY_DRAWS[1], "size": size, "seed": seed, "position_error": level.mean()}
         for size in sorted(runs["size"].unique())
-        for seed, error in zip(seeds_of(runs), chance_positions(size, seeds_of(runs), draws), strict=True)
+        for seed, level in zip(
+            seeds_of(runs), chance_level(size, seeds_of(runs), draws, metric="position_error"), strict=True
+        )
     ]
     return pd.DataFrame(rows)
 

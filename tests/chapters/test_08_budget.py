@@ -169,10 +169,9 @@ def test_most_runs_are_not_stationary(runs):
 
 @states(
     "Under Std L-BFGS comes to a lower loss than {longest} steps of Adam, with {outside-std-lbfgs} of the prototypes "
-    "outside instead of {outside-std-adam}: a little less than untrained. That the fit alone expels in "
-    "long trainings is "
-    "Adam's doing.",
-    "both end with about nine of ten outside ({outside-ovl-lbfgs} and {outside-ovl-adam})",
+    "outside instead of {outside-std-adam}: a little less than untrained. So the fit alone expels in Adam's long "
+    "trainings and not in these.",
+    "both end with about nine of ten outside ({outside-ovl-lbfgs} and {outside-ovl-adam}): it expels in both.",
     "the shares outside change by at most {polished}.",
 )
 def test_the_fit_expels_under_adam_only_and_overlap_under_both(runs):
