@@ -1,4 +1,4 @@
-"""The ledger: every claim's verdict at the paper's ten seeds and at two hundred, as a table and for machines.
+"""The ledger: every claim's verdict at the paper's ten seeds and at two hundred fresh ones, for readers and machines.
 
 `companion.studies.findings` writes it into `data/claims.json` and `_ledger.md`.
 """
@@ -23,6 +23,7 @@ from companion.judging.verdicts import (
     IN_PART,
     LEVEL,
     LOGARITHMIC,
+    ON_MARGIN,
     UNDECIDED,
     Verdict,
     describe,
@@ -31,7 +32,7 @@ from companion.judging.verdicts import (
 from companion.sweeps.runs import require_table, stored_table
 from companion.sweeps.sweep import PAPER_SEEDS
 
-MARKS = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?"}
+MARKS = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?", ON_MARGIN: "±"}
 """A sign for each verdict, which needs no colour."""
 COLUMNS = (
     "mask",
@@ -40,6 +41,7 @@ COLUMNS = (
     "temperature",
     "fit_mse",
     "reconstruction_error",
+    "position_error",
     "specialization_ratio",
     "expelled_fraction",
 )
@@ -48,47 +50,81 @@ DIGITS = 6
 """Significant digits of the numbers in `claims.json`."""
 
 
+class Runs(NamedTuple):
+    """What the claims are judged by, under the names that `companion.judging.claims.Claim.data` has.
+
+    Attributes:
+        sweep: all masks at the nominal temperature, one row a run.
+        temperature: masks 000 and 001 at several temperatures.
+    """
+
+    sweep: pd.DataFrame
+    temperature: pd.DataFrame
+
+
 class Entry(NamedTuple):
-    """One claim's verdicts: at the paper's ten seeds, at all, and at all but those ten."""
+    """One claim's verdicts.
 
+    Attributes:
+        fresh: on seeds that nothing had looked at when the rules were written: the verdict.
+        seen: on seeds that had been looked at.
+        ten: on the paper's ten seeds, which are among the seen.
+    """
+
+    fresh: Verdict
+    seen: Verdict
     ten: Verdict
-    all: Verdict
-    others: Verdict
 
 
-def judge_all(sweep: pd.DataFrame, temperature: pd.DataFrame) -> dict[str, Entry]:
+FRESH, SEEN = ("ledger", "ledger-temperature"), ("powered", "temperature")
+"""Files of the fresh and of the seen runs in `data/`, in the order of `Runs`."""
+
+
+def judge_all(fresh: Runs, seen: Runs) -> dict[str, Entry]:
     """Judge every claim by its rule.
 
     Book: chapter "The ledger", section "The verdicts".
 
     Args:
-        sweep: all masks at the nominal temperature, the paper's seeds among others.
-        temperature: masks 000 and 001 at several temperatures, the paper's seeds among others.
+        fresh: the runs of the verdicts.
+        seen: runs that were looked at before the rules were written, the paper's ten seeds among others.
 
     Returns:
-        Claims by number, "C1" to "C10".
+        Entries by the keys of `companion.judging.claims.CLAIMS`.
 
     Raises:
         ValueError: if runs are missing or have no finite metrics.
     """
-    given = {
-        name: require_table(name, runs, keys=("seed",))
-        for name, runs in (("sweep", sweep), ("temperature", temperature))
+    given = {name: _require_tables(name, runs) for name, runs in (("fresh", fresh), ("seen", seen))}
+    ten = Runs(*(runs[runs["seed"].isin(PAPER_SEEDS)] for runs in given["seen"]))
+    if any(part.empty or len(part) == len(runs) for part, runs in zip(ten, given["seen"], strict=True)):
+        raise ValueError(
+            f"seen: {given['seen'].sweep['seed'].nunique()} seeds were given; allowed are the paper's and others"
+        )
+    return {
+        key: Entry(*(claim.rule(getattr(runs, claim.data)) for runs in (given["fresh"], given["seen"], ten)))
+        for key, claim in CLAIMS.items()
     }
-    for name, runs in given.items():
-        if runs["seed"].isin(PAPER_SEEDS).all() or not runs["seed"].isin(PAPER_SEEDS).any():
-            raise ValueError(f"{name}: {runs['seed'].nunique()} seeds were given; allowed are the paper's and others")
-    entries = {}
-    for key, claim in CLAIMS.items():
-        runs = given[claim.data]
-        of_paper = runs["seed"].isin(PAPER_SEEDS)
-        entries[key] = Entry(*(claim.rule(part) for part in (runs[of_paper], runs, runs[~of_paper])))
-    return entries
+
+
+def _require_tables(name: str, runs: Any) -> Runs:
+    given = require_a(Runs, name, runs)
+    return Runs(*(require_table(f"{name}.{part}", table, keys=("seed",)) for part, table in given._asdict().items()))
+
+
+def stored(root: Path, names: tuple[str, str] = FRESH) -> Runs:
+    """Return the stored runs that claims are judged by.
+
+    Args:
+        root: the book's folder.
+        names: of two files in `data/`, without their ending.
+    """
+    return Runs(*(stored_table(root, name, COLUMNS) for name in names))
 
 
 def judge_stored(root: Path) -> dict[str, Entry]:
     """Judge every claim on the runs stored under `root`."""
-    return judge_all(*(stored_table(root, name, COLUMNS) for name in ("powered", "temperature")))
+    return judge_all(stored(root), stored(root, SEEN))
 
 
 def table(entries: dict[str, Entry]) -> str:
@@ -104,16 +140,16 @@ def table(entries: dict[str, Entry]) -> str:
     """
     _require_entries(entries)
     # The verdict comes first: on a narrow screen a wide table shows its left side.
-    seeds, fewer = entries["C1"].all.study.seeds, entries["C8"].all.study.seeds
-    head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} seeds (C8: {fewer})")
+    seeds = entries["C1"].fresh.study.seeds
+    head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} fresh seeds")
     widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
     rows = [
         (
-            f"**{marked(entry.all.verdict)}**",
+            f"**{marked(entry.fresh.verdict)}**",
             f"**{key}** {CLAIMS[key].says} (@sec-{key.lower()})",
             CLAIMS[key].evidence,
             _counts(entry.ten),
-            f"{_counts(entry.all)}; {_decisive(entry.all)}",
+            f"{_counts(entry.fresh)}; {_decisive(entry.fresh)}",
         )
         for key, entry in entries.items()
     ]
@@ -198,14 +234,14 @@ def _decided(verdict: Verdict) -> str:
 
 BEYOND_KEY = (
     "Counts: cases that are supported, of all, and contradicted ones. The case that decides is the weakest one, or the "
-    "most contradicted where the statement does not hold; its number is the typical ratio or difference with its 95 % "
+    "most contradicted where the statement does not hold; its number is the median ratio or difference with its 95 % "
     "interval. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
 )
 """What the cells of the table beyond the paper hold."""
 
 NO_BREAK = "\u00a0"
 KEY = (
-    "Counts: cases that are supported, of all, and contradicted ones. Numbers: the typical ratio (C5, C6, C8: "
+    "Counts: cases that are supported, of all, and contradicted ones. Numbers: the median ratio (C5, C6, C8: "
     "difference) with its 95 % interval in the case that decides, the weakest one, or the most contradicted where the "
     "claim does not hold. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
 )
@@ -219,7 +255,7 @@ def number(value: float) -> str:
 
 
 def disagreements(verdict: Verdict) -> pd.DataFrame:
-    """Return the cases in which means and ranks say opposite things, and how far the means lean on single runs.
+    """Return the cases in which means and the rule say different things, and how far the means lean on single runs.
 
     Book: chapter "The ledger", section "The verdicts".
 
@@ -227,16 +263,16 @@ def disagreements(verdict: Verdict) -> pd.DataFrame:
         verdict: of any claim.
 
     Returns:
-        One row a case: case, comparison, by ranks, by mean, superiority (share of seeds in which `first` is lower),
+        One row a case: case, comparison, by rule, by mean, superiority (share of seeds in which `first` is lower),
         mean of first, mean of second, and the share that the largest run has in the sum of each.
     """
     require_a(Verdict, "verdict", verdict)
     rows = []
     for number, case in enumerate(verdict.cases):
-        by_rank, by_mean = verdict.outcome(number), verdict.by_mean_supported[number]
-        if by_rank == "open" or by_mean == (by_rank == "supported"):
+        by_rule, by_mean = verdict.outcome(number), verdict.by_mean_supported[number]
+        if by_rule == "open" or by_mean == (by_rule == "supported"):
             continue
-        # Of a case that the ranks support, the statement that the means deny.
+        # Of a case that the rule supports, the statement that the means deny.
         denied = [one for one in case.statements if not shown_by_means(verdict.study, one)]
         shown = denied[0] if denied else verdict.shown(number)
         sides = [verdict.study.own_units(shown.metric, side) for side in shown[1:3]]
@@ -244,7 +280,7 @@ def disagreements(verdict: Verdict) -> pd.DataFrame:
             {
                 "case": case.name,
                 "comparison": describe(shown),
-                "by ranks": by_rank,
+                "by rule": by_rule,
                 "by mean": "supported" if by_mean else "contradicted",
                 "superiority": float(superiority(*(verdict.study.values(shown.metric, side) for side in shown[1:3]))),
                 "mean of first": sides[0].mean(),
@@ -263,25 +299,20 @@ def as_json(entries: dict[str, Entry]) -> dict[str, Any]:
         entries: what `judge_all` returned.
 
     Returns:
-        numbers (all that the rules depend on) and claims: of each what it says, the paper's evidence, the rule, the
-        file it was judged by, and the verdicts at ten seeds, at all and at all but those ten, with their cases.
+        numbers (what all rules depend on) and claims: of each what it says, the paper's evidence, the rule, its margin,
+        the file it was judged by, and the verdicts on fresh, on seen and on the paper's ten seeds, with their cases.
     """
     _require_entries(entries)
     return {
-        "numbers": {
-            "level": LEVEL,
-            "factor": claims.FACTOR,
-            "share": claims.SHARE,
-            "fit": claims.FIT,
-            "half": claims.HALF,
-        },
+        "numbers": {"level": LEVEL, "half": claims.HALF},
         "claims": {
             key: {
                 "says": CLAIMS[key].says,
                 "paper": CLAIMS[key].evidence,
                 "rule": CLAIMS[key].stated,
+                "margin": CLAIMS[key].margin,
                 "function": f"companion.judging.claims.{CLAIMS[key].rule.__name__}",
-                "data": {"sweep": "powered.parquet"}.get(CLAIMS[key].data, "temperature.parquet"),
+                "data": f"{FRESH[Runs._fields.index(CLAIMS[key].data)]}.parquet",
                 "verdicts": {name: _verdict(verdict) for name, verdict in entry._asdict().items()},
             }
             for key, entry in entries.items()

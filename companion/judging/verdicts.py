@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
 from numbers import Real
@@ -25,27 +25,41 @@ from companion.sweeps.runs import require_table
 from companion.sweeps.sweep import list_of
 
 HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED = "holds", "holds in part", "does not hold", "undecided"
-VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED)
+ON_MARGIN = "depends on the margin"
+VERDICTS = (HOLDS, IN_PART, DOES_NOT_HOLD, UNDECIDED, ON_MARGIN)
 
 LEVEL = 0.025
 """Level of each direction: a claim's cases are supported or contradicted falsely with probability 5 % at most."""
 E = "reconstruction_error"
-LOGARITHMIC = (E, "place", "specialization_ratio")
+POSITION = "position_error"
+PLACE, BESIDE_STD = "place", "specialization beside Std's"
+MADE_OF = {PLACE: E, BESIDE_STD: "specialization_ratio"}
+"""Metrics that set a group beside others, see `Study.values`, and what they are made of."""
+LOGARITHMIC = (E, POSITION, PLACE, "specialization_ratio", BESIDE_STD)
 """Metrics that are compared as ratios, that is by their logarithms; the others, which can be 0, by differences."""
+IN_SIGNS = {
+    E: "E",
+    POSITION: "position error",
+    "specialization_ratio": "S",
+    BESIDE_STD: "S over S of 000",
+    "expelled_fraction": "X",
+}
+"""Metrics as `describe` writes them."""
 
 Group = tuple[Any, ...]
 """What the runs of one group share: (mask, size), or (mask, size, temperature); a label may stand for a mask."""
 
 
-KINDS = ("below", "near", "as low")
+KINDS = ("below", "near")
 """How a statement's first side may lie to its second."""
 
 
 class Statement(NamedTuple):
     """One comparison: `first` lies below, or near, `second`; either a group of runs or a number.
 
-    `kind` is "below" (`first` - `second` < `gap`), "near" (between -`gap` and `gap`), or "as low" (near or below).
-    Logarithmic metrics, and `gap` with them, are in logarithms.
+    `kind` is "below" (`first` - `second` < `gap`) or "near" (between -`gap` and `gap`); "below" a gap above 0 is "as low
+    as, but for the gap". "Below" with a `least` effect is below by that much more; the order of means is read without
+    it. Logarithmic metrics, `gap` and `least` with them, are in logarithms.
     """
 
     metric: str
@@ -53,6 +67,7 @@ class Statement(NamedTuple):
     second: Group | float
     gap: float = 0.0
     kind: str = "below"
+    least: float = 0.0
 
 
 class Case(NamedTuple):
@@ -100,7 +115,7 @@ class Study:
             raise ValueError(
                 f"by: {by} was given; allowed are columns that name a group, whose runs differ in the seed"
             )
-        metrics = (E, "fit_mse", "specialization_ratio", "expelled_fraction")
+        metrics = (E, POSITION, "fit_mse", "specialization_ratio", "expelled_fraction")
         runs = require_table("runs", runs, metrics, [*by, "seed"])
         if (twice := runs.duplicated([*by, "seed"])).any():
             found = ", ".join(f"{name} {value}" for name, value in runs.loc[twice, [*by, "seed"]].iloc[0].items())
@@ -143,28 +158,34 @@ class Study:
     def values(self, metric: str, group: Group | float) -> np.ndarray:
         """Return a group's values as they are compared: logarithms where the metric is logarithmic, shape (seeds,).
 
-        The metric "place" is where a mask stands among all: log E less the mean of log E over the seed's masks.
+        The metric `PLACE` is where a mask stands among all: log E less the mean of log E over the seed's masks;
+        `BESIDE_STD` is log S less that of Std on the same seed.
         """
         if not isinstance(group, tuple):
             return np.full(self.seeds, float(group))
-        if metric != "place":
+        if metric not in MADE_OF:
             return _of_group(self._values, metric, group)
-        own, *errors = (_of_group(self._values, E, (mask, *group[1:])) for mask in (group[0], *self.masks))
-        return own - np.mean(errors, axis=0)
+        own, *others = (_of_group(self._values, MADE_OF[metric], one) for one in self._beside(metric, group))
+        return own - np.mean(others, axis=0)
+
+    def _beside(self, metric: str, group: Group) -> list[Group]:
+        """A group and, after it, those that a metric made of several sets it beside."""
+        masks = self.masks if metric == PLACE else ["000"]
+        return [group, *((mask, *group[1:]) for mask in masks)]
 
     def own_units(self, metric: str, group: Group | float) -> np.ndarray:
-        """Return one side of a statement in its metric's own units, shape (seeds,); of a "place" it is E."""
+        """Return one side of a statement in its metric's own units, shape (seeds,); of a `PLACE` it is E, and so on."""
         if not isinstance(group, tuple):
             return np.full(self.seeds, math.exp(group) if metric in LOGARITHMIC else group)
-        return _of_group(self.raw, "reconstruction_error" if metric == "place" else metric, group)
+        return _of_group(self.raw, MADE_OF.get(metric, metric), group)
 
     def mean(self, metric: str, group: Group | float) -> float:
         """Return the same of the group's arithmetic mean over seeds, which is what the paper shows."""
         if not isinstance(group, tuple):
             return float(group)
-        if metric == "place":
-            own, *logs = (self.mean(E, (mask, *group[1:])) for mask in (group[0], *self.masks))
-            return own - float(np.mean(logs))
+        if metric in MADE_OF:
+            own, *others = (self.mean(MADE_OF[metric], one) for one in self._beside(metric, group))
+            return own - float(np.mean(others))
         mean = _of_group(self.raw, metric, group).mean()
         return float(_logarithm(mean) if metric in LOGARITHMIC else mean)
 
@@ -187,18 +208,20 @@ def _require_statement(name: str, given: Any) -> Statement:
     statement = require_a(Statement, name, given)
     groups = tuple(side for side in statement[1:3] if isinstance(side, tuple))
     numbers = [side for side in statement[1:3] if not isinstance(side, tuple)]
-    numbers += [statement.gap, *(part for group in groups for part in group[1:])]
+    numbers += [statement.gap, statement.least, *(part for group in groups for part in group[1:])]
     names = [statement.metric, statement.kind, *(part for group in groups for part in group[:1])]
     try:
         fits = all(isinstance(one, str) for one in names) and statement.kind in KINDS
         fits = fits and all(isinstance(one, Real) and math.isfinite(one) for one in numbers)
         fits = fits and all(2 <= len(group) <= 3 for group in groups)
+        fits = fits and (statement.least >= 0 if statement.kind == "below" else statement.gap >= statement.least == 0)
     except OverflowError:  # of a number that no float holds
         fits = False
     if not fits:
         raise ValueError(
             f"{name}: {shown(given)} was given; allowed are groups (mask, size) or (mask, size, temperature) and "
-            f"finite numbers as sides, a finite number as gap, and {', '.join(map(repr, KINDS))} as kind"
+            f"finite numbers as sides, a finite number as gap, {', '.join(map(repr, KINDS))} as kind, "
+            'for "near" a gap of at least 0, and for "below" a least effect of at least 0'
         )
     return statement
 
@@ -213,7 +236,7 @@ class Verdict:
     """What the runs say of a claim.
 
     Attributes:
-        verdict: one of `VERDICTS`, by paired ranks.
+        verdict: one of `VERDICTS`, by the rule.
         by_mean: one of them, by the order of the means alone.
         cases: the claim's parts.
         p_for, p_against: corrected p-values, shape (cases,).
@@ -237,8 +260,8 @@ class Verdict:
         """One row a case: what decided it.
 
         Of a case's statements the one shown is the weakest or, if the case is contradicted, the most contradicted.
-        Columns: case, comparison, metric, seeds, effect with low and high (the typical ratio of `first` to `second`,
-        or difference if the metric is not logarithmic: the median over seeds and its 95 % interval), superiority with
+        Columns: case, comparison, metric, seeds, effect with low and high (the median ratio of `first` to `second`,
+        or difference if the metric is not logarithmic, and its exact 95 % interval), superiority with
         its low and high (share of seeds in which `first` is lower), p for, p against (corrected), outcome, mean and
         sem of either side, by mean.
         """
@@ -281,7 +304,7 @@ class Verdict:
         }
 
     def outcome(self, number: int) -> str:
-        """Return what the ranks say of a case: "supported", "contradicted" or "open"."""
+        """Return what the rule says of a case: "supported", "contradicted" or "open"."""
         return "supported" if self.supported[number] else "contradicted" if self.contradicted[number] else "open"
 
 
@@ -289,9 +312,8 @@ class Verdict:
 def describe(statement: Statement) -> str:
     """Return a statement in signs, such as "E: 010 < 011" or "X: 001 ≲ 000 by 0.1 at τ = 1e-05"."""
     statement = _require_statement("statement", statement)
-    metric = {"reconstruction_error": "E", "specialization_ratio": "S", "expelled_fraction": "X"}
-    sign = {"below": "<", "near": "≈", "as low": "≲"}[statement.kind]
-    size = abs(statement.gap)
+    sign = "≈" if statement.kind == "near" else "≲" if statement.gap > 0 else "<"
+    size = abs(statement.gap - statement.least)
     gap = "" if not size else f" by {f'×{np.exp(size):.3g}' if statement.metric in LOGARITHMIC else f'{size:.3g}'}"
     groups = [side for side in statement[1:3] if isinstance(side, tuple)]
     if not groups:
@@ -299,8 +321,9 @@ def describe(statement: Statement) -> str:
     # What two groups share is in the case's name, but for a temperature and the mask whose place it is.
     differing = [k for k in range(len(groups[0])) if len({group[k] for group in groups}) == 2] or [0]
     sides = [_side(side, differing, statement.metric) for side in statement[1:3]]
-    name = f"place of {groups[0][0]}" if statement.metric == "place" else metric.get(statement.metric, statement.metric)
-    at = f" at τ = {groups[0][2]:g}" if len(groups[0]) > 2 else ""
+    name = IN_SIGNS.get(statement.metric, statement.metric)
+    name = f"place of {groups[0][0]}" if statement.metric == PLACE else name
+    at = f" at τ = {groups[0][2]:g}" if len(groups[0]) > 2 and 2 not in differing else ""
     return f"{name}: {sides[0]} {sign} {sides[1]}{gap}{at}"
 
 
@@ -314,34 +337,70 @@ def _side(side: Group | float, shown: list[int], metric: str) -> str:
 
 def p_for(study: Study, statements: list[Statement]) -> np.ndarray:
     """Return p-values for statements, shape (statements,)."""
-    statements = _require_statements(study, statements)
-    first, second, gap = _stacked(study, statements)
-    kinds = np.array([statement.kind for statement in statements])
-    p = paired.p_less(first, second, gap)
-    if (kinds != "below").any():
-        near = np.maximum(p, paired.p_less(second, first, gap))  # the two one-sided tests of `paired.p_within`
-        p = np.where(kinds == "below", p, near)
-        p = np.where(kinds == "as low", np.minimum(near, paired.p_less(first, second)), p)
-    return p
+    return p_values(_differences(study, statements), statements)[0]
 
 
 def p_against(study: Study, statements: list[Statement]) -> np.ndarray:
     """Return p-values for the opposites of statements, shape (statements,)."""
-    statements = _require_statements(study, statements)
-    first, second, gap = _stacked(study, statements)
-    above = paired.p_less(second, first, -gap)
-    near = np.array([statement.kind == "near" for statement in statements])
-    if near.any():
-        above = np.where(near, np.minimum(2 * np.minimum(above, paired.p_less(first, second, -gap)), 1.0), above)
-    return above
+    return p_values(_differences(study, statements), statements)[1]
 
 
-def _stacked(study: Study, statements: list[Statement]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    first, second = (
-        np.stack([study.values(statement.metric, getattr(statement, side)) for statement in statements])
-        for side in ("first", "second")
+@np.errstate(all="ignore")
+def _differences(study: Study, statements: list[Statement]) -> np.ndarray:
+    """Return `first` - `second` of each statement, shape (statements, seeds)."""
+    return np.stack(
+        [
+            study.values(statement.metric, statement.first) - study.values(statement.metric, statement.second)
+            for statement in _require_statements(study, statements)
+        ]
     )
-    return first, second, np.array([statement.gap for statement in statements])
+
+
+Test = Callable[[np.ndarray, float, np.ndarray], np.ndarray]
+"""A one-sided paired test as `companion.judging.paired.p_less`."""
+
+
+def p_values(
+    differences: np.ndarray, statements: list[Statement], test: Test = paired.p_less
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return p-values for statements and for their opposites.
+
+    Book: chapter "The ledger", section "How two masks are compared".
+
+    Args:
+        differences: `first` - `second` of each, shape (statements, ..., seeds).
+        statements: what is said of them.
+        test: what gives p-values for "below a gap".
+
+    Returns:
+        For and against, each of shape (statements, ...).
+    """
+    leading = (-1, *(1,) * (differences.ndim - 2))
+    gap = np.reshape([statement.gap - statement.least for statement in statements], leading)
+    kinds = np.reshape([statement.kind for statement in statements], leading)
+    p, above = test(differences, 0.0, gap), test(-differences, 0.0, -gap)
+    if (kinds == "below").all():
+        return p, above
+    within = np.maximum(p, test(-differences, 0.0, gap))  # the two one-sided tests of `paired.p_within`
+    outside = np.minimum(2 * np.minimum(above, test(differences, 0.0, -gap)), 1.0)
+    return np.where(kinds == "near", within, p), np.where(kinds == "near", outside, above)
+
+
+def of_cases(p_for: np.ndarray, p_against: np.ndarray, cases: list[Case]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corrected p-values of cases from those of their statements, shape (..., cases).
+
+    Args:
+        p_for, p_against: of all cases' statements in their order, shape (statements, ...).
+        cases: the claim's parts.
+
+    Returns:
+        For: the largest of a case's; against: the smallest, times their number. Each corrected over the cases.
+    """
+    counts = np.array([len(case.statements) for case in cases])
+    starts = np.cumsum([0, *counts[:-1]])
+    largest = np.maximum.reduceat(p_for, starts)
+    smallest = np.minimum.reduceat(p_against, starts) * counts.reshape(-1, *(1,) * (p_against.ndim - 1))
+    return paired.holm(np.moveaxis(largest, 0, -1)), paired.holm(np.moveaxis(np.minimum(smallest, 1.0), 0, -1))
 
 
 def shown_by_means(study: Study, statement: Statement) -> bool:
@@ -387,9 +446,7 @@ def by_count(supported: np.ndarray, contradicted: np.ndarray) -> str:
 Decision = Callable[[np.ndarray, np.ndarray], str]
 
 
-def judge(
-    study: Study, cases: list[Case], decide: Decision = by_count, decide_means: Decision | None = None
-) -> Verdict:
+def judge(study: Study, cases: list[Case], decide: Decision = by_count) -> Verdict:
     """Return the verdict on a claim.
 
     A case is supported if all its statements are (the largest of their p-values counts), and contradicted if the
@@ -401,7 +458,6 @@ def judge(
         study: the runs.
         cases: the claim's parts.
         decide: from supported and contradicted cases to a verdict.
-        decide_means: the same for the means; None: `decide`.
 
     Returns:
         The verdict, with all that led to it.
@@ -412,15 +468,12 @@ def judge(
     require_a(Study, "study", study)
     cases = require_list("cases", cases, lambda name, one: require_a(Case, name, one))
     statements = [one for case in cases for one in require_list("statements", case.statements, _require_statement)]
-    ends = np.cumsum([len(case.statements) for case in cases])[:-1]
-    for_, against = (np.split(p(study, statements), ends) for p in (p_for, p_against))
-    largest = paired.holm([p.max() for p in for_])
-    smallest = paired.holm([min(p.min() * len(p), 1.0) for p in against])
+    largest, smallest = of_cases(*p_values(_differences(study, statements), statements), cases)
     supported, contradicted = largest <= LEVEL, smallest <= LEVEL
     means = np.array([all(shown_by_means(study, statement) for statement in case.statements) for case in cases])
     return Verdict(
         decide(supported, contradicted),
-        (decide_means or decide)(means, ~means),
+        decide(means, ~means),
         cases,
         largest,
         smallest,
@@ -428,4 +481,46 @@ def judge(
         contradicted,
         means,
         study,
+    )
+
+
+Margin = float | tuple[float, float]
+"""What counts as little: one number, or the ends of a range."""
+
+
+def judge_by_margin(
+    study: Study, cases_at: Callable[[float], list[Case]], margin: Margin, decide: Decision = by_count
+) -> Verdict:
+    """Return the verdict on a claim whose cases depend on a margin.
+
+    Over a range the claim is judged at both ends. Where the words agree, that is the verdict; else it is `ON_MARGIN`.
+    (A wider margin never makes a supported case of nearness unsupported, nor an open one contradicted: with the same
+    word at both ends it is the same between.) A case counts as supported or contradicted that is so at both ends.
+    Book: chapter "The ledger", section "From cases to a verdict".
+
+    Args:
+        study: the runs.
+        cases_at: from a margin to the claim's parts.
+        margin: one number, or the narrow and the wide end of a range; above 0.
+        decide: as in `judge`.
+
+    Returns:
+        The verdict; of a range with the cases of its narrow end.
+
+    Raises:
+        ValueError: if the margin is none, or as `judge`.
+    """
+    ends = margin if isinstance(margin, tuple) else (margin, margin)
+    if len(ends) != 2 or not all(isinstance(end, Real) and 0 < end < math.inf for end in ends) or ends[0] > ends[1]:
+        raise ValueError(f"margin: {shown(margin)} was given; allowed are a number above 0 and a range of two")
+    narrow = judge(study, cases_at(ends[0]), decide)
+    if ends[0] == ends[1]:
+        return narrow
+    wide = judge(study, cases_at(ends[1]), decide)
+    return replace(
+        narrow,
+        verdict=narrow.verdict if narrow.verdict == wide.verdict else ON_MARGIN,
+        by_mean=narrow.by_mean if narrow.by_mean == wide.by_mean else ON_MARGIN,
+        p_against=wide.p_against,
+        contradicted=wide.contradicted,
     )
