@@ -23,7 +23,7 @@ from companion.core.metrics import (
     value_error,
 )
 from companion.core.settings import Target
-from companion.sweeps.runs import require_table
+from companion.sweeps.runs import RESAMPLES, require_table
 
 
 class ErrorParts(NamedTuple):
@@ -159,6 +159,6 @@ def chance_summary(runs: pd.DataFrame, metric: str = "reconstruction_error") -> 
 
 def _level_interval(level: np.ndarray) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the median of draws, shape (seeds, draws): seeds resampled."""
-    picked = np.random.default_rng(0).integers(len(level), size=(2000, len(level)))
+    picked = np.random.default_rng(0).integers(len(level), size=(RESAMPLES, len(level)))
     low, high = np.percentile(np.median(level[picked].reshape(len(picked), -1), axis=1), [2.5, 97.5])
     return float(low), float(high)

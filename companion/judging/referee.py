@@ -39,6 +39,7 @@ IN_SHORT = {
     "C8": "Sep expels only when hot",
     "C9": "the pattern is stable in N",
     "C10": "repulsion needs an attractor",
+    "C10s": "coverage suffices",
 }
 """The paper's claims in a few words, for a map's rows."""
 NOT_ASKED = "not asked"
@@ -53,7 +54,7 @@ CELL = (
 SURVIVAL = (
     "One case a claim that holds or holds in part at d = 1, uniform, in this same experiment, and other cell "
     "where it is asked; supported (the claim survives there) if it holds or holds in part there, contradicted if "
-    "it does not hold, open if it is undecided. The verdict is by count, as a claim's is; undecided if there is "
+    "it does not hold, open otherwise. The verdict is by count, as a claim's is; undecided if there is "
     "no case."
 )
 """The rule of `survival` in words."""
@@ -70,7 +71,8 @@ def judge_cell(runs: pd.DataFrame) -> dict[str, str]:
             at `HOT` times it; any sizes, one row a run.
 
     Returns:
-        A verdict for each claim, "C1" to "C10": one of `companion.judging.verdicts.VERDICTS`, or `NOT_ASKED`.
+        A verdict for each of `companion.judging.claims.CLAIMS`: one of `companion.judging.verdicts.VERDICTS`, or
+        `NOT_ASKED`.
 
     Raises:
         ValueError: if runs are missing or have no finite metrics.

@@ -57,9 +57,9 @@ KINDS = ("below", "near")
 class Statement(NamedTuple):
     """One comparison: `first` lies below, or near, `second`; either a group of runs or a number.
 
-    `kind` is "below" (`first` - `second` < `gap`) or "near" (between -`gap` and `gap`); "below" a gap above 0 is "as low
-    as, but for the gap". "Below" with a `least` effect is below by that much more; the order of means is read without
-    it. Logarithmic metrics, `gap` and `least` with them, are in logarithms.
+    `kind` is "below" (`first` - `second` < `gap`) or "near" (between -`gap` and `gap`); "below" a gap above 0 is "no
+    higher, but for the gap". "Below" with a `least` effect is below by that much more, which the order of means is read
+    without. Logarithmic metrics, `gap` and `least` with them, are in logarithms.
     """
 
     metric: str

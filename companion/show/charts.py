@@ -13,7 +13,7 @@ from altair.typing import ChartType
 
 from companion.core.network import Parameters, activations, predict, prototypes
 from companion.core.settings import MASK_LABELS
-from companion.judging.verdicts import LOGARITHMIC, Verdict
+from companion.judging.verdicts import LOGARITHMIC, PLACE, Verdict
 from companion.show.figures import (
     CHANCE,
     COLORS,
@@ -294,12 +294,47 @@ def verdict_forest(verdict: Verdict) -> alt.TopLevelMixin:
     """
     cases = verdict.table
     parts = cases["comparison"].str.split(": ")
-    compared = parts.str[0].where(cases["metric"] == "place", parts.str[1])
+    compared = parts.str[0].where(cases["metric"] == PLACE, parts.str[1])
     several = [len(case.statements) > 1 for case in verdict.cases]
     labels = cases["case"].where(~np.array(several), cases["case"] + ": " + compared)
     ratios = bool(cases["metric"].isin(LOGARITHMIC).all())
-    title = f"typical {'ratio' if ratios else 'difference'}, 95 % interval"
+    title = f"median {'ratio' if ratios else 'difference'}, 95 % interval"
     return forest(cases.assign(label=labels), title, ratios)
+
+
+def by_margin(panels: Mapping[str, tuple[str, pd.DataFrame]]) -> alt.TopLevelMixin:
+    """Draw how the cases of claims come out against the margin, a panel a claim, with the verdict's sign above.
+
+    Args:
+        panels: by title, what the margin is (the axis' title) and a frame of the columns margin (in the order drawn),
+            outcome, cases (how many) and sign (of the verdict at that margin); taken is whether the rule takes it.
+    """
+    outcomes = ["supported", "open", "contradicted"]
+    colors = alt.Scale(domain=outcomes, range=[MAP_COLORS[0], MAP_COLORS[3], MAP_COLORS[2]])
+    charts = []
+    for heading, (title, frame) in panels.items():
+        x = alt.X("margin:N", title=title, sort=list(frame["margin"].unique()), axis=alt.Axis(labelAngle=0))
+        y = alt.Y("cases:Q", title="cases", axis=alt.Axis(tickMinStep=1, tickCount=4))
+        bars = (
+            alt.Chart(frame)
+            .mark_bar(stroke="white")
+            .encode(
+                x=x,
+                y=y,
+                color=alt.Color("outcome:N", title=None, scale=colors),
+                order="order:Q",
+                tooltip=["margin:N", "outcome:N", "cases:Q"],
+            )
+        )
+        heads = frame.groupby(["margin", "sign", "taken"], sort=False, as_index=False)["cases"].sum()
+        signs = alt.Chart(heads).mark_text(dy=-9, fontSize=13).encode(x=x, y="cases:Q", text="sign:N")
+        taken = (
+            alt.Chart(heads[heads["taken"]])
+            .mark_text(dy=-22, fontSize=11)
+            .encode(x=x, y="cases:Q", text=alt.value("▼"))
+        )
+        charts.append((bars + signs + taken).properties(width=PANEL - 90, height=110, title=heading))
+    return configure(alt.concat(*charts, columns=2))
 
 
 def curve_panels(frames: Mapping[str, tuple[float | None, pd.DataFrame]], x_title: str) -> alt.TopLevelMixin:
@@ -390,8 +425,8 @@ def force_fields(
     return configure(alt.concat(*panels, columns=2))
 
 
-MAP_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D0D0D0", "#FFFFFF")
-"""Grounds of verdicts in a map, light enough for a black sign."""
+MAP_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D0D0D0", "#CC79A7", "#FFFFFF")
+"""Grounds of verdicts, in a map and in stacked bars, light enough for a black sign."""
 
 
 def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) -> alt.TopLevelMixin:
@@ -399,7 +434,7 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
 
     Args:
         panels: by title, columns row, column and verdict; rows and columns in the order in which they come.
-        signs: the verdicts' signs, in the order of the legend; at most five.
+        signs: the verdicts' signs, in the order of the legend; at most six.
     """
     scale = alt.Scale(domain=list(signs), range=list(MAP_COLORS[: len(signs)]))
     charts = []
@@ -411,7 +446,7 @@ def verdict_map(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str]) ->
             y=alt.Y("row:N", title=None, sort=rows, axis=labels),
         )
         cells = base.mark_rect(stroke="#808080", strokeWidth=0.7).encode(
-            color=alt.Color("verdict:N", title=None, scale=scale, legend=alt.Legend(columns=5)),
+            color=alt.Color("verdict:N", title=None, scale=scale, legend=alt.Legend(columns=3)),
             tooltip=["row:N", "column:N", "verdict:N"],
         )
         text = base.mark_text(fontSize=13, color="black").encode(text="sign:N")
@@ -647,21 +682,17 @@ def points(x: torch.Tensor, y: torch.Tensor, pairs: pd.DataFrame) -> alt.TopLeve
     return configure(alt.concat(layers.properties(width=NARROW_PANEL * 2, height=210)))
 
 
-PART_COLORS = ("#009E73", "#56B4E9", "#E69F00", "#D0D0D0")
-"""Grounds of the parts of stacked bars, light enough for a black sign."""
-
-
 def stacked(panels: Mapping[str, pd.DataFrame], signs: Mapping[str, str], title: str) -> alt.TopLevelMixin:
     """Draw shares as stacked bars, a panel each; a part's sign stands in it where there is room.
 
     Args:
         panels: by title, rows name, part, share, and beside (the part whose sign stands at the end of the name's
             bar); shares of a name add up to 1.
-        signs: the parts' signs, in the order in which they are stacked; at most four.
+        signs: the parts' signs, in the order in which they are stacked; at most six.
         title: of the axis.
     """
     parts = list(signs)
-    colors = alt.Scale(domain=parts, range=list(PART_COLORS[: len(parts)]))
+    colors = alt.Scale(domain=parts, range=list(MAP_COLORS[: len(parts)]))
     axis = alt.Axis(format="~%", values=[0, 0.5, 1])
     charts = []
     for heading, frame in panels.items():

@@ -31,7 +31,7 @@ ENDS = ("", " low", " high")
 def against_chance(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return how a metric stands to its chance level, seed by seed.
 
-    E is compared as a ratio, the others by differences. The p-values are two-sided Wilcoxon tests, corrected by Holm's
+    E is compared as a ratio, the others by differences. The p-values are two-sided sign tests, corrected by Holm's
     method over all masks and sizes.
     Book: chapter "Against chance", section "The error against chance".
 
@@ -42,7 +42,7 @@ def against_chance(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns:
         One row a mask and size: mask, size; below, the share of seeds whose metric is below their chance level, with
         Wilson's interval (below low, below high); middle, the median of the metric over chance (E) or minus it, with
-        its bootstrap interval (middle low, middle high); p, corrected; outcome, "below" or "above" chance where p is
+        its exact interval (middle low, middle high); p, corrected; outcome, "below" or "above" chance where p is
         under `LEVEL`, else "not told".
     """
     as_ratio, rows = metric == "reconstruction_error", []

@@ -20,10 +20,10 @@ from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.core.settings import MASK_LABELS
 from companion.judging.claims import ACTIVE, FREE
-from companion.judging.paired import RESAMPLES, Interval
+from companion.judging.paired import Interval
 from companion.show import words
 from companion.studies.forces import fit_force
-from companion.sweeps.runs import groups_of, stored_networks, summary
+from companion.sweeps.runs import RESAMPLES, groups_of, stored_networks, summary
 
 HURT = 0.01
 """A deletion hurts if the root mean squared error rises by more than this: a hundredth of the target's range."""

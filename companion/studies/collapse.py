@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from companion.judging.paired import RESAMPLES, Interval
+from companion.judging.paired import Interval
 from companion.show import words
+from companion.sweeps.runs import RESAMPLES
 from companion.sweeps.store import write_whole
 
 ROOT = Path(__file__).parents[2]

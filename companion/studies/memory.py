@@ -1,8 +1,9 @@
 """The comparison of "Weights that remember": who reads the training inputs off the weights, and how well.
 
-The rule, written before the runs that it judges. Of a pair of readers (`PAIRS`) the first is nearer at a size if
-Wilcoxon's signed-rank test over the seeds (`companion.judging.paired.p_less` of the position errors, corrected by
-Holm's method over all pairs and sizes) says so at 0.05, the second if the reversed test does; otherwise neither is. A
+The rule, written before the runs that it judges. Of a pair of readers (`PAIRS`) the first is nearer at a size if the
+sign test over the seeds (`companion.judging.paired.p_less` of the position errors, corrected by Holm's method over all
+pairs and sizes) says so at 0.05, the second if the reversed test does; otherwise neither is. (At first it was the
+signed-rank test, which asks something else of skewed differences: chapter "The ledger".) A
 network is open to a membership attack at a size if the 95 % interval of the median AUC lies above ½. A sample is
 recovered within 1/(4N), and exactly within 0.001.
 """

@@ -19,9 +19,9 @@ from companion.core.metrics import match
 from companion.core.network import Parameters, initial_parameters, prototypes, starting_batch
 from companion.core.settings import MASK_LABELS, Settings
 from companion.engine import driver
-from companion.judging.paired import RESAMPLES, Interval
+from companion.judging.paired import Interval
 from companion.show import words
-from companion.sweeps.runs import groups_of, originals_and_reconstructions
+from companion.sweeps.runs import RESAMPLES, groups_of, originals_and_reconstructions
 
 GROUP, RUN = ["mask", "size"], ["mask", "size", "seed"]
 """Columns that name a group of runs, and a run."""

@@ -22,6 +22,8 @@ from companion.core.settings import MASKS, Neuron, Settings
 from companion.sweeps.store import COLUMNS, reason, temporary_of, write_whole
 from companion.sweeps.sweep import OF_SETTINGS, SETTING
 
+RESAMPLES = 2000
+"""Bootstrap resamples of an interval; their random stream has seed 0."""
 WINDOW = (-1.5, 2.5)
 """Inputs drawn in pictures of prototypes; those beyond stand as arrows at the edge."""
 
@@ -205,7 +207,7 @@ def summary(runs: pd.DataFrame, metric: str, by: Sequence[str] = ("mask", "size"
 def _median_interval(values: np.ndarray) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the median."""
     rng = np.random.default_rng(0)
-    interval = bootstrap((values,), np.median, n_resamples=2000, method="percentile", rng=rng).confidence_interval
+    interval = bootstrap((values,), np.median, n_resamples=RESAMPLES, method="percentile", rng=rng).confidence_interval
     return float(interval.low), float(interval.high)
 
 
