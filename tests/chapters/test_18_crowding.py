@@ -159,8 +159,8 @@ def test_the_sweeps_have_the_seeds_and_resamples_that_titles_and_captions_name(t
 
 
 @states(
-    "One valley, falling before and rising after its floor a little below 2; the factor there is near one and a quarter, and above 2 at exponents "
-    "of 1 and below and of 3 and above."
+    "One valley, falling before and rising after its floor a little below 2; the factor there is near one and a "
+    "quarter, and above 2 at exponents of 1 and below and of 3 and above."
 )
 def test_the_residual_has_one_valley_a_little_below_the_exponent_two(ours):
     factors = collapse.factors(ours, np.linspace(0, 4, 41))["10^R(p)"]
