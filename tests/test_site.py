@@ -43,6 +43,12 @@ def test_a_page_fits_a_narrow_screen(browser, address, page):
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
 
 
+def test_the_gradients_of_chapter_25_fit_a_narrow_screen(browser, address):
+    open_page(browser, address, "chapters/25-memory.html", width=400)
+    box = 'document.querySelector("#eq-gradients math").closest("p")'
+    assert browser.execute_script(f"return {box}.scrollWidth <= {box}.clientWidth")
+
+
 def test_the_seven_figures_are_live_pictures_with_a_text(browser, address):
     open_page(browser, address, REPLICATION)
     for number in range(1, 8):

@@ -309,6 +309,10 @@ def numbers(data: Path) -> dict[str, str]:
         **_numbers_of_baselines(found.runs),
         **_numbers_of_parts(found.medians),
         "matched-over-best": words.span(_matched_over_best(found), ".2f"),
+        "value-gained": words.span(gained_by_std(found.runs)["value_error"], ".2f"),
+        "position-gained": words.span(gained_by_std(found.runs)["position_error"], ".2f"),
+        "value-larger-at-3": words.span(value_larger(found.parts)[3], ".2f"),
+        "value-larger-at-100": words.span(value_larger(found.parts)[100], ".2f"),
         **_numbers_of_difference("specialization", found.special),
         **_numbers_of_difference("expelled", found.expelled),
     }
@@ -345,6 +349,33 @@ def _numbers_of_baselines(runs: pd.DataFrame) -> dict[str, str]:
         "untrained-specialization": f"{special.loc['untrained'].iloc[-1]:.2f}",
         "std-specialization": f"{reconstruction.by_mask(runs, MEASURES[1])['000'].iloc[-1]:.2f}",
     }
+
+
+def gained_by_std(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return by how much Std's median position error and value error lie below the untrained network's, a row a size.
+
+    Book: chapter "Against chance", section "Four baselines".
+
+    Args:
+        runs: one row a run; mask 000 among them.
+    """
+    gained = {}
+    for metric in ("position_error", "value_error"):
+        untrained = baseline_summary(runs, metric, ("untrained",)).set_index("size")["median"]
+        gained[metric] = untrained - reconstruction.by_mask(runs, metric)["000"]
+    return pd.DataFrame(gained)
+
+
+def value_larger(parts: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of runs whose value error is above their position error, a row a mask and a column a size.
+
+    Book: chapter "Against chance", section "Position and value".
+
+    Args:
+        parts: of `error_parts`.
+    """
+    larger = parts.assign(larger=parts["value_error"] > parts["matched_position_error"])
+    return larger.groupby(["mask", "size"])["larger"].mean().unstack("size")
 
 
 def _matched_over_best(found: Results) -> pd.Series:

@@ -19,6 +19,7 @@ from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.losses import fit_loss
 from companion.core.network import Parameters, activations, predict, prototypes, starting_batch
 from companion.core.settings import MASK_LABELS
+from companion.judging.baselines import baseline_summary
 from companion.judging.claims import ACTIVE, FREE
 from companion.judging.paired import Interval
 from companion.show import words
@@ -469,6 +470,18 @@ def neuron_outside(widths: torch.Tensor) -> tuple[torch.Tensor, Parameters, torc
 
 
 # --- the chapter's tables ---
+
+
+def inside_untrained(runs: pd.DataFrame) -> pd.Series:
+    """Return the median share of prototypes that lie inside the samples' range before training, by size.
+
+    Book: chapter "What the fit holds", section "What the rest reconstructs".
+
+    Args:
+        runs: one row a run; its sizes and seeds are taken.
+    """
+    expelled = baseline_summary(runs, "expelled_fraction", ("untrained",)).set_index("size")["median"]
+    return (1 - expelled).rename("before training")
 
 
 def medians(frame: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 from literate import says
 
+from companion.core.data import TARGETS, random_stream, sample_task
+from companion.core.metrics import position_error, reconstruction_error, value_error
+from companion.judging import baselines
 from companion.judging.chance import chance_level, chance_summary
 from companion.judging.claims import ACTIVE, FREE
 from companion.studies import baseline, reconstruction
+from companion.sweeps.runs import originals_and_reconstructions
 
 pytestmark = pytest.mark.long
 
 states = says("12-chance")
 FREE, ACTIVE = list(FREE), list(ACTIVE)
+COLUMNS = ["mask", "attractor", "size", "seed", "reconstruction_error"]
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +147,8 @@ def test_centres_at_the_data_have_no_error(levels):
     "{active-below-untrained} of the {active-combinations} with overlap; overlap alone is worse than no "
     "training at every "
     "size.",
-    "More than half of what Std gains is in its heights: with their prototypes put on the true curve, "
-    "untrained networks "
-    "have {on-the-curve}, where Std, trained, has {std-error}.",
+    "With no prototype moved, but all put on the true curve, untrained networks have an E of {on-the-curve}; Std, "
+    "trained, has {std-error}.",
 )
 def test_training_beside_no_training(found, levels):
     error, masks = levels.loc["reconstruction error"], reconstruction.by_mask(found.runs, "reconstruction_error")
@@ -152,6 +158,21 @@ def test_training_beside_no_training(found, levels):
     assert below[FREE].all(axis=None) and (masks["100"] > untrained).all()
     assert baseline.numbers(ROOT / "data")["below-untrained"] == str(below.to_numpy().sum())
     assert ((untrained - on_the_curve) / (untrained - masks["000"]) > 0.5).all()
+
+
+@states(
+    "Most of what Std gains is in its heights: its median value error is {value-gained} below the untrained network's, "
+    "its median position error {position-gained}.",
+)
+def test_most_of_what_std_gains_is_in_its_heights(found):
+    gained = baseline.gained_by_std(found.runs)
+    assert (gained["value_error"] > 2 * gained["position_error"]).all() and (gained > 0).all(axis=None)
+    x, y, positions, values = originals_and_reconstructions(found.runs.query("mask == '000' and size == 20"))
+    std = np.median(position_error(x, positions)), np.median(value_error(x, y, positions, values))
+    start = [baselines.untrained(20, seed, "sine") for seed in range(1000, 1200)]
+    before = torch.stack([one.prototypes for one in start]), torch.stack([one.values for one in start])
+    own = np.median(position_error(x, before[0])), np.median(value_error(x, y, *before))
+    np.testing.assert_allclose(gained.loc[20], np.subtract(own, std), rtol=1e-9)
 
 
 @states("is {untrained-specialization}, trained Std's {std-specialization}.")
@@ -178,13 +199,57 @@ def test_the_position_error_chooses_its_own_matching(found):
     )
 
 
-@states("Neither is above E, and E is not above their sum.")
+@states(
+    "A high E can come from either axis.",
+    "Neither is above E, and E is not above their sum, so that a low E needs both low.",
+)
 def test_neither_part_is_above_e_and_e_is_not_above_their_sum(found):
     runs = found.runs.sort_values(["mask", "size", "seed"], ignore_index=True)
     error, parts = runs["reconstruction_error"], found.parts
     assert (runs["seed"] == parts["seed"]).all()
     assert (parts[["matched_position_error", "value_error"]].max(axis=1) <= error * (1 + 1e-9)).all()
     assert (error <= (parts["matched_position_error"] + parts["value_error"]) * (1 + 1e-9)).all()
+    # Of the runs with an E above one, some owe more than nine tenths of it to either axis.
+    high = parts.loc[error > 1, list(baseline.AXES)].div(error[error > 1], axis=0)
+    assert (high > 0.9).any().all()
+
+
+@states(
+    "$E_y$ is the larger part in {value-larger-at-3} of the runs at $N = 3$, by mask, and in {value-larger-at-100} at",
+)
+def test_the_value_error_is_the_larger_part_in_many_runs_at_3_and_in_hardly_any_at_100(found):
+    larger = baseline.value_larger(found.parts)
+    assert larger[3].min() > 1 / 3 and larger[100].max() < 0.05
+    run = found.parts[(found.parts["mask"] == "100") & (found.parts["size"] == 3)]
+    assert larger.loc["100", 3] == (run["value_error"] > run["matched_position_error"]).sum() / 200
+
+
+@states(
+    "under transport alone, which pulls every prototype to a sample of its own, the median E is below a tenth of "
+    "chance's at every size (@sec-attractor).",
+)
+def test_under_transport_alone_the_error_is_below_a_tenth_of_chance_s():
+    alone = pd.read_parquet(ROOT / "data/attractors-chamfer-transport.parquet", columns=COLUMNS).query(
+        "attractor == 'transport' and mask == '010'"
+    )
+    chance = chance_summary(alone).set_index("size")["median"]
+    median = alone.groupby("size")["reconstruction_error"].median()
+    assert len(median) == 6 and (alone.groupby("size").size() == 100).all() and (median < chance / 10).all()
+
+
+@states(
+    "An E of chance's size says that the prototypes are about as near the training points as a random set on the "
+    "target's graph",
+    "the random set was told none of them.",
+)
+def test_a_random_set_is_told_the_target_and_none_of_the_training_points():
+    x, y = sample_task(5, 1000)
+    drawn = chance_level(5, [1000])[0]
+    again = random_stream(5, 1000, purpose=2).uniform(0.0, 1.0, (20, 5))
+    values = TARGETS["sine"](torch.from_numpy(again))
+    by_hand = reconstruction_error(x.expand(20, -1), y.expand(20, -1), torch.from_numpy(again), values)
+    np.testing.assert_allclose(drawn, by_hand)
+    assert np.abs(again[:, :, None] - x.numpy()).min() > 0, "no draw is a sample"
 
 
 @states(

@@ -10,7 +10,7 @@ from conftest import ROOT
 from literate import says
 
 from companion.core.losses import fit_loss
-from companion.core.network import predict
+from companion.core.network import predict, prototypes, starting_batch
 from companion.judging.claims import ACTIVE, FREE
 from companion.studies import carriers
 from companion.studies.carriers import wide
@@ -342,10 +342,20 @@ def test_the_rest_is_above_chance_for_std_and_cov_at_the_two_largest_sizes(found
     assert (ratio.drop(["000", "010"]) < 1.1).all(axis=None)
 
 
-@states("neurons that remain inside, as a share of N; the four masks with overlap are lowest from N = 20 on")
-def test_with_overlap_fewest_neurons_remain_from_size_20_on(found):
-    share = wide(found.rests, "share")
-    assert (share.loc[ACTIVE].max() < share.loc[FREE].min()).loc[20:].all()
+@states(
+    "from N = 20 on the four masks with overlap are lowest, below the grey line of the untrained network, at N = 100 "
+    "at less than half of it; the four without stay within about a tenth of that line.",
+    "Grey: left, the share inside before training",
+)
+def test_with_overlap_fewest_neurons_remain_from_size_20_on_and_without_it_about_as_many_as_before(found, powered):
+    share, start = wide(found.rests, "share").loc[:, 20:], carriers.inside_untrained(powered).loc[20:]
+    assert (share.loc[ACTIVE].max() < share.loc[FREE].min()).all()
+    assert (share.loc[ACTIVE].max() < start).all() and share.loc[ACTIVE, MOST].max() < start[MOST] / 2
+    assert (share.loc[FREE] - start).abs().max(axis=None) < 0.11
+    x, _, weights = starting_batch(50, range(1000, 1200))
+    at = prototypes(weights.w, weights.b)
+    inside = (at >= x.amin(-1, keepdim=True)) & (at <= x.amax(-1, keepdim=True))
+    assert start[50] == pytest.approx(np.median(inside.double().mean(-1)))
 
 
 @states(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 from conftest import ROOT
-from literate import prose, says
+from literate import cells, prose, says, source
 
 from companion.core.losses import fit_loss
 from companion.core.network import predict
 from companion.core.settings import Settings
 from companion.show.prose import fill, stored
-from companion.studies import playground
+from companion.studies import crowding, playground
 
 states = says("22-playground")
 BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
@@ -56,6 +57,30 @@ def test_transport_brings_e_down_and_holds_what_overlap_drives_out(outcomes, exp
     error = outcomes["E"]
     assert error[TRANSPORT] < error[HOLDS] < error[FIT] / 10 and error[FIT] < error[BEFORE]
     assert expelled[HOLDS] < expelled[[BEFORE, FIT, COVERAGE]].min() / 2
+
+
+@states("At τ = 1 prototypes repel each other across the whole range")
+def test_at_a_temperature_of_one_the_force_reaches_across_the_whole_range():
+    assert float(crowding.share_of_peak(1.0)) > 0.8 and float(crowding.share_of_peak(1 / 1e-4**0.5)) < 1e-100
+
+
+@states("with its losses, λ, κ, τ, the points and the target in reach.")
+def test_the_page_has_controls_for_these_and_not_for_every_setting():
+    page = "".join(source(cell) for cell in cells("22-playground"))
+    names = set(re.findall(r'<(?:input|select)[^>]* name="([a-z]+)"', page))
+    losses, numbers = {"overlap", "separation", "coverage", "attractor"}, {"lambda", "kappa", "tau"}
+    assert names == losses | numbers | {"n", "seed", "target", "speed"}
+    assert {"step_size", "optimiser", "initialisation"} <= {field.name for field in fields(Settings)}
+
+
+@states(
+    "so a link to them opens the same network before its training, which has no chance in it: the same browser trains "
+    "it the same way again, if no setting is changed on the way.",
+)
+def test_nothing_in_the_page_s_training_is_drawn_or_timed():
+    for name in ("network", "random"):
+        script = (ROOT / f"assets/playground/{name}.js").read_text(encoding="utf-8")
+        assert not re.search(r"Math\.random|Date|performance\.|crypto", script), name
 
 
 @states("Before training the curve ignores the data; after 2,000 steps it follows them, and few prototypes stand among")

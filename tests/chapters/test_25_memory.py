@@ -7,12 +7,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import ROOT
 from literate import says
 
+from companion.core.data import sample_task
 from companion.core.losses import transport_loss
 from companion.core.metrics import position_error
-from companion.core.network import prototypes, starting_batch
+from companion.core.network import initial_parameters, predict, prototypes, starting_batch
 from companion.core.settings import Settings
 from companion.studies import readers
 from companion.studies.memory import compared, medians
@@ -21,6 +23,20 @@ from companion.studies.readers import CHANCE, EVEN, KKT, KKT_BY_GRADIENT, STD_DE
 pytestmark = pytest.mark.long
 states = says("25-memory")
 DATA = ROOT / "data"
+
+
+@states(
+    r"\frac{\partial f}{\partial b_j} &= -2 a_j z_{ij} h_{ij}, & \frac{\partial f}{\partial a_j} &= h_{ij}, \\ "
+    r"\frac{\partial f}{\partial w_j} &= x_i \frac{\partial f}{\partial b_j}, & \frac{\partial f}{\partial c} &= 1 .",
+)
+def test_the_network_s_gradients_are_those_of_the_equation():
+    (x, _), start = sample_task(7, 8000), initial_parameters(7, 8000)
+    z = x[:, None] * start.w + start.b
+    h = torch.exp(-(z**2))
+    by_b = -2 * start.a * z * h
+    found = torch.func.jacrev(lambda *network: predict(x, *network), (0, 1, 2, 3))(*start)
+    for gradient, expected in zip(found, (x[:, None] * by_b, by_b, h, torch.ones_like(x)), strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 @pytest.fixture(scope="module")
