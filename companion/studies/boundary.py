@@ -83,8 +83,10 @@ def plainly_true(statement: Statement) -> float:
     return 0.0 if statement.kind == "near" else _edge(statement) - 10.0
 
 
-def false_words(differences: np.ndarray, cases: list[Case], test: Test, draws: int = DRAWS) -> tuple[float, float]:
-    """Return in what share of resampled studies any case is supported, and any contradicted: neither is true.
+def false_words(
+    differences: np.ndarray, cases: list[Case], test: Test, draws: int = DRAWS
+) -> tuple[float, float, float]:
+    """Return in what share of resampled studies any case is supported, any contradicted, and either: neither is true.
 
     Args:
         differences: of `at_the_boundary`, shape (statements, seeds).
@@ -93,13 +95,14 @@ def false_words(differences: np.ndarray, cases: list[Case], test: Test, draws: i
         draws: studies, each of as many seeds as there are, drawn with replacement.
 
     Returns:
-        The share with a supported case, and that with a contradicted one.
+        The share with a supported case, that with a contradicted one, and that with one or the other.
     """
     seeds = differences.shape[-1]
     drawn = np.random.default_rng(0).integers(seeds, size=(draws, seeds))
     statements = [statement for case in cases for statement in case.statements]
     for_, against = of_cases(*p_values(differences[:, drawn], statements, test), cases)
-    return float((for_ <= LEVEL).any(-1).mean()), float((against <= LEVEL).any(-1).mean())
+    supported, contradicted = (for_ <= LEVEL).any(-1), (against <= LEVEL).any(-1)
+    return float(supported.mean()), float(contradicted.mean()), float((supported | contradicted).mean())
 
 
 def ends(margin: Margin) -> tuple[float, ...]:
@@ -116,7 +119,7 @@ def measure(studies: dict[str, Study], draws: int = DRAWS) -> pd.DataFrame:
 
     Returns:
         One row a claim, end of its margin, arrangement and test: claim, margin, arrangement, test, supported,
-        contradicted (shares of studies).
+        contradicted, either (shares of studies).
     """
     rows = []
     for key, claim in CLAIMS.items():
@@ -129,7 +132,7 @@ def measure(studies: dict[str, Study], draws: int = DRAWS) -> pd.DataFrame:
                 for name, test in TESTS.items():
                     found = false_words(differences, cases, test, draws)
                     rows.append((key, margin, arrangement, name, *found))
-    return pd.DataFrame(rows, columns=["claim", "margin", "arrangement", "test", "supported", "contradicted"])
+    return pd.DataFrame(rows, columns=["claim", "margin", "arrangement", "test", "supported", "contradicted", "either"])
 
 
 @cache

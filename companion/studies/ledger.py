@@ -145,6 +145,11 @@ def against_margin(key: str, study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def by_margin(found: pd.DataFrame) -> str:
+    """Return what `against_margin` found as text: "0.01 ✗, 0.02 ◐, 0.05 ✓"."""
+    return ", ".join(f"{margin} {sign}" for margin, sign in found.groupby("margin", sort=False)["sign"].first().items())
+
+
 def margin_panels(entries: dict[str, Entry]) -> dict[str, tuple[str, pd.DataFrame]]:
     """Return every claim's verdict on the fresh seeds against its margin, for `companion.show.charts.by_margin`."""
     return {key: (MARGINS[key][0], against_margin(key, entry.fresh.study)) for key, entry in entries.items()}
@@ -217,8 +222,7 @@ def false_words(data: Path) -> pd.DataFrame:
         or a contradicted case.
     """
     found = pd.read_parquet(data / "false-words.parquet")
-    found["false word"] = found["supported"] + found["contradicted"]
-    return found.pivot_table(index="claim", columns="test", values="false word", aggfunc="max", sort=False)
+    return found.pivot_table(index="claim", columns="test", values="either", aggfunc="max", sort=False)
 
 
 @cache
@@ -244,6 +248,7 @@ def numbers(data: Path) -> dict[str, str]:
             f"{key}-cases-at-ten": counted(entry.ten),
             f"{key}-cases-seen": counted(entry.seen),
             f"{key}-cases": counted(entry.fresh),
+            f"{key}-by-margin": by_margin(against_margin(claim, entry.fresh.study)),
         }
     shares = false_words(data)
     return found | {
