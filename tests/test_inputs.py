@@ -222,7 +222,8 @@ statements = st.builds(
     st.sampled_from([("000", 3), ("010", 5), ("111", 3), ("000", 7), 0.5]),
     st.sampled_from([("000", 3), ("110", 5), 1.0]),
     st.sampled_from([0.0, 0.1]),
-    st.sampled_from(["below", "near", "as low"]),
+    st.sampled_from(["below", "near", "above"]),
+    st.sampled_from([0.0, 0.05]),
 )
 groups_of_runs = st.builds(
     store.Group, settings(), sizes, st.lists(seeds, min_size=1, max_size=2, unique=True).map(tuple)
@@ -268,7 +269,10 @@ SWEEPS |= {
     ),
 }
 JUDGING: dict[str, Case] = {
-    **{f"claim {key}": of(claim.rule, runs=run_table) for key, claim in CLAIMS.items()},
+    **{
+        f"claim {key}": of(claim.rule, runs=run_table, margin=st.sampled_from([0.05, 1.5, (1.1, 2.0)]))
+        for key, claim in CLAIMS.items()
+    },
     "Study.of": of(verdicts.Study.of, runs=run_table, by=st.just(("mask", "size"))),
     "describe": of(verdicts.describe, statement=statements),
     "p_for": of(verdicts.p_for, study=deferred(study), statements=st.lists(statements, min_size=1, max_size=2)),
@@ -282,6 +286,14 @@ JUDGING: dict[str, Case] = {
             min_size=1,
             max_size=2,
         ),
+    ),
+    "judge_by_margin": of(
+        verdicts.judge_by_margin,
+        study=deferred(study),
+        cases_at=st.just(
+            lambda margin: [verdicts.Case("a case", [verdicts.Statement(verdicts.E, ("000", 3), ("010", 3), margin)])]
+        ),
+        margin=st.sampled_from([0.05, 1.5, (1.1, 2.0)]),
     ),
     "by_count": of(
         verdicts.by_count,
@@ -311,12 +323,18 @@ JUDGING: dict[str, Case] = {
     ),
     "target_of": of(chance.target_of, runs=run_table),
     "chance_summary": of(chance.chance_summary, runs=run_table, metric=st.sampled_from(list(chance.AT_CHANCE))),
-    "judge_all": of(ledger.judge_all, sweep=run_table, temperature=run_table),
+    "judge_all": of(
+        ledger.judge_all,
+        fresh=st.builds(ledger.Runs, run_table, run_table),
+        seen=st.builds(ledger.Runs, run_table, run_table),
+    ),
+    "ledger.stored": of(
+        ledger.stored, root=st.just(Path("nowhere")), names=st.sampled_from([ledger.FRESH, ledger.SEEN])
+    ),
     "ledger.table": of(ledger.table, entries=st.just({})),
     "beyond_table": of(ledger.beyond_table, verdicts=st.just({}), survival=st.none()),
     "marked": of(ledger.marked, verdict=st.sampled_from(list(ledger.MARKS))),
     "number": of(ledger.number, value=st.floats()),
-    "disagreements": of(ledger.disagreements, verdict=deferred(lambda: CLAIMS["C1"].rule(study()))),
     "as_json": of(ledger.as_json, entries=st.just({})),
     "beyond_json": of(ledger.beyond_json, verdicts=st.just({}), survival=st.none()),
     "judge_cell": of(referee.judge_cell, runs=deferred(lambda: in_space()[in_space()["dimension"] == 1])),
@@ -345,6 +363,7 @@ LEFT_OUT = {
         f"companion.judging.baselines.{name}": "called with what baseline_summary has checked"
         for name in ("untrained", "untrained_on_the_curve", "evenly_spaced", "centred")
     },
+    **{f"companion.judging.verdicts.{name}": "called with what judge has checked" for name in ("p_values", "of_cases")},
     "companion.core.checks": "the checks themselves",
     "companion.core.metrics.match_run": "called with arrays that are known to fit",
     "companion.core.metrics.runs_of": "what three metrics begin with",

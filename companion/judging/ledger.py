@@ -16,7 +16,6 @@ from companion.core.checks import array_of, require_a, require_choice, shown
 from companion.judging import claims, referee
 from companion.judging.beyond import BEYOND
 from companion.judging.claims import CLAIMS
-from companion.judging.paired import superiority
 from companion.judging.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -26,8 +25,6 @@ from companion.judging.verdicts import (
     ON_MARGIN,
     UNDECIDED,
     Verdict,
-    describe,
-    shown_by_means,
 )
 from companion.sweeps.runs import require_table, stored_table
 from companion.sweeps.sweep import PAPER_SEEDS
@@ -252,44 +249,6 @@ def number(value: float) -> str:
     """Return an effect at two decimals, or two significant digits where it is small."""
     value = float(array_of("value", require_a(Real, "value", value)))
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
-
-
-def disagreements(verdict: Verdict) -> pd.DataFrame:
-    """Return the cases in which means and the rule say different things, and how far the means lean on single runs.
-
-    Book: chapter "The ledger", section "The verdicts".
-
-    Args:
-        verdict: of any claim.
-
-    Returns:
-        One row a case: case, comparison, by rule, by mean, superiority (share of seeds in which `first` is lower),
-        mean of first, mean of second, and the share that the largest run has in the sum of each.
-    """
-    require_a(Verdict, "verdict", verdict)
-    rows = []
-    for number, case in enumerate(verdict.cases):
-        by_rule, by_mean = verdict.outcome(number), verdict.by_mean_supported[number]
-        if by_rule == "open" or by_mean == (by_rule == "supported"):
-            continue
-        # Of a case that the rule supports, the statement that the means deny.
-        denied = [one for one in case.statements if not shown_by_means(verdict.study, one)]
-        shown = denied[0] if denied else verdict.shown(number)
-        sides = [verdict.study.own_units(shown.metric, side) for side in shown[1:3]]
-        rows.append(
-            {
-                "case": case.name,
-                "comparison": describe(shown),
-                "by rule": by_rule,
-                "by mean": "supported" if by_mean else "contradicted",
-                "superiority": float(superiority(*(verdict.study.values(shown.metric, side) for side in shown[1:3]))),
-                "mean of first": sides[0].mean(),
-                "mean of second": sides[1].mean(),
-                "largest run of first": sides[0].max() / sides[0].sum(),
-                "largest run of second": sides[1].max() / sides[1].sum(),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def as_json(entries: dict[str, Entry]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from companion.judging import claims
@@ -248,8 +249,12 @@ def numbers(data: Path) -> dict[str, str]:
             f"{key}-cases-at-ten": counted(entry.ten),
             f"{key}-cases-seen": counted(entry.seen),
             f"{key}-cases": counted(entry.fresh),
+            f"{key}-by-mean": f"{entry.fresh.by_mean_supported.sum()} of {len(entry.fresh.cases)}",
             f"{key}-by-margin": by_margin(against_margin(claim, entry.fresh.study)),
         }
+    ratios = entries["C7"].fresh.study.raw["specialization_ratio"]
+    beside = [float(np.median(ratios["100", n] / ratios["000", n])) for n in entries["C7"].fresh.study.sizes]
+    found |= {"c7-beside-std-first": f"{beside[0]:.2f}", "c7-beside-std-last": f"{beside[-1]:.2f}"}
     shares = false_words(data)
     return found | {
         "false-words": f"{100 * shares['sign test'].max():.1f}",
