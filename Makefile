@@ -69,6 +69,8 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb chapters/sweep.ipynb
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb powered.out.ipynb -f data/powered.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb temperature.out.ipynb -f data/temperature.yaml
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb ledger.out.ipynb -f data/ledger.yaml
+	$(BIN)/papermill --cwd data chapters/sweep.ipynb ledger-temperature.out.ipynb -f data/ledger-temperature.yaml
 	$(BIN)/papermill --cwd data chapters/sweep.ipynb strength.out.ipynb -f data/strength.yaml
 	for part in attractors attractors-chamfer-transport attractors-balance attractors-annealed attractors-strength; do \
 		$(BIN)/papermill --cwd data chapters/sweep.ipynb $$part.out.ipynb -f data/$$part.yaml || exit 1; done

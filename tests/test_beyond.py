@@ -14,7 +14,7 @@ from companion.judging import beyond, claims
 from companion.judging.beyond import BEYOND, CHAMFER, TRANSPORT, is_compatible, with_attractor
 from companion.judging.chance import chance_level
 from companion.judging.ledger import beyond_table
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, Study
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, ON_MARGIN, POSITION, Study
 
 SIZES, SEEDS = (3, 5), 40
 E = "reconstruction_error"
@@ -31,11 +31,12 @@ def made_up(error: float = 0.1, rmse: float = 0.01, chance: float = 0.3, **chang
     numbers = np.random.default_rng(0)
     names = [*(mask for mask, on in MASKS.items() if not on.coverage), beyond.CHANCE]
     names += [f"{mask} transport" for mask, on in MASKS.items() if on.coverage]
-    typical = {E: {}, "rmse": {}}
+    typical = {E: {}, POSITION: {}, "rmse": {}}
     for name in names:
         for size in SIZES:
             own = changes.get(f"o{name[:3]}_{size}", error if " " in name else chance if name == beyond.CHANCE else 1.0)
             typical[E][name, size] = own * np.exp(0.1 * numbers.normal(size=SEEDS))
+            typical[POSITION][name, size] = 0.5 * typical[E][name, size]
             fit = rmse if " " in name else 0.01
             typical["rmse"][name, size] = fit + 0.001 * numbers.normal(size=SEEDS)
     return Study(typical)
@@ -49,16 +50,17 @@ def test_labels_name_what_differs_and_nothing_else():
     assert TRANSPORT.but(mask="011", anneal=True).label == "011 transport annealed"
 
 
-def test_an_attractor_is_compatible_if_e_is_below_chance_and_the_fit_as_good():
+def test_an_attractor_is_compatible_if_positions_are_below_chance_and_the_fit_as_good():
     verdict = is_compatible(made_up(), TRANSPORT)
     assert verdict.verdict == HOLDS and len(verdict.cases) == 3 * len(SIZES)
     assert is_compatible(made_up(rmse=0.005), TRANSPORT).verdict == HOLDS
 
 
-def test_it_is_not_if_e_is_above_chance_or_the_fit_pays():
-    above, paying = is_compatible(made_up(error=0.4), TRANSPORT), is_compatible(made_up(rmse=0.03), TRANSPORT)
+def test_it_is_not_if_positions_are_above_chance_or_the_fit_pays():
+    above, paying = is_compatible(made_up(error=0.4), TRANSPORT), is_compatible(made_up(rmse=0.1), TRANSPORT)
     assert above.verdict == paying.verdict == DOES_NOT_HOLD
     assert above.contradicted.all() and paying.contradicted.all()
+    assert is_compatible(made_up(rmse=0.03), TRANSPORT).verdict == ON_MARGIN
 
 
 def test_a_single_bad_case_leaves_it_in_part_and_is_the_one_contradicted():
@@ -84,15 +86,17 @@ def test_the_attractor_s_masks_stand_in_coverage_s_place():
 def test_with_coverage_the_claim_is_the_paper_s_own(stored):
     runs = stored[stored["label"].isin([Settings(mask).label for mask in MASKS])]
     ours = beyond.claim_with(beyond.Study.of(stored, by=("label", "size")), Settings())
-    theirs = claims.repulsion_needs_an_attractor(runs)
+    theirs = claims.coverage_is_sufficient(runs)
     np.testing.assert_array_equal(ours.p_for, theirs.p_for)
     np.testing.assert_array_equal(ours.supported, theirs.supported)
 
 
 def test_chance_is_a_seed_s_mean_over_draws(stored):
     few = stored[stored["seed"].isin([2000, 2003]) & (stored["size"] == 3)]
-    found = beyond.study_of(few).raw[E][beyond.CHANCE, 3]
-    np.testing.assert_allclose(found, chance_level(3, [2000, 2003]).mean(-1))
+    found = beyond.study_of(few).raw
+    for metric in (E, POSITION):
+        level = chance_level(3, [2000, 2003], metric=metric).mean(-1)
+        np.testing.assert_allclose(found[metric][beyond.CHANCE, 3], level)
 
 
 def test_chance_is_that_of_the_runs_own_target(stored):

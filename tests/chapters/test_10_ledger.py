@@ -434,8 +434,7 @@ def test_no_step_of_the_specialization_ratio_is_supported_beside_std_s(entries):
     "The ratio does fall with N, in all four masks; so does Std's.",
     "that of mask 100 goes from {c7-beside-std-first} of Std's at the smallest size to {c7-beside-std-last} at the "
     "largest (medians), and it alone ends under half",
-    "But it does not go there in steps that could be told, and from ten neurons to twenty the median goes up; those of "
-    "the other three masks end above half of Std's.",
+    "But no step from one size to the next can be told; those of the other three masks end above half of Std's.",
 )
 def test_the_specialization_ratio_falls_and_std_s_does_too(entries):
     ratios = entries["C7"].fresh.study.raw["specialization_ratio"]
@@ -443,7 +442,7 @@ def test_the_specialization_ratio_falls_and_std_s_does_too(entries):
         assert np.all(np.diff([ratios[mask, size].mean() for size in PAPER_SIZES]) < 0)
     beside = {mask: [np.median(ratios[mask, n] / ratios["000", n]) for n in PAPER_SIZES] for mask in ACTIVE}
     assert [mask for mask in ACTIVE if beside[mask][-1] < 0.5] == ["100"]
-    assert beside["100"][3] > beside["100"][2] and not entries["C7"].fresh.supported[:20].any()
+    assert not entries["C7"].fresh.supported[:20].any()
 
 
 # --- C8 ---

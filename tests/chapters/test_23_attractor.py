@@ -19,7 +19,7 @@ from companion.judging import ledger
 from companion.judging.beyond import BESIDE, BEYOND, is_compatible
 from companion.judging.chance import chance_summary
 from companion.judging.claims import FIT
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, describe
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART
 from companion.studies import attraction
 from companion.sweeps.runs import stored_networks
 from companion.sweeps.sweep import PAPER_SIZES, run_sweep
@@ -45,35 +45,36 @@ def found() -> attraction.Results:
 
 @states(
     "**Answer.** After 2,000 steps, the length of every training here, Chamfer does not.",
-    "At the repulsions' own strength it does not either: with overlap the median E at $N = 100$ is "
-    "{transport-largest}, where overlap alone has {overlap-largest}, overlap with coverage {coverage-largest} "
+    "At the repulsions' own strength it does in part: prototypes are nearer than chance in {equal-supported} of "
+    "{tenfold-cases} cases, and with overlap the median E at $N = 100$ is {transport-largest}, where "
+    "overlap alone has {overlap-largest}, overlap with coverage {coverage-largest} "
     "and chance {chance-largest}. With ten times that strength it does: E is",
     "all else nominal, 2,000 steps of Adam among it;",
 )
-def test_chamfer_and_transport_of_equal_strength_cannot_hold_prototypes_and_tenfold_transport_can(runs, found):
+def test_chamfer_cannot_hold_prototypes_transport_of_equal_strength_in_part_and_tenfold_transport_can(runs, found):
     assert set(runs["steps"]) == {2000} and Settings().steps == 2000
-    assert [found.verdicts[key].verdict for key in ("B1", "B2", "B3")] == [DOES_NOT_HOLD, DOES_NOT_HOLD, HOLDS]
+    assert [found.verdicts[key].verdict for key in ("B1", "B2", "B3")] == [DOES_NOT_HOLD, IN_PART, HOLDS]
     at = found.errors[100]
     assert at["110 transport κ=10"] < found.chance[100] < at["110 transport"] < at[["100", "110 coverage"]].min()
 
 
 @states(
-    "below chance in {tenfold-supported} of {tenfold-cases} cases with a root mean squared error within 0.01 "
-    "of the fit's without it",
+    "and prototypes are nearer than chance in {tenfold-supported} of {tenfold-cases} cases with a root mean squared "
+    "error above the one without it by less than 0.005, if at all",
 )
-def test_tenfold_transport_is_below_chance_in_every_case_and_fits_within_a_hundredth(found):
+def test_tenfold_transport_is_nearer_than_chance_in_every_case_and_fits_as_well(found):
     verdict = found.verdicts["B3"]
-    assert verdict.supported.all() and len(verdict.cases) == len(BESIDE) * len(PAPER_SIZES) and FIT == 0.01
+    assert verdict.supported.all() and len(verdict.cases) == len(BESIDE) * len(PAPER_SIZES) and FIT[0] == 0.005
     for alone, beside in BESIDE.items():
         label = f"{beside} transport κ=10"
         assert (found.errors.loc[label] < found.chance).all()
         for size in PAPER_SIZES:
             fit = verdict.study.raw["rmse"]
-            assert np.median(fit[label, size]) < np.median(fit[alone, size]) + 0.01
+            assert np.median(fit[label, size]) < np.median(fit[alone, size]) + 0.005
 
 
 @states(
-    "and with annealing besides {both-largest}, the specialization ratio rising from {overlap-special} to "
+    "with annealing besides E is {both-largest}, the specialization ratio rising from {overlap-special} to "
     "{both-special}",
 )
 def test_annealing_besides_lowers_the_error_further_and_specialises(found):
@@ -202,9 +203,7 @@ def test_chamfer_with_overlap_is_far_above_chance_and_worse_than_none_at_the_sma
     "there are off by {value-smallest}, chance's, which are on the target's graph by definition, by",
     "At $N = 20$, 50 and 100 positions are below chance's in {position-nearer-largest} runs, and at $N = 100$ they are "
     "farther in the median too",
-    "So what is contradicted at small $N$ below (B2) is that *values and positions together* are nearer than chance's, "
-    "not that prototypes are where the data are",
-    "“Where the data are” is measured by E there, positions and values together",
+    "So at small $N$ prototypes are nearer to the data than chance's, and what E has against them are their values.",
 )
 def test_at_small_sizes_positions_are_nearer_than_chance_where_e_is_contradicted(runs, found):
     parts = found.parts
@@ -219,7 +218,8 @@ def test_at_small_sizes_positions_are_nearer_than_chance_where_e_is_contradicted
     assert parts.loc[100, "position"] > 1.5 * parts.loc[100, "position, chance"]
     verdict = found.verdicts["B2"]
     outcomes = {case.name: verdict.outcome(number) for number, case in enumerate(verdict.cases)}
-    assert {outcomes[f"100, N = {size}"] for size in (3, 5, 10)} == {"contradicted"}
+    assert {outcomes[f"100, N = {size}"] for size in (5, 10)} == {"supported"}
+    assert {outcomes[f"100, N = {size}"] for size in (20, 50, 100)} == {"contradicted"}
     assert (parts["value"] > 3 * parts["value, chance"]).loc[[3, 5]].all()
     group = runs[(runs["label"] == "110 transport") & (runs["size"] == 3)]
     x, _, network = stored_networks(group)
@@ -357,24 +357,28 @@ def test_with_overlap_all_four_remedies_lie_below_chance_and_both_together_lowes
     *(f"**{key}.** *{claim.says}.*" for key, claim in BEYOND.items()),
     *{claim.stated for claim in BEYOND.values()},
     ledger.BEYOND_KEY,
-    "judge five attempts by rules that were committed before their runs (an order within one history, not a "
-    "registration)",
+    "By the first rules B2 did not hold and B4 held in part; the words on B1, B3 and B5 are as they were.",
 )
-def test_the_chapter_states_the_rules_that_judge():
+def test_the_chapter_states_the_rules_that_judge(found):
+    """The words by the first rules are in the history: `_beyond.md` at commit d1a4318."""
     assert [claim.rule is is_compatible for claim in BEYOND.values()] == 5 * [True] + [False]
+    words = [found.verdicts[key].verdict for key in ("B1", "B2", "B3", "B4", "B5")]
+    assert words == [DOES_NOT_HOLD, IN_PART, HOLDS, HOLDS, HOLDS]
 
 
 @states(
-    "cases and contradicted in {own-rule-contradicted} ({own-rule-contradicted-cases}), because separation at "
-    "this temperature does no harm that would have to be compensated",
-    "Of the twelve cases with overlap {own-rule-supported-with-overlap} are supported and none contradicted.",
+    "C10s' own rule with transport is supported in {own-rule-supported} of {own-rule-cases} cases: beside overlap "
+    "prototypes are nearer to the data than Std's, whose position error is above chance's itself."
 )
-def test_by_c10_s_own_rule_only_harmless_separation_contradicts(found):
+def test_by_c10s_own_rule_transport_suffices(found):
     verdict = found.verdicts["C10t"]
-    for number, case in enumerate(verdict.cases):
-        if verdict.contradicted[number]:
-            assert case.name.startswith("001") and describe(verdict.shown(number)).startswith("E: 000 < 001")
-    assert verdict.contradicted.sum() > 0 and sum(case.name.startswith("1") for case in verdict.cases) == 12
+    assert verdict.verdict == HOLDS and len(verdict.cases) == 12
+    errors = verdict.study.raw["position_error"]
+    for size in PAPER_SIZES:
+        assert max(np.median(errors[mask, size]) for mask in ("110", "111")) < np.median(errors["000", size])
+        assert np.median(errors["000", size]) > np.median(
+            found.verdicts["B2"].study.raw["position_error"]["chance", size]
+        )
 
 
 # --- between the training points ---

@@ -15,7 +15,7 @@ from companion.core.settings import MASKS
 from companion.judging import beyond
 from companion.judging.baselines import ORACLE, baseline_summary
 from companion.judging.claims import ACTIVE, FIT, FREE
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART
+from companion.judging.verdicts import VERDICTS
 from companion.show.prose import fill, stored
 from companion.studies import budget, findings
 from companion.studies.ledger import stored_entries
@@ -103,8 +103,9 @@ def test_no_mask_beats_chance_by_much_and_none_at_scale(replication):
 
 @pytest.mark.long
 @states_beyond(
-    "**Transport is an attractor that works.** After 2,000 steps with overlap on, matching each prototype to a sample "
-    "of its own at ten times overlap's strength brings the median E below chance at {findings.transport-below-chance} "
+    "**Transport holds prototypes at the data beside overlap.** After 2,000 steps with overlap on, matching each "
+    "prototype to a sample of its own at ten times overlap's strength brings the median E below "
+    "chance at {findings.transport-below-chance} "
     "sizes; at N = 100 to",
     "(100 seeds)",
 )
@@ -117,12 +118,12 @@ def test_transport_brings_e_below_chance_at_every_size_and_far_below_coverage(at
 
 @pytest.mark.long
 @states_beyond(
-    "Over all repulsions and sizes E is below chance and the root mean squared error as low as without it, within "
-    "0.01, in"
+    "Over all repulsions and sizes prototypes are nearer than chance, by position, and the root mean squared error is "
+    "above the one without transport by less than 0.005, if at all, in"
 )
-def test_with_transport_e_is_below_chance_and_the_fit_as_low_over_all_repulsions_and_sizes():
+def test_with_transport_prototypes_are_nearer_than_chance_and_the_fit_as_low_over_all_repulsions_and_sizes():
     verdict = beyond.BEYOND["B3"].judge(ROOT)
-    assert verdict.supported.all() and len(verdict.cases) == len(beyond.BESIDE) * len(PAPER_SIZES) and FIT == 0.01
+    assert verdict.supported.all() and len(verdict.cases) == len(beyond.BESIDE) * len(PAPER_SIZES) and FIT[0] == 0.005
 
 
 @pytest.mark.long
@@ -155,26 +156,30 @@ def test_with_transport_the_weights_show_the_training_inputs_and_the_field_s_rec
 
 
 @pytest.mark.long
-@states_verdicts("Of the paper's ten claims, judged by rules that were fixed first, at 200 seeds (C8: 30)")
-def test_ten_claims_are_judged_at_two_hundred_seeds_and_c8_at_thirty():
-    seeds = {key: entry.all.study.seeds for key, entry in stored_entries(DATA).items()}
-    assert len(seeds) == 10 and seeds.pop("C8") == 30 and set(seeds.values()) == {200}
+@states_verdicts(
+    "Of the paper's ten claims and C10s, our own question beside the tenth, judged on 200 seeds that were run after "
+    "the rules were written"
+)
+def test_ten_claims_and_one_of_ours_are_judged_on_two_hundred_fresh_seeds():
+    seeds = {key: entry.fresh.study.seeds for key, entry in stored_entries(DATA).items()}
+    assert len(seeds) == 11 and set(seeds.values()) == {200}
 
 
 @pytest.mark.long
 @states_verdicts(
     "✓ holds: {ledger.holds}; ◐ holds in part: {ledger.holds-in-part}; ✗ does not hold: "
-    "{ledger.does-not-hold}; ? undecided: {ledger.undecided}.",
+    "{ledger.does-not-hold}; ? undecided: {ledger.undecided}; ± depends on the margin: {ledger.depends-on-the-margin}.",
     "The same rules at the paper's ten seeds: ✓ holds: {ledger.holds-at-ten}; ◐ holds in part: "
     "{ledger.holds-in-part-at-ten}; ✗ does not hold: {ledger.does-not-hold-at-ten}; ? undecided: "
-    "{ledger.undecided-at-ten}.",
+    "{ledger.undecided-at-ten}; ± depends on the margin: {ledger.depends-on-the-margin-at-ten}.",
 )
 def test_verdicts_are_counted_under_their_own_words():
     entries, values = stored_entries(DATA).values(), stored(ROOT)["ledger"]
-    for name, verdict in (("holds", HOLDS), ("holds-in-part", IN_PART), ("does-not-hold", DOES_NOT_HOLD)):
-        assert int(values[name]) == [entry.all.verdict for entry in entries].count(verdict)
+    for verdict in VERDICTS:
+        name = verdict.replace(" ", "-")
+        assert int(values[name]) == [entry.fresh.verdict for entry in entries].count(verdict)
         assert int(values[f"{name}-at-ten"]) == [entry.ten.verdict for entry in entries].count(verdict)
-    assert sum(int(values[name]) for name in ("holds", "holds-in-part", "does-not-hold", "undecided")) == 10
+    assert sum(int(values[verdict.replace(" ", "-")]) for verdict in VERDICTS) == 11
 
 
 # --- where they stand ---
