@@ -188,7 +188,7 @@ def test_of_six_the_margin_is_the_verdict(entries):
 
 @states(
     "From the narrowest margin to the widest the supported cases of C5, C9 and C10s become more until all are "
-    "supported; those of C1, C2, C3, C4, C6, C7 and C10 become no more, and of C1, C2 and C10 none is left."
+    "supported; those of C1, C2, C3, C4, C6, C7 and C10 become no more, and of C1, C2, C4 and C10 none is left."
 )
 def test_supported_cases_against_the_margin_as_they_are_drawn(entries):
     for key, entry in entries.items():
