@@ -432,9 +432,13 @@ def agreement(found: Judged) -> pd.DataFrame:
 
 
 def agreement_on(found: Judged, *verdicts: str) -> pd.DataFrame:
-    """Return the rows of `agreement` of those claims whose verdict by all seeds is one of `verdicts`."""
+    """Return the rows of `agreement` of those claims whose verdict by all seeds is one of `verdicts`.
+
+    C10s, our question beside C10, is shown where C10 is.
+    """
     shares = agreement(found)
-    return shares[shares["curve"].isin([key for key, full in found.full.items() if full.verdict in verdicts])]
+    beside = {key: found.full[key.removesuffix("s")].verdict for key in found.full}
+    return shares[shares["curve"].map(beside).isin(verdicts)]
 
 
 def seeds_needed(found: Judged) -> pd.DataFrame:
@@ -487,7 +491,8 @@ def least_effects(found: Judged) -> pd.DataFrame:
 
     Returns:
         One row a claim of `OF_LEAST` (the index): the verdict of all seeds with its least effect and without; the
-        shares of drawn studies that decide it, with and without, at each number of seeds of `WITHOUT`.
+        shares of the same `FEWER` drawn studies that decide it, with and without, at each number of seeds of
+        `WITHOUT`.
     """
     rows = []
     for key in OF_LEAST:
@@ -498,7 +503,7 @@ def least_effects(found: Judged) -> pd.DataFrame:
             "all seeds, without": CLAIMS[key].rule(full.study, 1.0).verdict,
         }
         for n in WITHOUT:
-            row[f"n = {n}"] = found.few(key, n)["by rule"].ne(UNDECIDED).mean()
+            row[f"n = {n}"] = found.few(key, n)["by rule"].head(FEWER).ne(UNDECIDED).mean()
             row[f"n = {n}, without"] = found.without_least(key, n)["by rule"].ne(UNDECIDED).mean()
         rows.append(row)
     return pd.DataFrame(rows).set_index("claim")
@@ -850,11 +855,11 @@ def _numbers_of_needed(found: Judged) -> dict[str, str]:
         "never-enough-claims": ", ".join(enough.index[enough.isna()]),
         "spread-of-ten": f"{spread_without(found, PAPER):.2f}",
         "spread-of-hundred": f"{spread_without(found, COUNTS[-1]):.2f}",
-        **{f"{key.lower()}-decided": f"{least.loc[key, 'n = 100']:.0%}" for key in ("C1", "C2")},
-        **{f"{key.lower()}-decided-without": f"{least.loc[key, 'n = 100, without']:.0%}" for key in ("C1", "C2")},
+        **{f"{key.lower()}-decided": f"{least.loc[key, 'n = 100']:.1%}" for key in ("C1", "C2")},
+        **{f"{key.lower()}-decided-without": f"{least.loc[key, 'n = 100, without']:.1%}" for key in ("C1", "C2")},
         "c6-too-soon-of-twenty": f"{found.few('C6', 20)['by rule'].eq(DOES_NOT_HOLD).mean():.0%}",
-        "c4-decided": f"{least.loc['C4', 'n = 10']:.0%}",
-        "c4-decided-without": f"{least.loc['C4', 'n = 10, without']:.0%}",
+        "c4-decided": f"{least.loc['C4', 'n = 10']:.1%}",
+        "c4-decided-without": f"{least.loc['C4', 'n = 10, without']:.1%}",
     }
 
 
@@ -896,7 +901,7 @@ def _numbers_of_bars(orders: pd.DataFrame, nothing: pd.DataFrame) -> dict[str, s
 def _numbers_of_rates(found: Judged) -> dict[str, str]:
     again, below, false = repeats(found)["same again"], unsteady(found), false_verdicts(found)
     least, edge = false[: len(NULL_CLAIMS)], false[len(NULL_CLAIMS) :]
-    shares = [f"{key} ({row['same again']:.0%}; else {row['else']})" for key, row in below.iterrows()]
+    shares = [f"{key} ({row['same again']:.1%}; else {row['else']})" for key, row in below.iterrows()]
     highest = [_share(found.of_nothing(key)["any supported"]).high for key in NULL_CLAIMS]
     return {
         "again-often": f"{(again >= ENOUGH).sum()}",
@@ -911,7 +916,7 @@ def _numbers_of_rates(found: Judged) -> dict[str, str]:
         "false-cases": f"{sum(found.of_nothing(key)['any supported'].sum() for key in NULL_CLAIMS)}",
         "false-cases-at-most": f"{max(highest):.1%}",
         "nulls": f"{NULLS}",
-        "nothing-true": words.span(least[DOES_NOT_HOLD], ".0%"),
+        "nothing-true": words.span(least[DOES_NOT_HOLD], ".1%"),
         "edge-false-verdicts": f"{edge['false verdicts, share'].max():.2%}",
         "edge-false-cases": f"{edge['any false case, share'].max():.2%}",
         "nothing-c2-in-part": f"{found.of_nothing('C2')['by mean'].eq(IN_PART).mean():.0%}",
