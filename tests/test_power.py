@@ -12,7 +12,19 @@ from scipy.stats import binom
 
 from companion.core.settings import MASKS
 from companion.judging.claims import CLAIMS
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED, VERDICTS, Study
+from companion.judging.paired import p_less
+from companion.judging.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    LEVEL,
+    ON_MARGIN,
+    UNDECIDED,
+    VERDICTS,
+    Case,
+    Statement,
+    Study,
+)
 from companion.studies import power
 
 
@@ -29,7 +41,8 @@ def test_all_seeds_without_replacement_are_the_full_study(studies, claim):
     drawn = power.drawn_verdicts(study, claim, power.draw_seeds(study, study.seeds, 2))
     shares = power.verdict_shares(drawn)
     assert shares.loc[full.verdict, "by rule"] == shares.loc[full.by_mean, "by mean"] == 1
-    assert drawn["any case"].eq((full.supported | full.contradicted).any()).all()
+    assert drawn["any supported"].eq(full.supported.any()).all()
+    assert drawn["any contradicted"].eq(full.contradicted.any()).all()
 
 
 @pytest.mark.parametrize("claim", ["C1", "C4"])
@@ -77,10 +90,12 @@ def test_null_studies_keep_every_seed_s_runs_and_lose_their_masks(studies):
 
 
 def test_null_verdicts_are_seldom_anything_but_undecided(studies):
-    found = power.null_verdicts(studies["sweep"], "C2", 40)
+    found = power.null_verdicts(studies["sweep"], "C2", 40, margin=1.0)  # any effect counts: neither side is true
     assert found["by rule"].ne(UNDECIDED).sum() <= 7  # the 99.9 % point of 40 studies at 5 %
     assert found["by mean"].ne(UNDECIDED).all()
-    pd.testing.assert_frame_equal(found.head(3), power.null_verdicts(studies["sweep"], "C2", 3))
+    least = power.null_verdicts(studies["sweep"], "C2", 3)
+    assert least["by rule"].isin([UNDECIDED, DOES_NOT_HOLD]).all() and not least["any supported"].any()
+    pd.testing.assert_frame_equal(found.head(3), power.null_verdicts(studies["sweep"], "C2", 3, 1.0))
 
 
 def test_pair_orders_of_all_seeds_are_the_orders_of_the_means(studies):
@@ -118,7 +133,7 @@ def test_wrong_arguments_are_refused(studies, call, message):
         call(studies["sweep"])
 
 
-VERDICTS_OF = ["by rule", "by mean", "any case"]
+VERDICTS_OF = ["by rule", "by mean", "any supported", "any contradicted"]
 
 
 @pytest.fixture(scope="module")
@@ -129,8 +144,8 @@ def judged() -> pd.DataFrame:
 
 def test_every_task_is_stored_once_and_in_order(studies, judged):
     tasks = power.tasks_of(studies)
-    counts = judged.groupby(["claim", "seeds", "null"], sort=False).size()
-    assert list(counts.items()) == [((task.claim, task.seeds, task.null), task.studies) for task in tasks]
+    counts = judged.groupby(["claim", "seeds", "null", "least"], sort=False).size()
+    assert list(counts.items()) == [((task.claim, task.seeds, task.null, task.least), task.studies) for task in tasks]
     assert judged["study"].tolist() == [number for task in tasks for number in range(task.studies)]
 
 
@@ -138,7 +153,8 @@ def check_stored(judged: pd.DataFrame, studies: dict[str, Study], task: power.Ta
     """A task's first studies are judged as they are stored."""
     study = studies["sweep" if task.null else CLAIMS[task.claim].data]
     again = power.judge_task((task, study))
-    same = (judged["claim"] == task.claim) & (judged["seeds"] == task.seeds) & (judged["null"] == task.null)
+    same = (judged["claim"] == task.claim) & (judged["seeds"] == task.seeds)
+    same &= (judged["null"] == task.null) & (judged["least"] == task.least)
     stored = judged[same].head(task.studies).reset_index(drop=True)
     pd.testing.assert_frame_equal(stored[VERDICTS_OF], again[VERDICTS_OF])
 
@@ -152,7 +168,28 @@ def test_the_first_studies_are_judged_as_they_are_stored(studies, judged, key):
 
 def test_the_first_study_without_difference_is_judged_as_it_is_stored(studies, judged):
     for key in power.NULL_CLAIMS:
-        check_stored(judged, studies, power.Task(key, 200, 1, null=True))
+        for least in (True, False):
+            check_stored(judged, studies, power.Task(key, 200, 1, True, least))
+
+
+def test_the_first_studies_without_a_least_effect_are_judged_as_they_are_stored(studies, judged):
+    assert power.OF_LEAST == ("C1", "C2", "C3", "C4", "C7")
+    for key in power.OF_LEAST:
+        for seeds in power.WITHOUT:
+            check_stored(judged, studies, power.Task(key, seeds, 2, least=False))
+
+
+@pytest.mark.parametrize("seeds", [5, 10, 20])
+def test_no_case_is_contradicted_where_the_least_p_value_is_too_large(seeds):
+    """One claim of two cases, of one and of three statements, and one of many: against the formula."""
+
+    def claim(*statements: int) -> SimpleNamespace:
+        return SimpleNamespace(cases=[Case(str(n), [Statement("rmse", 0.0, 1.0)] * n) for n in statements])
+
+    full = {"short": claim(1, 3), "long": claim(*[8] * 6), "longer": claim(*[20] * 2000)}
+    least = {"short": 2, "long": 48, "longer": 40000}  # statements of the shortest case times cases
+    found = power.Judged(full, pd.DataFrame())
+    assert power.never_contradicted(found, seeds) == [key for key, times in least.items() if times / 2**seeds > 0.025]
 
 
 @pytest.mark.slow
@@ -163,7 +200,7 @@ def test_all_studies_are_judged_as_they_are_stored(studies, judged):
 
 def judged_as(verdict: str, seeds: int, stored: list[tuple[int, bool, str, str]]) -> power.Judged:
     """Claim C1 with a verdict of so many seeds, and stored studies: seeds, null, by rule, by mean."""
-    drawn = pd.DataFrame(stored, columns=["seeds", "null", "by rule", "by mean"]).assign(claim="C1")
+    drawn = pd.DataFrame(stored, columns=["seeds", "null", "by rule", "by mean"]).assign(claim="C1", least=True)
     study = SimpleNamespace(seeds=seeds)
     return power.Judged({"C1": SimpleNamespace(verdict=verdict, by_mean=IN_PART, study=study)}, drawn)
 
@@ -186,6 +223,7 @@ def test_outcomes_are_shares_of_ten_seed_studies():
         IN_PART: 0,
         DOES_NOT_HOLD: 0.25,
         UNDECIDED: 0.5,
+        ON_MARGIN: 0,
     }
     assert set(bars["by rule"]["beside"]) == {HOLDS} and set(bars["by mean"]["beside"]) == {IN_PART}
 
@@ -200,7 +238,8 @@ def test_seeds_are_enough_from_where_no_share_is_lower(right, enough):
         for seeds, number in zip((5, 10, 20, 50), right, strict=True)
         for study in range(10)
     ]
-    found = judged_as(HOLDS, 50, stored)
+    stored += [(60, False, UNDECIDED, HOLDS)] * 10  # as many seeds as there are, so drawn with replacement: no point
+    found = judged_as(HOLDS, 60, stored)
     row = power.seeds_needed(found).loc["C1"]
     assert row[[f"n = {seeds}" for seeds in (5, 10, 20, 50)]].tolist() == [number / 10 for number in right]
     assert row["enough"] == enough if enough else np.isnan(row["enough"])
@@ -253,16 +292,29 @@ def test_bars_of_two_normal_means_are_apart_as_theory_says():
     assert apart.mean() == pytest.approx(power.bars_apart_by_theory(10), abs=0.01)
 
 
-def test_false_verdicts_are_those_that_are_decided():
-    stored = [(200, True, UNDECIDED, IN_PART)] * 3 + [(200, True, HOLDS, HOLDS)]
-    drawn = judged_as(UNDECIDED, 200, stored).drawn.assign(**{"any case": [False, True, False, True]})
-    drawn = pd.concat([drawn.assign(claim=key) for key in power.NULL_CLAIMS])
+def test_false_words_are_what_is_not_true_where_nothing_differs():
+    stored = [(200, True, DOES_NOT_HOLD, IN_PART)] * 2 + [(200, True, UNDECIDED, IN_PART), (200, True, HOLDS, HOLDS)]
+    columns = {"any supported": [False, False, True, True], "any contradicted": [True, True, False, False]}
+    drawn = judged_as(UNDECIDED, 200, stored).drawn.assign(**columns)
+    drawn = pd.concat([drawn.assign(claim=key, least=least) for key in power.NULL_CLAIMS for least in (True, False)])
     full = dict.fromkeys(power.NULL_CLAIMS, SimpleNamespace(verdict=UNDECIDED, study=SimpleNamespace(seeds=200)))
-    row = power.false_verdicts(power.Judged(full, drawn)).loc["C2"]
+    table = power.false_verdicts(power.Judged(full, drawn))
+    edge = table.loc["C2, no least effect"]
+    assert edge["false verdicts"] == "3 of 4" and edge["any false case, share"] == 1
+    row = table.loc["C2"]  # with a least effect "does not hold" is true, and so is a contradicted case
     assert row["false verdicts"] == "1 of 4" and row["any false case, share"] == 0.5
+    assert row[DOES_NOT_HOLD] == 0.5 and row[UNDECIDED] == 0.25
     assert row["by mean: holds, in part, does not hold"] == "25% / 75% / 0%"
     low, high = map(float, row["false verdicts, 95 %"].split("–"))
     # Clopper-Pearson: at its ends, as few or as many as were found have 2.5 %.
     assert binom.sf(0, 4, low) == pytest.approx(0.025, abs=0.002) and binom.cdf(1, 4, high) == pytest.approx(
         0.025, abs=0.002
     )
+
+
+@pytest.mark.parametrize("seeds", range(6, 30))
+def test_so_many_seeds_tell_apart_and_one_fewer_do_not(seeds):
+    least, chance = power.apart_by_signs(seeds)
+    p = [p_less(np.where(np.arange(seeds) < below, -1.0, 1.0), 0.0) for below in range(seeds + 1)]
+    assert min(below for below in range(seeds + 1) if p[below] <= LEVEL) == least
+    assert chance == pytest.approx(2 * p[least])

@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import sem
+from scipy.stats import binom, sem
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from companion.core.checks import require_integer
 from companion.core.settings import MASK_LABELS, MASKS
 from companion.judging import paired
-from companion.judging.claims import ACTIVE, CLAIMS
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, LEVEL, UNDECIDED, VERDICTS, Group, Study, Verdict
+from companion.judging.claims import ACTIVE, CLAIMS, LEAST
+from companion.judging.verdicts import (
+    DOES_NOT_HOLD,
+    HOLDS,
+    IN_PART,
+    LEVEL,
+    UNDECIDED,
+    VERDICTS,
+    Group,
+    Margin,
+    Study,
+    Verdict,
+    of_cases,
+    p_values,
+)
 from companion.show import words
 from companion.sweeps.runs import write_runs
 from companion.sweeps.workers import as_they_finish, open_executor
@@ -30,11 +43,16 @@ from companion.version import library_versions
 PAPER = 10
 """Seeds of the paper's study."""
 COUNTS = (5, PAPER, 20, 50, 100)
-"""Seeds of the drawn studies; and as many as the full study has, drawn with replacement."""
+"""Seeds of the drawn studies, each drawn without replacement where the full study has more; and, for another question,
+as many as the full study has, drawn with replacement (`repeats`)."""
 DRAWS, FEWER, NULLS = 1000, 200, 400
 """Drawn studies of ten seeds, of any other number, and studies without any difference."""
 NULL_CLAIMS = ("C1", "C2", "C3")
-"""Claims that are also judged on studies without any difference."""
+"""Claims that are also judged on studies without any difference: nothing is lower by `LEAST`, so each is false."""
+OF_LEAST = tuple(key for key, claim in CLAIMS.items() if claim.margin == LEAST)
+"""Claims with the least effect `LEAST`, which are also judged without it."""
+WITHOUT = (PAPER, 50, 100)
+"""Seeds of the drawn studies in which they are."""
 ENOUGH, SELDOM = 0.9, 0.05
 """Shares of studies with a verdict from which on their seeds are enough for it, and below which it seldom comes out."""
 SURE = 0.95
@@ -66,7 +84,7 @@ def draw_seeds(study: Study, seeds: int, draws: int, replace: bool = False, stre
     return np.stack([rng.choice(study.seeds, seeds, replace=replace) for _ in range(draws)])
 
 
-def drawn_verdicts(study: Study, claim: str, index: np.ndarray) -> pd.DataFrame:
+def drawn_verdicts(study: Study, claim: str, index: np.ndarray, margin: Margin | None = None) -> pd.DataFrame:
     """Return a claim's verdict in each of many smaller studies.
 
     Book: chapter "What ten seeds can show", section "Ten of two hundred".
@@ -75,15 +93,16 @@ def drawn_verdicts(study: Study, claim: str, index: np.ndarray) -> pd.DataFrame:
         study: the full study.
         claim: its key in `companion.judging.claims.CLAIMS`.
         index: of `draw_seeds`, shape (draws, seeds).
+        margin: in place of the claim's own.
 
     Returns:
         One row a drawn study: "by rule" and "by mean", each one of `companion.judging.verdicts.VERDICTS`, and
-        "any case", whether any case is supported or contradicted.
+        "any supported" and "any contradicted", whether any case is.
 
     Raises:
         ValueError: if the study lacks what the claim is about.
     """
-    return _judged(claim, (study.take(drawn) for drawn in index))
+    return _judged(claim, (study.take(drawn) for drawn in index), margin)
 
 
 def verdict_shares(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -126,7 +145,7 @@ def permute_masks(study: Study, rng: np.random.Generator) -> Study:
     return Study(values)
 
 
-def null_verdicts(study: Study, claim: str, draws: int, stream: int = 0) -> pd.DataFrame:
+def null_verdicts(study: Study, claim: str, draws: int, margin: Margin | None = None) -> pd.DataFrame:
     """Return a claim's verdict in each of many studies in which the masks differ by nothing.
 
     Book: chapter "What ten seeds can show", section "Error rates at 200 seeds".
@@ -134,8 +153,8 @@ def null_verdicts(study: Study, claim: str, draws: int, stream: int = 0) -> pd.D
     Args:
         study: the full study, of which each null study keeps all seeds.
         claim: its key in `companion.judging.claims.CLAIMS`.
-        draws: null studies, at least 1.
-        stream: seed of the random numbers, at least 0; the same null studies for every claim.
+        draws: null studies, at least 1; the same for every claim and margin.
+        margin: in place of the claim's own.
 
     Returns:
         One row a null study, with the columns of `drawn_verdicts`.
@@ -143,18 +162,19 @@ def null_verdicts(study: Study, claim: str, draws: int, stream: int = 0) -> pd.D
     Raises:
         ValueError: if an argument is out of range, or the study lacks what the claim is about.
     """
-    draws, stream = require_integer("draws", draws, least=1), require_integer("stream", stream, least=0)
-    rng = np.random.default_rng(stream)
-    return _judged(claim, (permute_masks(study, rng) for _ in range(draws)))
+    draws, rng = require_integer("draws", draws, least=1), np.random.default_rng(0)
+    return _judged(claim, (permute_masks(study, rng) for _ in range(draws)), margin)
 
 
-def _judged(claim: str, studies: Iterable[Study]) -> pd.DataFrame:
-    verdicts = [CLAIMS[claim].rule(study) for study in studies]
+def _judged(claim: str, studies: Iterable[Study], margin: Margin | None = None) -> pd.DataFrame:
+    own = CLAIMS[claim].margin if margin is None else margin
+    verdicts = [CLAIMS[claim].rule(study, own) for study in studies]
     return pd.DataFrame(
         {
             "by rule": [verdict.verdict for verdict in verdicts],
             "by mean": [verdict.by_mean for verdict in verdicts],
-            "any case": [bool((verdict.supported | verdict.contradicted).any()) for verdict in verdicts],
+            "any supported": [bool(verdict.supported.any()) for verdict in verdicts],
+            "any contradicted": [bool(verdict.contradicted.any()) for verdict in verdicts],
         }
     )
 
@@ -163,7 +183,7 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
     """Return how often smaller studies put two masks' E in the order of the full study's medians.
 
     Error bars are apart if the two means differ by more than the sum of their standard errors. The test is the
-    ledger's, on log E seed by seed, at 2.5 % in either direction.
+    ledger's sign test, on E seed by seed and without a least effect, at 2.5 % in either direction.
     Book: chapter "What ten seeds can show", section "Orders of two masks".
 
     Args:
@@ -173,9 +193,9 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
 
     Returns:
         One row a pair of masks: "low" and "high" (by the full study's medians); "means too", whether its means stand
-        in that order; "told apart", whether its test finds one, corrected over the size's pairs; and shares of the
-        drawn studies: "same" (means in that order), "bars apart", "bars wrong" (apart in the other order), "test
-        apart" and "test wrong".
+        in that order; "seeds too", whether "low" is lower in most of its seeds; "told apart", whether its test finds
+        an order, corrected over the size's pairs; and shares of the drawn studies: "same" (means in that order),
+        "bars apart", "bars wrong" (apart in the other order), "test apart" and "test wrong".
 
     Raises:
         ValueError: if the study has no such size.
@@ -198,6 +218,7 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
             "low": [pair[0] for pair in pairs],
             "high": [pair[1] for pair in pairs],
             "means too": low.mean(-1) < high.mean(-1),
+            "seeds too": (low < high).mean(-1) > 0.5,
             "told apart": paired.holm(full) <= LEVEL,
             "same": (difference > 0).mean(-1),
             "bars apart": apart.mean(-1),
@@ -209,12 +230,16 @@ def pair_orders(study: Study, size: int, index: np.ndarray) -> pd.DataFrame:
 
 
 class Task(NamedTuple):
-    """A claim to be judged in many studies of `seeds` seeds: drawn from a full one, or without difference (`null`)."""
+    """A claim to be judged in many studies of `seeds` seeds: drawn from a full one, or without difference (`null`).
+
+    Its rule has its least effect, or takes any effect for one (`least`).
+    """
 
     claim: str
     seeds: int
     studies: int
     null: bool = False
+    least: bool = True
 
 
 def tasks_of(studies: Mapping[str, Study]) -> list[Task]:
@@ -229,7 +254,8 @@ def tasks_of(studies: Mapping[str, Study]) -> list[Task]:
         counts = [n for n in COUNTS if n < all_seeds]
         tasks += [Task(key, n, DRAWS if n == PAPER else FEWER) for n in counts]
         tasks.append(Task(key, all_seeds, FEWER))
-    return tasks + [Task(key, studies["sweep"].seeds, NULLS, null=True) for key in NULL_CLAIMS]
+    nothing = [Task(key, studies["sweep"].seeds, NULLS, True, least) for least in (True, False) for key in NULL_CLAIMS]
+    return tasks + nothing + [Task(key, n, FEWER, least=False) for key in OF_LEAST for n in WITHOUT]
 
 
 def judge_task(given: tuple[Task, Study]) -> pd.DataFrame:
@@ -241,16 +267,17 @@ def judge_task(given: tuple[Task, Study]) -> pd.DataFrame:
         given: the task and the full study.
 
     Returns:
-        Columns claim, seeds, null, study (its number), and those of `drawn_verdicts`.
+        Columns claim, seeds, null, least, study (its number), and those of `drawn_verdicts`.
     """
     task, study = given
+    margin = None if task.least else 1.0
     if task.null:
-        verdicts = null_verdicts(study, task.claim, task.studies)
+        verdicts = null_verdicts(study, task.claim, task.studies, margin)
     else:
         index = draw_seeds(study, task.seeds, task.studies, replace=task.seeds == study.seeds)
-        verdicts = drawn_verdicts(study, task.claim, index)
-    same = {"claim": task.claim, "seeds": task.seeds, "null": task.null, "study": np.arange(task.studies)}
-    return pd.concat([pd.DataFrame(same), verdicts], axis=1)
+        verdicts = drawn_verdicts(study, task.claim, index, margin)
+    same = {"claim": task.claim, "seeds": task.seeds, "null": task.null, "least": task.least}
+    return pd.concat([pd.DataFrame({**same, "study": np.arange(task.studies)}), verdicts], axis=1)
 
 
 def studies_of(runs: pd.DataFrame, heat: pd.DataFrame) -> dict[str, Study]:
@@ -267,7 +294,7 @@ def studies_of(runs: pd.DataFrame, heat: pd.DataFrame) -> dict[str, Study]:
 def stored_studies(data: Path) -> dict[str, Study]:
     """Return the full studies of the stored runs."""
     columns = ["mask", "size", "seed", "temperature", "fit_mse", "reconstruction_error"]
-    columns += ["specialization_ratio", "expelled_fraction"]
+    columns += ["position_error", "specialization_ratio", "expelled_fraction"]
     return studies_of(
         *(pd.read_parquet(data / f"{name}.parquet", columns=columns) for name in ("powered", "temperature"))
     )
@@ -303,15 +330,19 @@ class Judged(NamedTuple):
 
     def few(self, claim: str, seeds: int = PAPER) -> pd.DataFrame:
         """Return a claim's verdicts in drawn studies of so many seeds, with the columns of `drawn_verdicts`."""
-        return self._of(claim, seeds, null=False)
+        return self._of(claim, seeds)
 
-    def of_nothing(self, claim: str) -> pd.DataFrame:
-        """Return a claim's verdicts in studies without any difference, with the columns of `null_verdicts`."""
-        return self._of(claim, self.full[claim].study.seeds, null=True)
+    def without_least(self, claim: str, seeds: int) -> pd.DataFrame:
+        """Return a claim's verdicts in the same studies, the first of them, judged without its least effect."""
+        return self._of(claim, seeds, least=False)
 
-    def _of(self, claim: str, seeds: int, null: bool) -> pd.DataFrame:
-        drawn = self.drawn
-        return drawn[(drawn["claim"] == claim) & (drawn["seeds"] == seeds) & (drawn["null"] == null)]
+    def of_nothing(self, claim: str, least: bool = True) -> pd.DataFrame:
+        """Return a claim's verdicts in studies without any difference, with its least effect or without it."""
+        return self._of(claim, self.full[claim].study.seeds, null=True, least=least)
+
+    def _of(self, claim: str, seeds: int, null: bool = False, least: bool = True) -> pd.DataFrame:
+        drawn = self.drawn[(self.drawn["null"] == null) & (self.drawn["least"] == least)]
+        return drawn[(drawn["claim"] == claim) & (drawn["seeds"] == seeds)]
 
 
 def judged(studies: Mapping[str, Study], drawn: pd.DataFrame) -> Judged:
@@ -384,6 +415,7 @@ def verdict_bars(found: Judged) -> dict[str, pd.DataFrame]:
 def agreement(found: Judged) -> pd.DataFrame:
     """Return how many of the drawn studies come, by rule, to the verdict of all seeds.
 
+    All of them are drawn without replacement; those with as many seeds as there are, which are not, are in `repeats`.
     Book: chapter "What ten seeds can show", section "How many seeds a claim needs".
 
     Args:
@@ -392,16 +424,21 @@ def agreement(found: Judged) -> pd.DataFrame:
     Returns:
         One row a claim and number of seeds: curve (the claim), x (the seeds of a study), value (the share).
     """
-    drawn = found.drawn[~found.drawn["null"]]
+    all_seeds = found.drawn["claim"].map({key: full.study.seeds for key, full in found.full.items()})
+    drawn = found.drawn[~found.drawn["null"] & found.drawn["least"] & (found.drawn["seeds"] < all_seeds)]
     same = drawn["by rule"] == drawn["claim"].map({key: full.verdict for key, full in found.full.items()})
     shares = same.groupby([drawn["claim"], drawn["seeds"]], sort=False).mean()
     return shares.rename_axis(["curve", "x"]).reset_index(name="value")
 
 
 def agreement_on(found: Judged, *verdicts: str) -> pd.DataFrame:
-    """Return the rows of `agreement` of those claims whose verdict by all seeds is one of `verdicts`."""
+    """Return the rows of `agreement` of those claims whose verdict by all seeds is one of `verdicts`.
+
+    C10s, our question beside C10, is shown where C10 is.
+    """
     shares = agreement(found)
-    return shares[shares["curve"].isin([key for key, full in found.full.items() if full.verdict in verdicts])]
+    beside = {key: found.full[key.removesuffix("s")].verdict for key in found.full}
+    return shares[shares["curve"].map(beside).isin(verdicts)]
 
 
 def seeds_needed(found: Judged) -> pd.DataFrame:
@@ -413,8 +450,9 @@ def seeds_needed(found: Judged) -> pd.DataFrame:
         found: of `judged`.
 
     Returns:
-        One row a claim (the index): the verdict of all seeds, the shares at each number of seeds (NaN: not drawn), and
-        enough, the least number of those tried from which on no share is lower (NaN: there is none).
+        One row a claim (the index): the verdict of all seeds, the shares at each number of seeds (NaN: not drawn, as
+        there are too few), and enough, the least number of those drawn from which on no share is lower (NaN: there is
+        none).
     """
     shares = agreement(found).pivot(index="curve", columns="x", values="value").loc[list(found.full)]
     table = shares.rename(columns=lambda seeds: f"n = {seeds}").rename_axis("claim")
@@ -423,10 +461,52 @@ def seeds_needed(found: Judged) -> pd.DataFrame:
     return table
 
 
+def spread_without(found: Judged, seeds: int) -> float:
+    """Return how much less a mean of so many seeds spreads if they are drawn without replacement: a factor below 1.
+
+    The correction for a finite population, of whom there are as many as the full study has seeds.
+    Book: chapter "What ten seeds can show", section "How many seeds a claim needs".
+
+    Args:
+        found: of `judged`.
+        seeds: of a drawn study.
+    """
+    everyone = found.full["C1"].study.seeds
+    return ((everyone - seeds) / (everyone - 1)) ** 0.5
+
+
 def _enough(shares: pd.Series) -> float:
     """The least index from which on all shares are at least `ENOUGH`; NaN if there is none."""
     from_here_on = (shares >= ENOUGH)[::-1].cummin()
     return min(from_here_on.index[from_here_on], default=np.nan)
+
+
+def least_effects(found: Judged) -> pd.DataFrame:
+    """Return how often studies decide a claim, that is are not *undecided*, with its least effect and without it.
+
+    Book: chapter "What ten seeds can show", section "How many seeds a claim needs".
+
+    Args:
+        found: of `judged`.
+
+    Returns:
+        One row a claim of `OF_LEAST` (the index): the verdict of all seeds with its least effect and without; the
+        shares of the same `FEWER` drawn studies that decide it, with and without, at each number of seeds of
+        `WITHOUT`.
+    """
+    rows = []
+    for key in OF_LEAST:
+        full = found.full[key]
+        row: dict[str, object] = {
+            "claim": key,
+            "all seeds": full.verdict,
+            "all seeds, without": CLAIMS[key].rule(full.study, 1.0).verdict,
+        }
+        for n in WITHOUT:
+            row[f"n = {n}"] = found.few(key, n)["by rule"].head(FEWER).ne(UNDECIDED).mean()
+            row[f"n = {n}, without"] = found.without_least(key, n)["by rule"].ne(UNDECIDED).mean()
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("claim")
 
 
 def orders_of_ten(study: Study) -> pd.DataFrame:
@@ -627,27 +707,33 @@ def _nearest(full: Verdict) -> str:
 def false_verdicts(found: Judged) -> pd.DataFrame:
     """Return how often studies without any difference are judged to show one.
 
+    Where nothing differs, nothing is lower by the least effect: *holds*, *holds in part* and a supported case are
+    false, *does not hold* is true. Without a least effect that is the edge: every verdict but *undecided*, and every
+    case that is supported or contradicted, is false.
     Book: chapter "What ten seeds can show", section "Error rates at 200 seeds".
 
     Args:
         found: of `judged`.
 
     Returns:
-        One row a claim of `NULL_CLAIMS` (the index): false verdicts (by rule) and studies with any false case, each as
-        a count, a share and its Clopper-Pearson interval; and the shares of three verdicts by mean.
+        One row a claim of `NULL_CLAIMS`, with its least effect and without (the index): false verdicts (by rule) and
+        studies with any false case, each as a count, a share and its Clopper-Pearson interval; the shares of *does not
+        hold* and *undecided*; and those of three verdicts by mean.
     """
     rows = []
-    for key in NULL_CLAIMS:
-        verdicts = found.of_nothing(key)
-        row: dict[str, object] = {"claim": key}
+    for least, key in product((True, False), NULL_CLAIMS):
+        verdicts = found.of_nothing(key, least)
+        rule = verdicts["by rule"]
+        row: dict[str, object] = {"claim": key if least else f"{key}, no least effect"}
         for name, false in (
-            ("false verdicts", verdicts["by rule"] != UNDECIDED),
-            ("any false case", verdicts["any case"]),
+            ("false verdicts", rule.isin([HOLDS, IN_PART]) if least else rule != UNDECIDED),
+            ("any false case", verdicts["any supported"] | (verdicts["any contradicted"] & (not least))),
         ):
             share = _share(false)
             row[name] = f"{false.sum()} of {len(false)}"
             row[f"{name}, share"] = share.value
             row[f"{name}, 95 %"] = f"{share.low:.3f}–{share.high:.3f}"
+        row |= {verdict: (rule == verdict).mean() for verdict in (DOES_NOT_HOLD, UNDECIDED)}
         by_mean = [(verdicts["by mean"] == verdict).mean() for verdict in (HOLDS, IN_PART, DOES_NOT_HOLD)]
         row["by mean: holds, in part, does not hold"] = " / ".join(f"{share:.0%}" for share in by_mean)
         rows.append(row)
@@ -670,10 +756,6 @@ def results(data: Path) -> Results:
     return Results(found, orders_of_ten(studies["sweep"]), orders_of_nothing(studies["sweep"]))
 
 
-ELSE = {"C3": HOLDS, "C5": IN_PART, "C9": DOES_NOT_HOLD}
-"""The claims whose verdict comes again in too few resamples, and what the others say."""
-
-
 def numbers(data: Path) -> dict[str, str]:
     """Return the numbers of the chapter "What ten seeds can show", by name.
 
@@ -690,33 +772,70 @@ def numbers(data: Path) -> dict[str, str]:
     }
 
 
-def decided(found: Judged) -> list[str]:
-    """Return the claims that all seeds decide."""
-    return [key for key, full in found.full.items() if full.verdict != UNDECIDED]
-
-
 def seldom_right(found: Judged) -> list[str]:
-    """Return the decided claims on which fewer than one ten-seed study of twenty comes to the verdict of all seeds."""
-    right = outcomes(found).loc[decided(found), "by rule: the same"]
+    """Return the claims on which fewer than one ten-seed study of twenty comes to the verdict of all seeds."""
+    right = outcomes(found)["by rule: the same"]
     return list(right.index[right < SELDOM])
+
+
+def unsteady(found: Judged) -> pd.DataFrame:
+    """Return the rows of `repeats` whose verdict comes again in fewer than `ENOUGH` of the resamples."""
+    again = repeats(found)
+    return again[again["same again"] < ENOUGH]
+
+
+def never_contradicted(found: Judged, seeds: int = PAPER) -> list[str]:
+    """Return the claims of which so many seeds can contradict no case, even if all of them contradict all statements.
+
+    The least p-value, 2^-seeds, counts times the statements of its case and times the cases.
+    Book: chapter "What ten seeds can show", section "Ten of two hundred".
+
+    Args:
+        found: of `judged`.
+        seeds: at least 1.
+    """
+    keys = []
+    for key, full in found.full.items():
+        statements = [statement for case in full.cases for statement in case.statements]
+        plainly_false = np.full((len(statements), seeds), 1e3)
+        _, against = of_cases(*p_values(plainly_false, statements), full.cases)
+        keys += [key] if (against > LEVEL).all() else []
+    return keys
+
+
+def apart_by_signs(seeds: int) -> tuple[int, float]:
+    """Return in how many seeds one of two must be lower for the sign test to tell them apart, and how often it is.
+
+    Book: chapter "What ten seeds can show", section "What error bars are worth".
+
+    Args:
+        seeds: of a study, at least 6.
+
+    Returns:
+        The least number of seeds, and the share of studies without any difference and without ties that have as many
+        or more, in either direction.
+    """
+    least = int(binom.isf(LEVEL, seeds, 0.5)) + 1
+    return least, float(2 * binom.sf(least - 1, seeds, 0.5))
 
 
 def _numbers_of_ten(found: Judged) -> dict[str, str]:
     table, seldom = outcomes(found), seldom_right(found)
-    harm, cases = found.full["C4"].table["effect"], len(found.full["C5"].cases)
+    harm, cases = found.full["C4"].table["effect"].head(6), len(found.full["C5"].cases)
     the_rule_s = table["by mean: the rule's of all"]
     by_means = {key: found.few(key)["by mean"].eq(HOLDS).mean() for key in ("C1", "C4")}
-    drawn = found.drawn[(found.drawn["claim"] == "C1") & ~found.drawn["null"]]
+    of_any = [found.few("C1", n)["by mean"].eq(HOLDS).mean() for n in (*COUNTS, found.full["C1"].study.seeds)]
     return {
         "right-by-rule": f"{table['by rule: the same'].sum():.1f}",
-        "right-of-decided": f"{table.loc[decided(found), 'by rule: the same'].sum():.1f}",
-        "decided": f"{len(decided(found))}",
+        "claims": f"{len(table)}",
         "seldom-right": f"{len(seldom)}",
         "seldom-right-claims": ", ".join(seldom),
         "c4-another-verdict": f"{table.loc['C4', 'another']:.0%}",
+        "c6-another-verdict": f"{table.loc['C6', 'another']:.0%}",
         "right-by-mean": f"{the_rule_s.sum():.1f}",
         "draws": f"{DRAWS:,}",
         "c5-cases": f"{cases}",
+        "never-contradicted-claims": ", ".join(never_contradicted(found)),
         "least-p-of-ten": f"{0.5**PAPER:.2g}",
         "least-p-of-ten-corrected": f"{cases * 0.5**PAPER:.3f}",
         "least-p-of-five": f"{0.5**5:.3f}",
@@ -725,17 +844,22 @@ def _numbers_of_ten(found: Judged) -> dict[str, str]:
         "c4-harm-median": f"{harm.median():.2f}",
         "c1-lowest-by-mean": f"{by_means['C1']:.0%}",
         "c1-lowest-by-rule": f"{found.few('C1')['by rule'].eq(HOLDS).mean():.0%}",
-        "c1-lowest-by-mean-of-any-seeds": words.span(drawn["by mean"].eq(HOLDS).groupby(drawn["seeds"]).mean(), ".0%"),
+        "c1-lowest-by-mean-of-any-seeds": words.span(pd.Series(of_any), ".0%"),
     }
 
 
 def _numbers_of_needed(found: Judged) -> dict[str, str]:
-    enough = seeds_needed(found)["enough"][decided(found)]
-    more = enough.index[enough > 20]
+    enough, least = seeds_needed(found)["enough"], least_effects(found)
     return {
-        "more-than-twenty": f"{len(more)}",
-        "more-than-twenty-claims": ", ".join(more),
-        "c7-too-soon": f"{found.few('C7', 20)['by rule'].eq(DOES_NOT_HOLD).mean():.0%}",
+        **{f"enough-{n}-claims": words.listed(enough.index[enough == n]) for n in COUNTS[1:]},
+        "never-enough-claims": ", ".join(enough.index[enough.isna()]),
+        "spread-of-ten": f"{spread_without(found, PAPER):.2f}",
+        "spread-of-hundred": f"{spread_without(found, COUNTS[-1]):.2f}",
+        **{f"{key.lower()}-decided": f"{least.loc[key, 'n = 100']:.1%}" for key in ("C1", "C2")},
+        **{f"{key.lower()}-decided-without": f"{least.loc[key, 'n = 100, without']:.1%}" for key in ("C1", "C2")},
+        "c6-too-soon-of-twenty": f"{found.few('C6', 20)['by rule'].eq(DOES_NOT_HOLD).mean():.0%}",
+        "c4-decided": f"{least.loc['C4', 'n = 10']:.1%}",
+        "c4-decided-without": f"{least.loc['C4', 'n = 10, without']:.1%}",
     }
 
 
@@ -746,6 +870,7 @@ def _numbers_of_orders(orders: pd.DataFrame) -> dict[str, str]:
         "orders": f"{len(orders)}",
         "orders-sure": f"{sure.sum()}",
         "orders-told-apart": f"{orders['told apart'].sum()}",
+        "orders-told-otherwise": f"{(orders['told apart'] & ~orders['seeds too']).sum()}",
         "orders-across": f"{(~within).sum()}",
         "orders-across-sure": f"{sure[~within].sum()}",
         "orders-within": f"{within.sum()}",
@@ -763,25 +888,37 @@ def _numbers_of_bars(orders: pd.DataFrame, nothing: pd.DataFrame) -> dict[str, s
         "bars-wrong-worst": f"{worst['bars wrong'] / worst['bars apart']:.0%}",
         "bars-wrong-of-agreed": f"{wrong_order(orders[orders['means too']], 'bars'):.1%}",
         "test-wrong": f"{wrong_order(orders, 'test'):.1%}",
+        "bars-wrong-untold": f"{wrong_order(orders[~orders['told apart']], 'bars'):.0%}",
         "nothing-bars-apart": f"{apart:.0%}",
         "nothing-test-apart": f"{nothing['test apart'].mean():.1%}",
+        "nothing-test-apart-by-theory": f"{apart_by_signs(PAPER)[1]:.1%}",
+        "seeds-apart-by-signs": f"{apart_by_signs(PAPER)[0]}",
         "nothing-bars-apart-by-theory": f"{bars_apart_by_theory(PAPER):.0%}",
         "nothing-false-differences": f"{len(list(combinations(MASKS, 2))) * apart:.0f}",
     }
 
 
 def _numbers_of_rates(found: Judged) -> dict[str, str]:
-    again, false, five = repeats(found)["same again"], false_verdicts(found), found.full["C5"]
-    resampled = {key: found.few(key, found.full[key].study.seeds)["by rule"] for key in ELSE}
+    again, below, false = repeats(found)["same again"], unsteady(found), false_verdicts(found)
+    least, edge = false[: len(NULL_CLAIMS)], false[len(NULL_CLAIMS) :]
+    shares = [f"{key} ({row['same again']:.1%}; else {row['else']})" for key, row in below.iterrows()]
+    highest = [_share(found.of_nothing(key)["any supported"]).high for key in NULL_CLAIMS]
     return {
         "again-often": f"{(again >= ENOUGH).sum()}",
-        **{f"{key.lower()}-again": f"{again[key]:.1%}" for key in ELSE},
-        **{f"{key.lower()}-else": f"{resampled[key].eq(other).mean():.1%}" for key, other in ELSE.items()},
-        "c3-open-p": f"{found.full['C3'].p_for.max():.3f}",
-        "c5-supported": f"{five.supported.sum()}",
-        "c5-half": f"{len(five.cases) // 2}",
-        "false-verdicts": f"{false['false verdicts, share'].max():.1%}",
-        "false-cases": f"{false['any false case, share'].max():.1%}",
+        "again-seldom": "; ".join(shares),
+        "c10s-again": f"{again['C10s']:.0%}",
+        "c1-p-against": f"{found.full['C1'].p_against.min():.3f}",
+        "c2-supported": f"{found.full['C2'].supported.sum()}",
+        "c2-cases": f"{len(found.full['C2'].cases)}",
+        "c3-p-for": f"{found.full['C3'].p_for.max():.3f}",
+        "c8-supported": f"{found.full['C8'].supported.sum()}",
+        "c8-cases": f"{len(found.full['C8'].cases)}",
+        "false-cases": f"{sum(found.of_nothing(key)['any supported'].sum() for key in NULL_CLAIMS)}",
+        "false-cases-at-most": f"{max(highest):.1%}",
+        "nulls": f"{NULLS}",
+        "nothing-true": words.span(least[DOES_NOT_HOLD], ".1%"),
+        "edge-false-verdicts": f"{edge['false verdicts, share'].max():.2%}",
+        "edge-false-cases": f"{edge['any false case, share'].max():.2%}",
         "nothing-c2-in-part": f"{found.of_nothing('C2')['by mean'].eq(IN_PART).mean():.0%}",
         "share-error-of-fewer": f"{0.5 / FEWER**0.5:.1%}",
         "share-error": f"{0.5 / DRAWS**0.5:.1%}",
