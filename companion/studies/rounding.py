@@ -485,6 +485,8 @@ def numbers(data: Path) -> dict[str, str]:
         "pairs-changed": f"{pairs['changes'].sum()}",
         "verdicts": f"{len(found.judged)}",
         "verdicts-changed": f"{sum(pair.changes for pair in found.judged.values())}",
+        "cases": f"{sum(len(pair.stored.cases) for pair in found.judged.values())}",
+        "cases-changed": f"{sum(len(changed_cases(pair)) for pair in found.judged.values())}",
     }
 
 

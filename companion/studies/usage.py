@@ -21,7 +21,7 @@ from companion.show.words import interval, span
 from companion.sweeps.runs import groups_of
 
 RUN = ["mask", "size", "seed", "strength", "temperature", "steps", "engine"]
-METRICS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
+METRICS = ["fit_mse", "reconstruction_error", "position_error", "specialization_ratio", "expelled_fraction"]
 COLUMNS = [*RUN, *METRICS, "x", "w", "b"]
 """What is read of stored runs."""
 RESPONSE, NEAREST = "largest response", "nearest prototype"
@@ -312,6 +312,27 @@ def changed_cases(both: Meanings) -> list[str]:
     return [f"{name} ({first}, then {then})" for name, first, then in outcomes if first != then]
 
 
+def open_by_ties(verdict: Verdict) -> tuple[pd.Series, pd.Series]:
+    """Return of C2's open cases the share of seeds whose masks have the same ratio, and of the others Std's lower.
+
+    Book: chapter "Two meanings of usage", section "C2 and C7 by either".
+
+    Args:
+        verdict: of C2.
+
+    Returns:
+        Both shares by case (its name).
+    """
+    ties, lower = {}, {}
+    for number, case in enumerate(verdict.cases):
+        if verdict.outcome(number) == "open":
+            shown = case.statements[0]
+            first, second = (verdict.study.values(shown.metric, side) for side in shown[1:3])
+            same = np.isclose(first, second, atol=1e-9)
+            ties[case.name], lower[case.name] = same.mean(), (first < second)[~same].mean()
+    return pd.Series(ties), pd.Series(lower)
+
+
 def bounds(runs: pd.DataFrame) -> pd.DataFrame:
     """Return how much of its bound S' reaches at the largest size, from means over seeds.
 
@@ -425,9 +446,13 @@ def _of_example(runs: pd.DataFrame, samples: pd.DataFrame) -> dict[str, str]:
 def _of_verdicts(found: dict[str, Meanings]) -> dict[str, str]:
     changed = {key: changed_cases(both) for key, both in found.items()}
     response, nearest = (found["C2"][name].table["effect"] for name in (RESPONSE, NEAREST))
+    ties, lower = open_by_ties(found["C2"][RESPONSE])
     return {
+        "c2-ties": span(ties, ".0%"),
+        "c2-lower-of-untied": span(lower, ".0%"),
         "c2-cases": f"{len(response)}",
-        "c2-cases-changed": f"{len(changed['C2'])}",
+        "c2-supported": f"{found['C2'][RESPONSE].supported.sum()}",
+        "c2-supported-nearest": f"{found['C2'][NEAREST].supported.sum()}",
         "c2-effects-lower": f"{(nearest < response).sum()}",
         "c2-effects-higher": f"{(nearest > response).sum()}",
         "c7-cases": f"{len(found['C7'][RESPONSE].cases)}",

@@ -20,8 +20,18 @@ from companion.core.checks import require_finite
 from companion.core.data import TARGETS, fresh_samples, random_stream, sample_task
 from companion.core.metrics import reconstruction_error
 from companion.core.settings import MASK_LABELS
-from companion.judging.paired import Interval, holm, median_difference, p_less, superiority, superiority_interval
+from companion.judging.paired import (
+    DECIMALS,
+    Interval,
+    holm,
+    median_difference,
+    p_less,
+    superiority,
+    superiority_interval,
+)
+from companion.judging.verdicts import Test
 from companion.show import words
+from companion.studies.boundary import signed_rank
 from companion.sweeps.runs import groups_of, originals_and_reconstructions, write_runs
 from companion.version import library_versions
 
@@ -126,6 +136,61 @@ def _distances(name: str, seed: int, run: Iterable[ArrayLike], draws: int) -> di
     }
 
 
+def ranks(measured: pd.DataFrame, measure: str) -> dict[tuple[str, int], np.ndarray]:
+    """Return R of all runs that have a measure, by name and size.
+
+    Args:
+        measured: what `measure_runs` returned.
+        measure: "E" or "nearest".
+    """
+    held = measured[np.isfinite(measured[measure])]
+    return {
+        (name, size): rank(group[measure].to_numpy(), np.stack(group[f"fresh {measure}"].to_numpy()))
+        for (name, size), group in groups_of(held, "name", "size")
+    }
+
+
+def mended_signed_rank(low: np.ndarray, high: float, gap: np.ndarray) -> np.ndarray:
+    """Return p-values of `signed_rank` of rounded differences: those that differ in the last bit alone are ties.
+
+    Args:
+        low, high: paired samples, shape (..., seeds), and a number.
+        gap: shape (...).
+
+    Returns:
+        One-sided p-values, shape (...).
+    """
+    return signed_rank(np.round(low - high - gap[..., None], DECIMALS), 0.0, gap * 0)
+
+
+def stars_by(test: Test, measured: pd.DataFrame, measure: str) -> int:
+    """Return how many masks and sizes get a star if R is tested otherwise than by the sign test.
+
+    Book: chapter "Whose data?", section "Fresh samples".
+
+    Args:
+        test: as `companion.judging.paired.p_less`.
+        measured: what `measure_runs` returned.
+        measure: "E" or "nearest".
+    """
+    found = ranks(measured[measured["name"].isin(MASK_LABELS.values())], measure).values()
+    return int((holm([test(one, 0.5, np.zeros(())).item() for one in found]) < LEVEL).sum())
+
+
+def share_rejected(test: Test, studies: int = 4000, seeds: int = 200) -> float:
+    """Return in what share of studies a test rejects at `LEVEL` that R is uniform, where it is.
+
+    Book: chapter "Whose data?", section "Fresh samples".
+
+    Args:
+        test: as `companion.judging.paired.p_less`.
+        studies: each of as many seeds, whose R are drawn from 0, 1/9, ..., 1.
+        seeds: at least 1.
+    """
+    drawn = np.random.default_rng(0).integers(DRAWS + 1, size=(studies, seeds)) / DRAWS
+    return float((test(drawn, 0.5, np.zeros(studies)) <= LEVEL).mean())
+
+
 def compare(measured: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return how much nearer runs lie to the points they were trained on than to fresh samples.
 
@@ -138,7 +203,7 @@ def compare(measured: pd.DataFrame, measure: str) -> pd.DataFrame:
     Returns:
         Index name (a mask's label or an anchor) and size; runs; the medians own and fresh; log ratio ℓ, saved 1 - e^-ℓ
         and nearer, the share of seeds, each with two columns for the ends of its interval, such as "saved low" and
-        "saved high"; p of R, and corrected, NaN for anchors.
+        "saved high"; p, of the sign test of R against ½, and corrected, NaN for anchors.
     """
     rows = []
     for (name, size), results in groups_of(measured, "name", "size"):
@@ -371,6 +436,7 @@ def numbers(data: Path) -> dict[str, str]:
         data: the folder of the stored runs.
     """
     runs, error, nearest, error_standing, nearest_standing = results(data)
+    measured = pd.read_parquet(data / "whose.parquet")
     sizes, largest = sorted(runs["size"].unique().tolist()), runs["size"].max()
     both = error_standing.index.intersection(nearest_standing.index)
     fallen = starred(error).index.difference(error_standing.index, sort=False)
@@ -381,6 +447,10 @@ def numbers(data: Path) -> dict[str, str]:
         "combinations": f"{len(of_masks(error))}",
         "without-prototype-inside": f"{len(runs) - of_masks(nearest)['runs'].sum()}",
         "even-tests": f"{len(even)}",
+        "signed-ranks-reject": f"{share_rejected(signed_rank):.1%}",
+        "sign-test-rejects": f"{share_rejected(p_less):.1%}",
+        "error-stars-by-signed-ranks": f"{stars_by(signed_rank, measured, 'E')}",
+        "error-stars-by-mended-ranks": f"{stars_by(mended_signed_rank, measured, 'E')}",
         "error-stars-fallen": words.at_sizes(fallen, sizes),
         "both-stand": f"{len(both)}",
         "only-nearest-stands": f"{len(nearest_standing.index.difference(error_standing.index))}",

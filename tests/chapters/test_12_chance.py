@@ -8,12 +8,14 @@ import pytest
 import torch
 from conftest import ROOT
 from literate import says
+from scipy.stats import binom, binomtest
 
 from companion.core.data import TARGETS, random_stream, sample_task
 from companion.core.metrics import position_error, reconstruction_error, value_error
 from companion.judging import baselines
 from companion.judging.chance import chance_level, chance_summary
 from companion.judging.claims import ACTIVE, FREE
+from companion.judging.paired import holm
 from companion.studies import baseline, reconstruction
 from companion.sweeps.runs import originals_and_reconstructions
 
@@ -54,11 +56,11 @@ def test_the_level_is_0_05():
 
 @states(
     "Over 200 seeds, E is above its chance level at",
-    "not told from it: 010 Cov at N = 3.",
+    "not told from it: 010 Cov and 011 Cov+Sep at N = 3.",
 )
-def test_only_coverage_alone_at_3_is_not_told_from_chance(found):
+def test_only_coverage_without_overlap_at_3_is_not_told_from_chance(found):
     rest = found.error[found.error["outcome"] == "not told"]
-    assert list(zip(rest["mask"], rest["size"], strict=True)) == [("010", 3)]
+    assert list(zip(rest["mask"], rest["size"], strict=True)) == [("010", 3), ("011", 3)]
     assert found.runs["seed"].nunique() == 200
 
 
@@ -82,6 +84,22 @@ def test_chance_falls_and_the_lowest_median_error_does_not(found):
 
 
 # --- the error ---
+
+
+@states(
+    "with its exact interval. The p-values are two-sided sign tests, of that share and that median alike, corrected by "
+    "Holm's method over all combinations",
+    "medians over 200 seeds with exact 95 % intervals; dotted: chance.",
+)
+def test_p_values_are_of_the_shares_and_medians_beside_them(found):
+    error = found.error
+    by_share = [binomtest(round(200 * below), 200).pvalue for below in error["below"]]
+    np.testing.assert_allclose(error["p"], holm(by_share))
+    own = found.runs.query("mask == '011' and size == 3").sort_values("seed")["reconstruction_error"].to_numpy()
+    ratio = np.sort(own / chance_level(3, range(1000, 1200)).mean(axis=1))
+    row = error.query("mask == '011' and size == 3").iloc[0]
+    k = int(binom.ppf(0.025, 200, 0.5))
+    np.testing.assert_allclose(row[["middle low", "middle high"]].astype(float), [ratio[k - 1], ratio[200 - k]])
 
 
 @states(

@@ -9,6 +9,8 @@ from literate import says
 from scipy.stats import ks_2samp
 
 from companion.core.network import initial_parameters
+from companion.judging.claims import CLAIMS
+from companion.judging.verdicts import LEVEL
 from companion.studies import rounding
 
 pytestmark = pytest.mark.long
@@ -69,12 +71,21 @@ def test_the_seeds_leave_every_median_more_uncertain_than_its_last_bits_do(found
 
 @states(
     "Of the ledger's verdicts {verdicts-changed} of {verdicts} change",
-    "No verdict changes when every run starts one ulp higher",
+    "No verdict changes when every run starts one ulp higher, and of the {cases} cases behind them {cases-changed} "
+    "does: C1 at N = 100, open on the stored runs, is contradicted on the moved ones",
+    "no verdict hangs on these last bits, not that none hangs on any; one case does.",
+    "of a claim whose margin is a range (C5, C9) those cases count that come out so at both of its ends:",
     "the order of the medians changes in {pairs-changed}. So the choice",
 )
 def test_no_verdict_changes_and_no_order_of_two_medians(found):
     assert not any(pair.changes for pair in found.judged.values()) and "C8" not in found.judged
     assert not rounding.orders(found.medians)["changes"].any()
+    assert [key for key in found.judged if isinstance(CLAIMS[key].margin, tuple)] == ["C5", "C9"]
+    changed = {key: names for key, pair in found.judged.items() if (names := rounding.changed_cases(pair))}
+    assert changed == {"C1": ["N = 100"]}
+    first, then = found.judged["C1"].stored, found.judged["C1"].moved
+    assert (first.outcome(5), then.outcome(5)) == ("open", "contradicted")
+    assert then.p_against[5] <= LEVEL < first.p_against[5]
 
 
 @states("That is *one* perturbation, of $w$ alone, upward and before the first step:")
