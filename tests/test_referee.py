@@ -129,8 +129,9 @@ def test_errors_are_counted_and_compared_training_set_by_training_set():
     """Two dimensions; coverage is lowest of the masks in one of them, transport below chance in the other."""
     runs = pd.DataFrame(
         [
-            {"dimension": d, "density": "bell", "size": 5, "mask": mask, "attractor": pull, "heat": heat, "seed": seed,
-             "reconstruction_error": own * heat, "chance": 0.5, "fresh_outside": d / 10}
+            {"neuron": "radial", "dimension": d, "density": "bell", "size": 5, "mask": mask, "attractor": pull,
+             "heat": heat, "seed": seed, "reconstruction_error": own * heat,
+             "chance": 0.5, "fresh_outside": d / 10}
             for d, lowest in ((1, "010"), (4, "000"))
             for mask, pull, own in [*((mask, "coverage", 1 - 0.1 * (mask == lowest)) for mask in MASKS),
                                     ("010", "transport", 0.2 * d), ("110", "transport", 9.0)]
@@ -145,11 +146,22 @@ def test_errors_are_counted_and_compared_training_set_by_training_set():
     verdicts = pd.DataFrame({"dimension": [4, 1], "density": "bell", "claim": "C1", "verdict": [UNDECIDED, HOLDS]})
     assert space.where_c1_is_undecided(lowest, verdicts)[5].tolist() == ["000"]
     curves = space.error_curves(runs, size=5)["bell"]
-    assert list(curves["curve"].unique()) == [*space.CURVES, "chance"]
+    assert list(curves["curve"].unique()) == [*space.CURVES, "untrained", "chance"]
     table = space.curve_table(curves, "median E")
     assert table.loc["transport"].tolist() == pytest.approx([0.2, 0.8]) and table.loc["chance"].tolist() == [0.5, 0.5]
     assert space.by_dimension(runs, "fresh_outside").loc[("bell", 5)].tolist() == pytest.approx([0.1, 0.4])
-    assert space.table_errors(runs.assign(neuron="ridge")).loc[("bell", "ridge"), "transport"] == pytest.approx(0.5)
+    errors = space.table_errors(runs)
+    assert errors.loc[("bell", "radial"), ["transport", "chance", "null"]].tolist() == pytest.approx([0.5, 0.5, 0.1])
+
+
+@pytest.mark.parametrize("neuron", ["radial", "ridge"])
+def test_untrained_is_where_the_runs_started(neuron):
+    cells = space.design([neuron], space.training_sets([2, 3], ["clusters"], [4]), [8001, 8000], Settings(steps=0))
+    runs = space.run_cells(cells, progress=False)
+    std, found = runs[runs["mask"] == "000"], space.untrained(runs)
+    for metric in METRICS:
+        np.testing.assert_allclose(found[metric], std[metric], rtol=1e-12)
+    assert found[space.PLACE].to_numpy().tolist() == std[space.PLACE].to_numpy().tolist()
 
 
 def test_on_the_line_a_ridge_neuron_s_runs_are_the_radial_ones():

@@ -464,17 +464,17 @@ def by_dimension(panels: Mapping[str, pd.DataFrame], log: Collection[str] = ()) 
     """Draw numbers with their intervals against d, a panel each.
 
     Args:
-        panels: by title, columns dimension, curve (its name; the last one, in grey, is what the others are read
+        panels: by title, columns dimension, curve (its name; the last two, in grey, are what the others are read
             beside), value, low and high (NaN: no bar).
         log: titles of panels whose values stand on a logarithmic axis.
     """
     names = list(dict.fromkeys(name for frame in panels.values() for name in frame["curve"]))
-    last = len(names) - 1
+    own = len(names) - 2
     encode = _cues(
         names,
-        color=[*CURVE_COLORS[:last], CHANCE],
-        strokeDash=[*DASHES[:last], [1, 3]],
-        shape=[*SHAPES[:last], "stroke"],
+        color=[*CURVE_COLORS[:own], CHANCE, CHANCE],
+        strokeDash=[*DASHES[:own], [4, 4], [1, 3]],
+        shape=[*SHAPES[:own], "stroke", "stroke"],
     )
     dimensions = sorted({d for frame in panels.values() for d in frame["dimension"]})
     x = alt.X(

@@ -6,7 +6,7 @@ to the squared distance of neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -37,6 +37,7 @@ from companion.judging.ledger import MARKS, marked
 from companion.judging.referee import HOT, IN_SHORT, NOT_ASKED
 from companion.judging.verdicts import HOLDS, IN_PART, UNDECIDED
 from companion.show.words import listed
+from companion.sweeps.measures import measure
 from companion.sweeps.runs import groups_of, summary, write_runs
 from companion.sweeps.store import Group
 from companion.sweeps.sweep import list_of, run_groups
@@ -168,13 +169,38 @@ def chance_in(size: int, seeds: Sequence[int], settings: Settings, draws: int = 
     Raises:
         ValueError: if an argument is out of range.
     """
-    draws, place = require_integer("draws", draws, least=1), (settings.dimension, settings.density)
     errors = []
+    for x, y, drawn in _drawn_afresh(size, seeds, settings, draws):
+        errors.append(reconstruction_error(x, y, drawn, diagonal(drawn)))
+    return np.array(errors)
+
+
+def chance_position_in(size: int, seeds: Sequence[int], settings: Settings, draws: int = 20) -> np.ndarray:
+    """Return the position error of the prototypes whose E `chance_in` returns.
+
+    Book: chapter "More dimensions, other densities", section "Where prototypes are".
+
+    Args and Raises: those of `chance_in`.
+
+    Returns:
+        The position error, shape (seeds, draws).
+    """
+    errors = []
+    for x, y, drawn in _drawn_afresh(size, seeds, settings, draws):
+        level = torch.zeros_like(y)
+        errors.append(reconstruction_error(x, level, drawn, level))
+    return np.array(errors)
+
+
+def _drawn_afresh(
+    size: int, seeds: Sequence[int], settings: Settings, draws: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Return of each seed its x and y, repeated for every draw, and the prototypes drawn, (draws, size, d)."""
+    draws, place = require_integer("draws", draws, least=1), (settings.dimension, settings.density)
     for seed in seeds:
         x, y = sample_cloud(size, seed, *place)
         drawn = torch.from_numpy(draw(random_stream(size, seed, purpose=2), (draws, size), *place))
-        errors.append(reconstruction_error(x.expand(draws, -1, -1), y.expand(draws, -1), drawn, diagonal(drawn)))
-    return np.array(errors)
+        yield x.expand(draws, -1, -1), y.expand(draws, -1), drawn
 
 
 def table_outside(name: str) -> float:
@@ -224,10 +250,12 @@ KEPT = ["x", "y", "w", "b", "a", "c", "prototypes", "values"]
 """What is kept of a network that a picture shows, each as one flat list."""
 COLUMNS = [
     "neuron", "dimension", "density", "target", "mask", "attractor", "size", "heat", "strength", "temperature", "steps",
-    "learning_rate", "engine", "seed", "fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction",
-    *KEPT, "fresh_outside", "chance",
+    "learning_rate", "engine", "seed", "fit_mse", "reconstruction_error", "position_error", "value_error",
+    "specialization_ratio", "expelled_fraction", *KEPT, "fresh_outside", "chance", "chance_position",
 ]  # fmt: skip
 """Columns of the sweep's table, in their order."""
+REFERENCES = COLUMNS[-3:]
+"""Those that a run's metrics are to be read beside: what `references` returns."""
 
 
 class Cell(NamedTuple):
@@ -316,7 +344,7 @@ def run_cells(cells: Sequence[Cell], **options: Any) -> pd.DataFrame:
     Raises:
         ValueError, RuntimeError: as `run_groups`.
     """
-    names = [name for name in COLUMNS if name not in ("heat", "fresh_outside", "chance")]
+    names = [name for name in COLUMNS if name not in ("heat", *REFERENCES)]
     table = run_groups([cell.group for cell in cells], columns=names, **options)
     # Cells of one training set share what is expensive about it; the longest first.
     sets = sorted({_set_of(cell) for cell in cells}, key=lambda key: -(key[2] ** 2) * key[0])
@@ -324,7 +352,7 @@ def run_cells(cells: Sequence[Cell], **options: Any) -> pd.DataFrame:
     beside = [known[_set_of(cell)] for cell in cells]
     counts = [len(cell.group.seeds) for cell in cells]
     table["heat"] = np.repeat([cell.heat for cell in cells], counts)
-    for place, name in enumerate(("fresh_outside", "chance")):
+    for place, name in enumerate(REFERENCES):
         table[name] = np.concatenate([found[place] for found in beside])
     first = np.zeros(len(table), bool)
     first[np.cumsum([0, *counts[:-1]])] = True
@@ -343,21 +371,24 @@ def _set_of(cell: Cell) -> Set:
     return settings.dimension, settings.density, size, seeds
 
 
-def references(key: Set) -> tuple[np.ndarray, np.ndarray]:
+def references(key: Set) -> tuple[np.ndarray, ...]:
     """Return what a training set's metrics are to be read beside, each of shape (seeds,).
 
     Args:
         key: dimension, density, size and seeds of the training sets.
 
     Returns:
-        The share of fresh points outside the hull, and chance: the median E of reconstructions drawn afresh.
+        By `REFERENCES`: the share of fresh points outside the hull, and chance, the median E and the median position
+        error of reconstructions drawn afresh.
     """
     dimension, density, size, seeds = key
     if density in TABLES:
-        return np.full(len(seeds), table_outside(density)), np.full(len(seeds), table_chance(density))
+        found = (table_outside(density), table_chance(density), table_chance_of_positions(density))
+        return tuple(np.full(len(seeds), value) for value in found)
     settings = Settings(neuron=Neuron.RADIAL, dimension=dimension, density=density, target=Target.DIAGONAL)
     null = [fresh_outside(size, seed, settings) for seed in seeds]
-    return np.array(null), np.median(chance_in(size, seeds, settings), axis=1)
+    drawn = (chance_in(size, seeds, settings), chance_position_in(size, seeds, settings))
+    return np.array(null), *(np.median(errors, axis=1) for errors in drawn)
 
 
 def write_space(table: pd.DataFrame, out: str | Path) -> tuple[Path, Path]:
@@ -575,14 +606,14 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     return table.rename(columns=lambda d: f"d = {d}").rename_axis(columns=None)
 
 
-def median_errors(runs: pd.DataFrame) -> pd.Series:
-    """Return the nominal runs' median E by dimension, density, size, mask and attractor."""
-    return nominal(runs).groupby([*PLACE, "mask", "attractor"])["reconstruction_error"].median()
+def median_errors(runs: pd.DataFrame, metric: str = "reconstruction_error") -> pd.Series:
+    """Return the nominal runs' median E, or another metric's, by dimension, density, size, mask and attractor."""
+    return nominal(runs).groupby([*PLACE, "mask", "attractor"])[metric].median()
 
 
-def median_chance(runs: pd.DataFrame) -> pd.Series:
-    """Return chance's median E by dimension, density and size."""
-    return runs.groupby(PLACE)["chance"].median()
+def median_chance(runs: pd.DataFrame, column: str = "chance") -> pd.Series:
+    """Return chance's median E, or in the column "chance_position" position error, by dimension, density and size."""
+    return runs.groupby(PLACE)[column].median()
 
 
 def below_chance(errors: pd.Series, chance: pd.Series) -> pd.Series:
@@ -596,6 +627,19 @@ def below_chance(errors: pd.Series, chance: pd.Series) -> pd.Series:
     """
     shown = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
     return pd.Series({name: int(own.lt(chance).sum()) for name, own in shown.items()})
+
+
+def above_untrained(runs: pd.DataFrame) -> pd.Series:
+    """Return for each of `CURVES` in how many training sets its median E is above the untrained network's.
+
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
+
+    Args:
+        runs: of one neuron.
+    """
+    errors, start = median_errors(runs), untrained(runs).groupby(PLACE)["reconstruction_error"].median()
+    shown = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
+    return pd.Series({name: int(own.gt(start).sum()) for name, own in shown.items()})
 
 
 def lowest_masks(errors: pd.Series) -> pd.DataFrame:
@@ -618,6 +662,31 @@ def where_c1_is_undecided(lowest: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Da
     return lowest[first.reindex(lowest.index) == UNDECIDED]
 
 
+def untrained(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics of the networks from which runs started, before the first step.
+
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
+
+    Args:
+        runs: of drawn training sets; what they started from depends on the neuron, `PLACE` and the seed.
+
+    Returns:
+        One row a start: dimension, density, size, and the metrics of `companion.sweeps.measures`.
+    """
+    frames = []
+    for (neuron, *place), own in groups_of(runs, "neuron", *PLACE):
+        metrics = _at_start(neuron, *place, tuple(own["seed"].unique().tolist()))
+        frames.append(pd.DataFrame(metrics).assign(**dict(zip(PLACE, place, strict=True))))
+    return pd.concat(frames, ignore_index=True)
+
+
+@cache
+def _at_start(neuron: str, dimension: int, density: str, size: int, seeds: tuple[int, ...]) -> dict[str, np.ndarray]:
+    settings = Settings().but(neuron=neuron, dimension=dimension, density=density, target=Target.DIAGONAL)
+    x, y, parameters = starting_batch(size, seeds, settings)
+    return measure(x, y, parameters, neuron)
+
+
 def curves(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return a metric's medians with their intervals against the dimension, and what they are to be read beside.
 
@@ -627,14 +696,18 @@ def curves(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Returns:
         One row a curve and dimension, as `companion.show.charts.by_dimension` takes them: dimension, curve, value,
-        low and high; the curve read beside comes last, without an interval.
+        low and high; the last two curves are the untrained network and, without an interval, that of `BESIDE`.
     """
     here, (column, name) = nominal(runs), BESIDE[metric]
+    shown = {
+        curve: here[(here["mask"] == mask) & (here["attractor"] == attractor)]
+        for curve, (mask, attractor) in CURVES.items()
+    }
     frames = []
-    for curve, (mask, attractor) in CURVES.items():
-        own = summary(here[(here["mask"] == mask) & (here["attractor"] == attractor)], metric, ["dimension"])
-        frames.append(own.assign(curve=curve, value=own["median"])[["dimension", "curve", "value", "low", "high"]])
-    beside = here[here["mask"] == "000"].groupby("dimension")[column].median().rename("value").reset_index()
+    for curve, own in (shown | {"untrained": untrained(shown["000 Std"])}).items():
+        drawn = summary(own, metric, ["dimension"])
+        frames.append(drawn.assign(curve=curve, value=drawn["median"])[["dimension", "curve", "value", "low", "high"]])
+    beside = shown["000 Std"].groupby("dimension")[column].median().rename("value").reset_index()
     return pd.concat([*frames, beside.assign(curve=name, low=np.nan, high=np.nan)])
 
 
@@ -855,11 +928,16 @@ def table_chance_of_positions(name: str, draws: int = 20) -> float:
     """Return the median position error of other rows of a table as prototypes, the draws of `table_chance`.
 
     Args:
-        name: a table with as many rows left out as taken.
+        name: one of `companion.core.tables.TABLES`.
         draws: sets of rows.
+
+    Returns:
+        It, NaN where no row was left out.
     """
     task, stream = table_task(name), np.random.default_rng(1)
     rows, others = len(task.x), np.asarray(task.others_x)
+    if len(others) < rows:
+        return float("nan")
     drawn = [stream.choice(len(others), rows, replace=False) for _ in range(draws)]
     return float(np.median([positions_apart(np.asarray(task.x), others[one]) for one in drawn]))
 
@@ -1007,7 +1085,9 @@ def _of_survival(found: Results) -> dict[str, str]:
 def _of_errors(found: Results) -> dict[str, str]:
     errors, chance = median_errors(found.radial), median_chance(found.radial)
     below, lowest = below_chance(errors, chance), lowest_masks(errors)
+    nearer = below_chance(median_errors(found.radial, "position_error"), median_chance(found.radial, "chance_position"))
     undecided, times = where_c1_is_undecided(lowest, found.verdicts), lowest.stack().value_counts()
+    above = above_untrained(found.radial)
     places = {"two": (2, "uniform", 30), "sixteen": (16, "uniform", 30)}
     return {
         **{f"transport-{name}": f"{errors[*place, '010', 'transport']:.2g}" for name, place in places.items()},
@@ -1026,6 +1106,17 @@ def _of_errors(found: Results) -> dict[str, str]:
         "below-chance-overlap-and-coverage": f"{below['110 Ovl+Cov']}",
         "below-chance-transport": f"{below['transport']}",
         "below-chance-overlap-with-transport": f"{below['overlap with transport']}",
+        "nearer-std": f"{nearer['000 Std']}",
+        "nearer-coverage": f"{nearer['010 Cov']}",
+        "nearer-overlap": f"{nearer['100 Ovl']}",
+        "nearer-transport": f"{nearer['transport']}",
+        "nearer-overlap-with-transport": f"{nearer['overlap with transport']}",
+        "above-untrained-std": f"{above['000 Std']}",
+        "above-untrained-coverage": f"{above['010 Cov']}",
+        "above-untrained-overlap": f"{above['100 Ovl']}",
+        "above-untrained-overlap-and-coverage": f"{above['110 Ovl+Cov']}",
+        "above-untrained-transport": f"{above['transport']}",
+        "above-untrained-overlap-with-transport": f"{above['overlap with transport']}",
     }
 
 

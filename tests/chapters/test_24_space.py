@@ -16,8 +16,9 @@ from companion.core.settings import MASKS, Density, Neuron, Settings
 from companion.core.tables import table_task
 from companion.judging import referee
 from companion.judging.referee import HOT, HULL_CLAIMS, NEED_SIZES, NOT_ASKED, NULL_LIMIT
-from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
+from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, ON_MARGIN, UNDECIDED
 from companion.studies import space
+from companion.sweeps.measures import measure
 from companion.sweeps.store import Group
 from companion.sweeps.sweep import run_groups
 
@@ -124,11 +125,13 @@ def test_the_rules_were_committed_before_the_runs():
 
 
 @states(
-    "Four panels, one a density (uniform, arcsine, bell, clusters), each a grid of ten claims against dimensions 1, 2, "
-    "4, 8 and 16. Every cell has a colour and a sign: a tick for holds, a half circle for holds in part, a cross for "
-    "does not hold, a question mark for undecided, a dash for not asked.",
+    "Four panels, one a density (uniform, arcsine, bell, clusters), each a grid of the eleven rules against dimensions "
+    "1, 2, 4, 8 and 16. Every cell has a colour and a sign: a tick for holds, a half circle for holds in "
+    "part, a cross for "
+    "does not hold, a question mark for undecided, plus-minus for a word that depends on the margin, a dash for not "
+    "asked.",
     "Not asked: so few fresh points lie inside the hull that expulsion says nothing.",
-    "Two panels, uniform and clusters, each a grid of ten claims against dimensions 1, 2, 4, 8 and 16",
+    "Two panels, uniform and clusters, each a grid of the eleven rules against dimensions 1, 2, 4, 8 and 16",
     "by density and dimension d, N = 10, 30, 100, thirty seeds",
 )
 def test_the_maps_show_every_claim_in_every_cell_and_not_asked_where_the_hull_is_too_small(found):
@@ -139,12 +142,13 @@ def test_the_maps_show_every_claim_in_every_cell_and_not_asked_where_the_hull_is
         panels = space.verdict_panels(verdicts)
         assert list(panels) == densities and set(runs["size"]) == {10, 30, 100} and runs["seed"].nunique() == 30
         for panel in panels.values():
-            assert list(panel["column"].unique()) == [str(d) for d in DIMENSIONS] and len(panel) == 10 * len(DIMENSIONS)
+            assert list(panel["column"].unique()) == [str(d) for d in DIMENSIONS] and len(panel) == 11 * len(DIMENSIONS)
         null = runs.groupby(["dimension", "density", "size"])["fresh_outside"].mean()
         for (dimension, density), cell in verdicts.groupby(["dimension", "density"]):
             silent = HULL_CLAIMS if (null[dimension, density] > NULL_LIMIT).all() else ()
             assert set(cell.loc[cell["verdict"] == NOT_ASKED, "claim"]) == set(silent)
-    assert space.SIGNS == {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?", NOT_ASKED: "–"}
+    signs = {HOLDS: "✓", IN_PART: "◐", DOES_NOT_HOLD: "✗", UNDECIDED: "?", ON_MARGIN: "±", NOT_ASKED: "–"}
+    assert space.SIGNS == signs
 
 
 @states(
@@ -192,12 +196,30 @@ def test_transport_is_the_lowest_curve_in_every_panel(found):
         assert (curves.pivot(index="dimension", columns="curve", values="value").idxmin(axis=1) == "transport").all()
 
 
+@states(
+    "After 2,000 steps it is above the untrained network's in: Std {above-untrained-std}, Cov "
+    "{above-untrained-coverage}, Ovl {above-untrained-overlap}, Ovl+Cov {above-untrained-overlap-and-coverage}, "
+    "transport {above-untrained-transport}, overlap with transport {above-untrained-overlap-with-transport}: overlap "
+    "alone leaves the median $E$ higher than at the start in all of them",
+    "The other grey curve is the untrained network: the same seeds before the first step.",
+)
+def test_overlap_alone_leaves_the_error_above_the_untrained_network_s_in_every_training_set(found, errors):
+    above = space.above_untrained(found.radial)
+    assert above["100 Ovl"] == len(errors.xs(("100", "coverage"), level=("mask", "attractor"))) == 60
+    assert above.drop("100 Ovl").max() < 60  # of nothing else drawn
+    assert set(found.radial["steps"]) == {2000}
+    start = Settings(neuron="radial", dimension=2, density="bell", target="diagonal")
+    here = found.radial.query("dimension == 2 and density == 'bell' and size == 30")
+    started = measure(*starting_batch(30, range(3000, 3030), start), "radial")["reconstruction_error"]
+    np.testing.assert_array_equal(space.untrained(here)["reconstruction_error"], started)
+
+
 # --- expelled, beside the null ---
 
 
 @states(
-    "in grey the share of fresh points outside the hull, which rises from near zero on the line to one at sixteen "
-    "dimensions",
+    "in grey the untrained network and the share of fresh points outside the hull, which rises from near zero on the "
+    "line to one at sixteen dimensions",
     "In many dimensions nearly all fresh points of the same density are outside the hull. Prototypes need not be: "
     "coverage's radial ones are all inside at $d = 8$ and $d = 16$.",
 )
