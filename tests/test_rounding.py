@@ -163,5 +163,7 @@ def test_a_case_with_another_outcome_is_named(powered):
     same = rounding.judged(powered, moved)
     assert not any(pair.changes or rounding.changed_cases(pair) for pair in same.values())
     swapped = moved.assign(mask=moved["mask"].replace({"000": "010", "010": "000"}))
-    other = rounding.judged(powered, swapped)["C1"]
-    assert other.changes and len(rounding.changed_cases(other)) == 6
+    other = rounding.judged(powered, swapped)
+    assert other["C2"].changes and "010, N = 100" in rounding.changed_cases(other["C2"])
+    assert other["C1"].stored.verdict == other["C1"].moved.verdict == "does not hold"
+    assert len(rounding.changed_cases(other["C1"])) == 5

@@ -139,4 +139,4 @@ def test_the_same_ratio_by_both_meanings_changes_no_case(powered):
     assert [usage.changed_cases(both) for both in found.values()] == [[], []]
     table = usage.case_table(found["C7"])
     assert (table[f"p, {usage.RESPONSE}"] == table[f"p, {usage.NEAREST}"]).all() and len(table) == 24
-    assert table.loc["110 under half of 010, N = 100", f"outcome, {usage.RESPONSE}"] == "contradicted"
+    assert table.loc["110 under half of 000, N = 100", f"outcome, {usage.RESPONSE}"] == "contradicted"
