@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from companion.core.data import sample_cloud
 from companion.core.hull import expelled_fraction
-from companion.core.metrics import reconstruction_error, specialization_ratio
+from companion.core.metrics import reconstruction_error, specialization_ratio, value_error
 from companion.core.network import GEOMETRIES, output, ridge_prototypes, starting_batch
 from companion.core.settings import MASKS, Settings
 from companion.core.tables import TABLES, table_task
@@ -26,8 +26,10 @@ from companion.studies.space import table_outside, temperature_of
 from companion.sweeps import sweep
 
 NAMES = ("space", "space-ridge", "tables")
-METRICS = ["fit_mse", "reconstruction_error", "specialization_ratio", "expelled_fraction"]
-"""Of these files, which hold no weights from which the errors' parts would follow."""
+METRICS = [
+    *("fit_mse", "reconstruction_error", "position_error", "value_error"),
+    *("specialization_ratio", "expelled_fraction"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def cell(null=(0.9, 0.5), hot=1.0, cold=0.2, sizes=(10, 30), seeds=12) -> pd.Dat
                 rows.append(
                     {"mask": mask, "size": size, "seed": seed, "heat": heat, "attractor": "coverage", "fit_mse": 1e-4,
                      "temperature": 1e-4 * size * heat, "reconstruction_error": 1 + (mask != "010") + rng.random() / 10,
-                     "specialization_ratio": 0.5, "expelled_fraction": expelled + rng.uniform(0, 0.01),
+                     "position_error": 0.1, "specialization_ratio": 0.5,
+                     "expelled_fraction": expelled + rng.uniform(0, 0.01),
                      "fresh_outside": outside, "dimension": 2, "density": "uniform"}
                 )  # fmt: skip
     return pd.DataFrame(rows)
@@ -303,10 +306,12 @@ def test_stored_networks_give_the_stored_measures(name, runs):
         geometry = GEOMETRIES[row.neuron]
         positions = geometry.peak(w, b, x)
         responses = geometry.respond(x, w, b)
-        values = output(geometry.respond(positions, w, b), a, c)
+        values, level = output(geometry.respond(positions, w, b), a, c), torch.zeros_like(y)
         again = [
             float(((output(responses, a, c) - y) ** 2).mean()),
             reconstruction_error(x, y, positions, values),
+            reconstruction_error(x, level, positions, level),
+            value_error(x, y, positions, values),
             specialization_ratio(responses),
             expelled_fraction(x, positions),
         ]
