@@ -249,9 +249,11 @@ def numbers(data: Path) -> dict[str, str]:
             f"{key}-cases-at-ten": counted(entry.ten),
             f"{key}-cases-seen": counted(entry.seen),
             f"{key}-cases": counted(entry.fresh),
-            f"{key}-by-mean": f"{entry.fresh.by_mean_supported.sum()} of {len(entry.fresh.cases)}",
-            f"{key}-by-margin": by_margin(against_margin(claim, entry.fresh.study)),
         }
+    lowest = entries["C1"].fresh.by_mean_supported
+    found["c1-by-mean"] = f"{lowest.sum()} of {len(lowest)}"
+    for claim in ("C1", "C5", "C9", "C10"):
+        found[f"{claim.lower()}-by-margin"] = by_margin(against_margin(claim, entries[claim].fresh.study))
     ratios = entries["C7"].fresh.study.raw["specialization_ratio"]
     beside = [float(np.median(ratios["100", n] / ratios["000", n])) for n in entries["C7"].fresh.study.sizes]
     found |= {"c7-beside-std-first": f"{beside[0]:.2f}", "c7-beside-std-last": f"{beside[-1]:.2f}"}
