@@ -50,7 +50,10 @@ CASES = int(os.environ.get("INPUTS", "8"))
 """Generated cases a function; `make test-inputs` asks for more."""
 SECONDS = 120
 """What takes longer hangs."""
-PARTS = ("runs", "x", "y", "differences", "statement", "statements", "size", "seeds", "argument", "setting", "settings")
+PARTS = (
+    *("runs", "x", "y", "differences", "statement", "statements", "size", "seeds", "argument", "setting", "settings"),
+    *("fresh.sweep", "fresh.temperature", "seen.sweep", "seen.temperature"),
+)
 TOGETHER = ("shapes", "types")
 """Names that an error may give to parts of an argument, such as a column of runs; and to several arguments."""
 
@@ -464,7 +467,7 @@ def answer(function: Callable[..., Any], arguments: dict[str, Any], surroundings
             result = [function(**arguments)]
         except ValueError as error:
             said = str(error)
-            assert re.match(r"[\w, ]+: .*\ballowed (is|are)\b|store: .*; (give|move|wait) ", said), said
+            assert re.match(r"[\w., ]+: .*\ballowed (is|are)\b|store: .*; (give|move|wait) ", said), said
             known = {*arguments, *NAMES, *Parameters._fields, *PARTS, *TOGETHER}
             assert set(said.split(":")[0].split(", ")) <= known, said
             assert len(said.splitlines()) == 1 and len(said) < 2000, said
