@@ -516,7 +516,7 @@ def test_what_is_left_is_compared_with_the_other_forces():
 
 
 def test_ratios_on_the_grid_are_typical_ones_seed_by_seed_and_clear_where_the_interval_excludes_1():
-    alone = np.array([1.0, 10.0, 100.0, 1000.0])
+    alone = np.array([1.0, 2.0, 10.0, 100.0, 500.0, 1000.0])  # six: fewer have no interval
     grid = pd.DataFrame(
         {("100", 3): alone, ("110 transport", 3): 2 * alone, ("100", 5): alone, ("110 transport", 5): alone / 4}
     ).T.rename_axis(["label", "size"])

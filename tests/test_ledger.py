@@ -121,7 +121,7 @@ def test_cases_are_counted_by_what_became_of_them(made_up):
 
 def test_cases_are_tabulated_by_rule_with_their_effect_and_outcome(made_up):
     table = by_rule(made_up)
-    assert table["typical difference"].to_dict() == {
+    assert table["median difference"].to_dict() == {
         "up": "-0.25 [-0.25, -0.25]",
         "down": "0.25 [0.25, 0.25]",
         "same": "0.00 [0.00, 0.00]",

@@ -310,7 +310,9 @@ def test_the_notebook_s_parameters_are_settings_and_nominal():
     exec(next(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), names)
     given = {name: value for name, value in names.items() if name in NAMES}
     assert Settings.of(given) == Settings() and {"strength", "temperature", "attractor", "steps"} <= set(given)
-    options = set(names) - set(given) - {"__builtins__", "masks", "sizes", "seeds", "workers", "scheduler", "out"}
+    options = (
+        set(names) - set(given) - {"__builtins__", "masks", "sizes", "seeds", "workers", "scheduler", "out", "weights"}
+    )
     assert options <= set(OPTIONS)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from companion.judging import claims
 from companion.judging.claims import CLAIMS
-from companion.judging.ledger import MARKS, Entry, judge_stored, marked, number
+from companion.judging.ledger import COLUMNS, MARKS, Entry, judge_stored, marked, number
 from companion.judging.verdicts import LEVEL, LOGARITHMIC, VERDICTS, Study, Verdict
 from companion.studies import boundary
 
@@ -99,6 +99,8 @@ def still_open(verdict: Verdict) -> int:
     return int((~verdict.supported & ~verdict.contradicted).sum())
 
 
+READ = [*COLUMNS, "strength", "steps", "attractor", "balance", "anneal", "target", "engine"]
+"""Columns of a file of runs that the chapter needs."""
 FACTORS, ROOM = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5), (1.05, 1.1, 1.25, 1.5, 2.0, 3.0)
 MARGINS: dict[str, tuple[str, tuple[float, ...]]] = {
     **dict.fromkeys(("C1", "C2", "C3", "C4", "C7"), ("least effect, as a factor", FACTORS)),

@@ -178,7 +178,7 @@ def chance_in(size: int, seeds: Sequence[int], settings: Settings, draws: int = 
 def chance_position_in(size: int, seeds: Sequence[int], settings: Settings, draws: int = 20) -> np.ndarray:
     """Return the position error of the prototypes whose E `chance_in` returns.
 
-    Book: chapter "More dimensions, other densities", section "Where prototypes are".
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
 
     Args and Raises: those of `chance_in`.
 
