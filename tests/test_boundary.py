@@ -15,7 +15,7 @@ from companion.studies import boundary
 
 @pytest.fixture(scope="module")
 def studies() -> dict[str, Study]:
-    return boundary.seen_studies(ROOT / "data")
+    return boundary.stored_studies(ROOT / "data")
 
 
 @pytest.fixture(scope="module")

@@ -209,7 +209,7 @@ def test_temperature_figure_shows_separation_against_std(charts, temperature):
 
 
 @pytest.mark.long
-def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, temperature):
+def test_temperature_figure_marks_a_crowding_of_one_on_every_line(charts, temperature):
     panels = charts[4].to_dict()["concat"]
     for panel, statistic in zip(panels, ("mean", "median"), strict=True):
         layers = [layer for layer in panel["layer"] if layer["mark"].get("shape") == "circle"]
@@ -224,7 +224,7 @@ def test_temperature_figure_marks_the_theory_s_onset_on_every_line(charts, tempe
 
 
 @pytest.mark.long
-def test_an_onset_outside_the_temperatures_of_a_sweep_is_not_marked(temperature, chance):
+def test_a_crowding_of_one_outside_the_temperatures_of_a_sweep_is_not_marked(temperature, chance):
     cold = temperature[temperature["temperature"] < 2e-3]
     marked = {
         row["size"]

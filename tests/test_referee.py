@@ -24,12 +24,9 @@ from companion.judging.verdicts import DOES_NOT_HOLD, HOLDS, IN_PART, UNDECIDED
 from companion.studies import space
 from companion.studies.space import table_outside, temperature_of
 from companion.sweeps import sweep
+from companion.sweeps.measures import METRICS
 
 NAMES = ("space", "space-ridge", "tables")
-METRICS = [
-    *("fit_mse", "reconstruction_error", "position_error", "value_error"),
-    *("specialization_ratio", "expelled_fraction"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +126,15 @@ def test_the_tables_of_verdicts_count_other_cells_of_each_dimension():
 
 
 def test_errors_are_counted_and_compared_training_set_by_training_set():
-    """Two dimensions; coverage is lowest of the masks in one of them, transport below chance in the other."""
+    """Two dimensions; coverage is lowest of the masks in one of them, transport below chance in the other.
+
+    Position errors are a tenth of E; by them all are below their chance but overlap with transport.
+    """
     runs = pd.DataFrame(
         [
             {"neuron": "radial", "dimension": d, "density": "bell", "size": 5, "mask": mask, "attractor": pull,
-             "heat": heat, "seed": seed, "reconstruction_error": own * heat,
-             "chance": 0.5, "fresh_outside": d / 10}
+             "heat": heat, "seed": seed, "reconstruction_error": own * heat, "position_error": own * heat / 10,
+             "chance": 0.5, "chance_position": 0.2, "fresh_outside": d / 10}
             for d, lowest in ((1, "010"), (4, "000"))
             for mask, pull, own in [*((mask, "coverage", 1 - 0.1 * (mask == lowest)) for mask in MASKS),
                                     ("010", "transport", 0.2 * d), ("110", "transport", 9.0)]
@@ -152,9 +152,15 @@ def test_errors_are_counted_and_compared_training_set_by_training_set():
     assert list(curves["curve"].unique()) == [*space.CURVES, "untrained", "chance"]
     table = space.curve_table(curves, "median E")
     assert table.loc["transport"].tolist() == pytest.approx([0.2, 0.8]) and table.loc["chance"].tolist() == [0.5, 0.5]
+    positions = space.curve_table(space.error_curves(runs, 5, "position_error")["bell"], "position error")
+    assert positions.loc["transport"].tolist() == pytest.approx([0.02, 0.08])
+    assert positions.loc["chance"].tolist() == [0.2, 0.2]
+    gained = {name: len(space.gained_by_position(runs, name)) for name in ("000 Std", "transport")}
+    assert gained == {"000 Std": 2, "transport": 1} and not space.gained_by_position(runs, "overlap with transport")
     assert space.by_dimension(runs, "fresh_outside").loc[("bell", 5)].tolist() == pytest.approx([0.1, 0.4])
-    errors = space.table_errors(runs)
+    errors, positions = (space.table_errors(runs, f"{metric}_error") for metric in ("reconstruction", "position"))
     assert errors.loc[("bell", "radial"), ["transport", "chance", "null"]].tolist() == pytest.approx([0.5, 0.5, 0.1])
+    assert positions.loc[("bell", "radial"), ["transport", "chance"]].tolist() == pytest.approx([0.05, 0.2])
 
 
 @pytest.mark.parametrize("neuron", ["radial", "ridge"])
@@ -209,6 +215,7 @@ def test_rows_stand_in_the_order_of_the_cells_each_beside_its_own_training_set()
         place = Settings(neuron="radial", dimension=dimension, density="bell", target="diagonal")
         assert set(rows["fresh_outside"]) == {space.fresh_outside(size, seed, place)}
         assert set(rows["chance"]) == {np.median(space.chance_in(size, [seed], place))}
+        assert set(rows["chance_position"]) == {np.median(space.chance_position_in(size, [seed], place))}
         assert set(rows["temperature"] / rows["heat"]) == {temperature_of(size, dimension, "bell")}
 
 
@@ -285,7 +292,11 @@ def test_stored_runs_are_complete_and_as_their_parameters_say(name, runs):
     }
     assert len(table) == len(expected) and set(table[[*keys, "seed"]].itertuples(index=False, name=None)) == expected
     assert min(seeds) == 3000 and max(seeds) == 3029
-    assert table[METRICS].notna().all(axis=None), "no run was lost"
+    assert table[list(METRICS)].notna().all(axis=None), "no run was lost"
+    for part in ("position_error", "value_error"):  # neither is more than the whole, but for rounding
+        assert (table[part] <= table["reconstruction_error"] * (1 + 1e-12)).all()
+    assert (table["chance_position"].fillna(0) <= table["chance"].fillna(0)).all()
+    assert (table["chance_position"].isna() == (table["density"] == "linnerud-2")).all()
     assert {"torch", "numpy", "scipy", "numba"} <= set(table.attrs["versions"])
     for (dimension, density, size), part in table[table["heat"] == 1].groupby(["dimension", "density", "size"]):
         rule = temperature_of(size, dimension, density)

@@ -48,6 +48,7 @@ from companion.judging.chance import chance_level
 from companion.studies.space import (
     VARIANTS_REJECTED,
     chance_in,
+    chance_position_in,
     colder,
     fresh_cloud,
     fresh_outside,
@@ -153,6 +154,8 @@ def test_on_the_line_metrics_and_chance_are_the_same():
     assert error == reconstruction_error(x, y, positions, values)
     assert outside_share(x.unsqueeze(-1), positions.unsqueeze(-1)) == expelled_fraction(x, positions)
     np.testing.assert_array_equal(chance_in(SIZE, [1, 2], cube(dimension=1)), chance_level(SIZE, [1, 2]))
+    of_positions = chance_level(SIZE, [1, 2], metric="position_error")
+    np.testing.assert_allclose(chance_position_in(SIZE, [1, 2], cube(dimension=1)), of_positions, rtol=1e-12)
 
 
 # Gradients

@@ -1,8 +1,8 @@
 """The referee's question: which of the paper's claims survive in more dimensions and under other densities.
 
 Every cell, that is one neuron, dimension and density, is judged by the paper's own rules
-(`companion.judging.claims`), which know nothing of dimensions. These rules, and the ones below, were committed before
-seeds 3000 to 3029 were trained.
+(`companion.judging.claims`), which know nothing of dimensions. The rules below were committed before seeds 3000 to 3029
+were trained; those of the claims were changed after it (chapter "The ledger", section "What changed").
 """
 
 from __future__ import annotations

@@ -179,13 +179,13 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
                 ),
             )
         )
-        onsets = alt.Chart(_at_onset(lines, statistic)).encode(x=x, y=y, color=color, opacity=opacity)
+        rings = alt.Chart(_at_spacing(lines, statistic)).encode(x=x, y=y, color=color, opacity=opacity)
         layers = alt.layer(
             level_lines,
             base.mark_rule().encode(y="low:Q", y2="high:Q"),
             base.mark_line().encode(y=y),
-            onsets.mark_point(shape="circle", size=230, strokeWidth=2.2).encode(
-                tooltip=["size:N", _number("temperature", "onset τ = 1/N²")]
+            rings.mark_point(shape="circle", size=230, strokeWidth=2.2).encode(
+                tooltip=["size:N", _number("temperature", "τ = 1/N²")]
             ),
             base.mark_point(filled=True, size=45, opacity=1).encode(
                 y=y,
@@ -199,13 +199,13 @@ def temperature_sweep(runs: pd.DataFrame, chance: pd.DataFrame) -> alt.TopLevelM
     return configure(alt.concat(*panels, columns=2))
 
 
-def _at_onset(lines: pd.DataFrame, statistic: str) -> pd.DataFrame:
+def _at_spacing(lines: pd.DataFrame, statistic: str) -> pd.DataFrame:
     """Where each size's line stands at τ = 1/N², interpolated on both logarithmic axes; sizes whose line has it."""
     rows = []
     for (size,), line in groups_of(lines.sort_values(["size", "temperature"]), "size"):
-        if line["temperature"].min() <= (onset := size**-2.0) <= line["temperature"].max():
-            value = np.exp(np.interp(np.log(onset), np.log(line["temperature"]), np.log(line[statistic])))
-            rows.append({"size": size, "temperature": onset, statistic: float(value)})
+        if line["temperature"].min() <= (spacing := size**-2.0) <= line["temperature"].max():
+            value = np.exp(np.interp(np.log(spacing), np.log(line["temperature"]), np.log(line[statistic])))
+            rows.append({"size": size, "temperature": spacing, statistic: float(value)})
     return rounded(pd.DataFrame(rows, columns=["size", "temperature", statistic]))
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,8 @@ from scipy.stats import wilcoxon
 
 from companion.judging import paired
 from companion.judging.claims import CLAIMS
-from companion.judging.ledger import SEEN, stored
 from companion.judging.verdicts import LEVEL, Case, Margin, Statement, Study, Test, of_cases, p_values
+from companion.studies.power import stored_studies
 from companion.sweeps.runs import write_runs
 from companion.version import library_versions
 
@@ -135,20 +134,13 @@ def measure(studies: dict[str, Study], draws: int = DRAWS) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "margin", "arrangement", "test", "supported", "contradicted", "either"])
 
 
-@cache
-def seen_studies(data: Path) -> dict[str, Study]:
-    """Return the runs that had been seen when the rules were written, as studies."""
-    runs = stored(data.parent, SEEN)
-    return {"sweep": Study.of(runs.sweep), "temperature": Study.of(runs.temperature, ("mask", "size", "temperature"))}
-
-
 def write_false_words(root: Path = Path()) -> None:
     """Measure the rules and write `data/false-words.parquet`.
 
     Args:
         root: the book's folder.
     """
-    table = measure(seen_studies(root.absolute() / "data"))
+    table = measure(stored_studies(root / "data"))
     table.attrs["versions"] = library_versions()
     write_runs(table, root / "data/false-words.parquet")
 

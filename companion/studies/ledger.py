@@ -148,7 +148,7 @@ def against_margin(key: str, study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def by_margin(found: pd.DataFrame) -> str:
+def signs_by_margin(found: pd.DataFrame) -> str:
     """Return what `against_margin` found as text: "0.01 ✗, 0.02 ◐, 0.05 ✓"."""
     return ", ".join(f"{margin} {sign}" for margin, sign in found.groupby("margin", sort=False)["sign"].first().items())
 
@@ -255,7 +255,7 @@ def numbers(data: Path) -> dict[str, str]:
     lowest = entries["C1"].fresh.by_mean_supported
     found["c1-by-mean"] = f"{lowest.sum()} of {len(lowest)}"
     for claim in ("C1", "C5", "C9", "C10"):
-        found[f"{claim.lower()}-by-margin"] = by_margin(against_margin(claim, entries[claim].fresh.study))
+        found[f"{claim.lower()}-by-margin"] = signs_by_margin(against_margin(claim, entries[claim].fresh.study))
     ratios = entries["C7"].fresh.study.raw["specialization_ratio"]
     beside = [float(np.median(ratios["100", n] / ratios["000", n])) for n in entries["C7"].fresh.study.sizes]
     found |= {"c7-beside-std-first": f"{beside[0]:.2f}", "c7-beside-std-last": f"{beside[-1]:.2f}"}

@@ -21,6 +21,7 @@ from companion.core.checks import require_integer
 from companion.core.settings import MASK_LABELS, MASKS
 from companion.judging import paired
 from companion.judging.claims import ACTIVE, CLAIMS, LEAST
+from companion.judging.ledger import SEEN, stored
 from companion.judging.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -292,12 +293,8 @@ def studies_of(runs: pd.DataFrame, heat: pd.DataFrame) -> dict[str, Study]:
 
 @cache
 def stored_studies(data: Path) -> dict[str, Study]:
-    """Return the full studies of the stored runs."""
-    columns = ["mask", "size", "seed", "temperature", "fit_mse", "reconstruction_error"]
-    columns += ["position_error", "specialization_ratio", "expelled_fraction"]
-    return studies_of(
-        *(pd.read_parquet(data / f"{name}.parquet", columns=columns) for name in ("powered", "temperature"))
-    )
+    """Return the full studies of the stored runs that had been seen when the rules were written."""
+    return studies_of(*stored(data.absolute().parent, SEEN))
 
 
 def write_power(root: Path = Path(), workers: int = 2) -> None:

@@ -567,7 +567,11 @@ CLOUDS = {
     "transport": ("010", Attractor.TRANSPORT),
 }
 """What is drawn in the plane: mask and attractor, by the panel's name."""
-BESIDE = {"reconstruction_error": ("chance", "chance"), "expelled_fraction": ("fresh_outside", "null")}
+BESIDE = {
+    "reconstruction_error": ("chance", "chance"),
+    "position_error": ("chance_position", "chance"),
+    "expelled_fraction": ("fresh_outside", "null"),
+}
 """The column that a metric is to be read beside, and its curve's name."""
 PLACE = ["dimension", "density", "size"]
 """What a training set is known by."""
@@ -627,6 +631,23 @@ def below_chance(errors: pd.Series, chance: pd.Series) -> pd.Series:
     """
     shown = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
     return pd.Series({name: int(own.lt(chance).sum()) for name, own in shown.items()})
+
+
+def gained_by_position(runs: pd.DataFrame, curve: str) -> list[tuple[int, str, int]]:
+    """Return the training sets where a curve's median E is not below chance, and its median position error is.
+
+    Book: chapter "More dimensions, other densities", section "How the errors grow".
+
+    Args:
+        runs: of one neuron.
+        curve: one of `CURVES`.
+    """
+    below = {}
+    for metric in ("reconstruction_error", "position_error"):
+        own = median_errors(runs, metric).xs(CURVES[curve], level=("mask", "attractor"))
+        below[metric] = own < median_chance(runs, BESIDE[metric][0])
+    gained = below["position_error"] & ~below["reconstruction_error"]
+    return list(gained.index[gained])
 
 
 def above_untrained(runs: pd.DataFrame) -> pd.Series:
@@ -692,13 +713,13 @@ def curves(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     Args:
         runs: of one neuron, density and size.
-        metric: one of `BESIDE`.
+        metric: one of `BESIDE`, or "value_error", of which no chance is stored.
 
     Returns:
         One row a curve and dimension, as `companion.show.charts.by_dimension` takes them: dimension, curve, value,
         low and high; the last two curves are the untrained network and, without an interval, that of `BESIDE`.
     """
-    here, (column, name) = nominal(runs), BESIDE[metric]
+    here = nominal(runs)
     shown = {
         curve: here[(here["mask"] == mask) & (here["attractor"] == attractor)]
         for curve, (mask, attractor) in CURVES.items()
@@ -707,21 +728,25 @@ def curves(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
     for curve, own in (shown | {"untrained": untrained(shown["000 Std"])}).items():
         drawn = summary(own, metric, ["dimension"])
         frames.append(drawn.assign(curve=curve, value=drawn["median"])[["dimension", "curve", "value", "low", "high"]])
-    beside = shown["000 Std"].groupby("dimension")[column].median().rename("value").reset_index()
-    return pd.concat([*frames, beside.assign(curve=name, low=np.nan, high=np.nan)])
+    if metric in BESIDE:
+        column, name = BESIDE[metric]
+        beside = shown["000 Std"].groupby("dimension")[column].median().rename("value").reset_index()
+        frames.append(beside.assign(curve=name, low=np.nan, high=np.nan))
+    return pd.concat(frames)
 
 
-def error_curves(runs: pd.DataFrame, size: int = 30) -> dict[str, pd.DataFrame]:
-    """Return the curves of E of one size, by density.
+def error_curves(runs: pd.DataFrame, size: int = 30, metric: str = "reconstruction_error") -> dict[str, pd.DataFrame]:
+    """Return the curves of E of one size, or those of one of its parts, by density.
 
     Book: chapter "More dimensions, other densities", section "How the errors grow".
 
     Args:
         runs: of one neuron.
         size: N.
+        metric: "reconstruction_error", "position_error" or "value_error".
     """
     here = runs[runs["size"] == size]
-    return {density: curves(own, "reconstruction_error") for (density,), own in groups_of(here, "density")}
+    return {density: curves(own, metric) for (density,), own in groups_of(here, "density")}
 
 
 def expelled_curves(runs: pd.DataFrame, size: int = 100) -> pd.DataFrame:
@@ -869,22 +894,26 @@ def table_verdicts(tables: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).map(lambda verdict: SIGNS[verdict]).T.rename_axis("table, neuron")
 
 
-def table_errors(tables: pd.DataFrame) -> pd.DataFrame:
-    """Return the median E of each of `CURVES` on each real table, with chance and the null of expelled fractions.
+def table_errors(tables: pd.DataFrame, metric: str = "reconstruction_error") -> pd.DataFrame:
+    """Return the median E of each of `CURVES` on each real table, with chance; or the median position error.
 
     Book: chapter "More dimensions, other densities", section "Two real tables".
 
     Args:
         tables: runs on the tables, of both neurons.
+        metric: "reconstruction_error" or "position_error".
 
     Returns:
-        One row a table and neuron (the index); the names of `CURVES`, chance, null.
+        One row a table and neuron (the index); the names of `CURVES`, chance, and beside E the null of expelled
+        fractions.
     """
     keys = ["density", "neuron"]
-    errors = nominal(tables).groupby([*keys, "mask", "attractor"], sort=False)["reconstruction_error"].median()
+    errors = nominal(tables).groupby([*keys, "mask", "attractor"], sort=False)[metric].median()
     columns = {name: errors.xs(key, level=("mask", "attractor")) for name, key in CURVES.items()}
-    beside = tables.groupby(keys, sort=False)[["chance", "fresh_outside"]].first()
-    table = pd.DataFrame(columns).assign(chance=beside["chance"], null=beside["fresh_outside"])
+    beside = tables.groupby(keys, sort=False)[["fresh_outside", BESIDE[metric][0]]].first()
+    table = pd.DataFrame(columns).assign(chance=beside[BESIDE[metric][0]])
+    if metric == "reconstruction_error":
+        table["null"] = beside["fresh_outside"]
     return table.rename_axis(["table", "neuron"])
 
 
@@ -1087,7 +1116,7 @@ def _of_errors(found: Results) -> dict[str, str]:
     below, lowest = below_chance(errors, chance), lowest_masks(errors)
     nearer = below_chance(median_errors(found.radial, "position_error"), median_chance(found.radial, "chance_position"))
     undecided, times = where_c1_is_undecided(lowest, found.verdicts), lowest.stack().value_counts()
-    above = above_untrained(found.radial)
+    above, gained = above_untrained(found.radial), gained_by_position(found.radial, "overlap with transport")
     places = {"two": (2, "uniform", 30), "sixteen": (16, "uniform", 30)}
     return {
         **{f"transport-{name}": f"{errors[*place, '010', 'transport']:.2g}" for name, place in places.items()},
@@ -1109,7 +1138,10 @@ def _of_errors(found: Results) -> dict[str, str]:
         "nearer-std": f"{nearer['000 Std']}",
         "nearer-coverage": f"{nearer['010 Cov']}",
         "nearer-overlap": f"{nearer['100 Ovl']}",
+        "nearer-overlap-and-coverage": f"{nearer['110 Ovl+Cov']}",
         "nearer-transport": f"{nearer['transport']}",
+        "gained-overlap-with-transport": f"{len(gained)}",
+        "gained-at-ten": f"{sum(size == 10 for _, _, size in gained)}",
         "nearer-overlap-with-transport": f"{nearer['overlap with transport']}",
         "above-untrained-std": f"{above['000 Std']}",
         "above-untrained-coverage": f"{above['010 Cov']}",
@@ -1133,6 +1165,8 @@ def _of_the_hull(found: Results) -> dict[str, str]:
 
 def _of_transport(found: Results) -> dict[str, str]:
     cosine, errors = blurring_table()["cosine of the gradients"], table_errors(found.tables)
+    with_chance, beside = errors["chance"].notna(), "overlap with transport"
+    positions = table_errors(found.tables, "position_error")
     diabetes = table_parts(found.table_networks).loc[[("diabetes-2", "radial", "transport")]].iloc[0]
     return {
         "cosine-two": f"{cosine[2, 1]:.2f}",
@@ -1144,6 +1178,9 @@ def _of_transport(found: Results) -> dict[str, str]:
         "diabetes-fit": f"{diabetes['rmse']:.2f}",
         "table-lines": f"{len(errors)}",
         "table-lines-transport-lowest": f"{(errors[list(CURVES)].idxmin(axis=1) == 'transport').sum()}",
+        "table-lines-with-chance": f"{with_chance.sum()}",
+        "table-below-chance-overlap-with-transport": f"{(errors[beside] < errors['chance']).sum()}",
+        "table-nearer-overlap-with-transport": f"{(positions[beside] < positions['chance']).sum()}",
     }
 
 

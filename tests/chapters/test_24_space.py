@@ -190,14 +190,16 @@ def test_distances_grow_with_the_dimension_and_chance_with_them(chance):
 
 
 @states("Transport is the lowest curve in every panel and dimension.")
-def test_transport_is_the_lowest_curve_in_every_panel(found):
-    for curves in space.error_curves(found.radial).values():
+@pytest.mark.parametrize("metric", ["reconstruction_error", "position_error"])
+def test_transport_is_the_lowest_curve_in_every_panel(found, metric):
+    for curves in space.error_curves(found.radial, metric=metric).values():
         assert (curves.pivot(index="dimension", columns="curve", values="value").idxmin(axis=1) == "transport").all()
 
 
 @states(
-    "by the position error alone in: Std {nearer-std}, Cov {nearer-coverage}, Ovl {nearer-overlap}, transport "
-    "{nearer-transport}, overlap with transport {nearer-overlap-with-transport}",
+    "by the position error alone in: Std {nearer-std}, Cov {nearer-coverage}, Ovl {nearer-overlap}, Ovl+Cov "
+    "{nearer-overlap-and-coverage}, transport {nearer-transport}, overlap with transport "
+    "{nearer-overlap-with-transport}",
 )
 def test_by_position_alone_more_are_nearer_than_chance_and_std_nowhere(found, errors, chance):
     """E has the values' errors, too; in d dimensions positions are matched for themselves."""
@@ -212,7 +214,7 @@ def test_by_position_alone_more_are_nearer_than_chance_and_std_nowhere(found, er
 
 
 @states(
-    "After 2,000 steps E is above the untrained network's in: Std {above-untrained-std}, Cov "
+    "After 2,000 steps the median $E$ is above the untrained network's in: Std {above-untrained-std}, Cov "
     "{above-untrained-coverage}, Ovl {above-untrained-overlap}, Ovl+Cov {above-untrained-overlap-and-coverage}, "
     "transport {above-untrained-transport}, overlap with transport {above-untrained-overlap-with-transport}: overlap "
     "alone leaves the median $E$ higher than at the start in all of them",
@@ -227,6 +229,20 @@ def test_overlap_alone_leaves_the_error_above_the_untrained_network_s_in_every_t
     here = found.radial.query("dimension == 2 and density == 'bell' and size == 30")
     started = measure(*starting_batch(30, range(3000, 3030), start), "radial")["reconstruction_error"]
     np.testing.assert_array_equal(space.untrained(here)["reconstruction_error"], started)
+
+
+@states(
+    "Beside overlap, transport's median position error is below chance in {gained-overlap-with-transport} combinations "
+    "where its median $E$ is not, {gained-at-ten} of them at $N = 10$",
+    "Its chance is the median over the same drawn points.",
+)
+def test_beside_overlap_positions_are_below_chance_in_more_training_sets_mostly_small_ones(found):
+    gained = space.gained_by_position(found.radial, "overlap with transport")
+    assert gained and sum(size == 10 for _, _, size in gained) > len(gained) / 2
+    one = found.radial.query("dimension == 2 and density == 'bell' and size == 10 and seed == 3000").iloc[0]
+    place = Settings(neuron="radial", dimension=2, density="bell", target="diagonal")
+    for column, drawn in (("chance", space.chance_in), ("chance_position", space.chance_position_in)):
+        assert one[column] == pytest.approx(np.median(drawn(10, [3000], place)), rel=1e-12)
 
 
 # --- expelled, beside the null ---
@@ -392,6 +408,19 @@ def test_on_diabetes_the_error_near_chance_is_one_of_values_and_not_of_positions
     assert one["position"] < space.table_chance_of_positions("diabetes-2") / 10 and one["rmse"] > one["E"]
     own = found.table_networks
     assert set(own["seed"]) == {3000}
+
+
+@states(
+    "Beside overlap, transport's median $E$ is below chance in {table-below-chance-overlap-with-transport} of the "
+    "{table-lines-with-chance} lines that have a chance, and its median position error in "
+    "{table-nearer-overlap-with-transport}.",
+)
+def test_on_the_tables_more_positions_than_errors_are_below_chance_beside_overlap(found):
+    name = "overlap with transport"
+    errors, positions = (space.table_errors(found.tables, f"{one}_error") for one in ("reconstruction", "position"))
+    below = [int((table[name] < table["chance"]).sum()) for table in (errors, positions)]
+    assert below[0] < below[1] < errors["chance"].notna().sum()
+    assert (errors["chance"].isna() == positions["chance"].isna()).all()
 
 
 # --- the temperature's rule ---
