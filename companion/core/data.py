@@ -20,7 +20,7 @@ from companion.core.checks import (
     requires,
     shown,
 )
-from companion.core.settings import Density, Target
+from companion.core.settings import Density, Inputs, Target
 
 TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
     Target.SINE: lambda x: 0.5 * (1 + torch.sin(2 * math.pi * x)),
@@ -30,6 +30,8 @@ TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Target functions on the line by name, from [0, 1] to itself; each maps inputs of any shape to values of that shape.
 The book's results are the sine's; a reader's own may take another. The chirp is a wave that quickens to the right."""
+TARGETS_AND_LABELS = (*TARGETS, Target.LABELS)
+"""What may give points on the line their values: a function, or labels y ~ U(0, 1) that know nothing of x."""
 
 
 def _clusters(stream: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,26 +67,33 @@ def random_stream(size: int, seed: int, purpose: int) -> np.random.Generator:
 
 
 def sample_task(
-    size: int, seed: int, target: str = "sine"
+    size: int, seed: int, target: str = "sine", inputs: str = "random"
 ) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"]]:
-    """Draw the training set of one (size, seed): x ~ U(0, 1) and y = target(x).
+    """Draw the training set of one (size, seed): x ~ U(0, 1) or evenly spaced, and y = target(x) or drawn like x.
 
     Book: chapter "The model and its prototypes", equation (target).
 
     Args:
         size: number of points N, at least 2.
         seed: at least 0; masks of one seed share this data.
-        target: a name in `TARGETS`.
+        target: a name in `TARGETS_AND_LABELS`.
+        inputs: "random", or "grid": (i - 1)/(N - 1), the same at every seed.
 
     Returns:
         `x` in [0, 1] and `y`, each float64 of shape (size,), in the order drawn.
 
     Raises:
-        ValueError: if size, seed or target is out of range.
+        ValueError: if an argument is out of range.
     """
-    target = require_choice("target", target, TARGETS)
-    x = torch.from_numpy(random_stream(size, seed, purpose=0).uniform(0.0, 1.0, size))
-    return x, TARGETS[target](x)
+    target = require_choice("target", target, TARGETS_AND_LABELS)
+    inputs = require_choice("inputs", inputs, list(Inputs))
+    stream = random_stream(size, seed, purpose=0)
+    x = torch.from_numpy(stream.uniform(0.0, 1.0, size))
+    # A grid leaves the stream where random inputs do: a seed's labels are the same with both.
+    y = torch.from_numpy(stream.uniform(0.0, 1.0, size)) if target == Target.LABELS else None
+    if inputs == Inputs.GRID:
+        x = torch.linspace(0.0, 1.0, size, dtype=x.dtype)
+    return x, TARGETS[target](x) if y is None else y
 
 
 def fresh_samples(

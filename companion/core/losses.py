@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -9,10 +11,35 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from companion.core.checks import checked_by, require_number, requires, unchecked
-from companion.core.network import GEOMETRIES, Geometry, Parameters, output, require_batch, squared_distances
-from companion.core.settings import MASK_NAMES, MASKS, Attractor, Neuron, Settings, Switches
+from companion.core.forms import COVERAGES, OVERLAPS, SEPARATIONS, Form, mean_over_pairs, pairs
+from companion.core.network import (
+    GEOMETRIES,
+    Geometry,
+    Parameters,
+    activations,
+    output,
+    require_batch,
+    squared_distances,
+)
+from companion.core.settings import (
+    MASK_NAMES,
+    MASKS,
+    Attractor,
+    CoverageForm,
+    Neuron,
+    OverlapForm,
+    Reduction,
+    SeparationForm,
+    Settings,
+    Switches,
+)
 
-__all__ = ["MASKS", "MASK_NAMES", "Switches"]  # the masks stand with the settings, and are known by this name too
+__all__ = [
+    "MASKS",
+    "MASK_NAMES",
+    "Switches",
+    "mean_over_pairs",
+]  # the masks stand with the settings, and are known by this name too
 
 
 @requires(finite=("y",))
@@ -170,14 +197,6 @@ def separation_loss(prototypes: Float[Tensor, "*runs neurons"], temperature: flo
 
 
 @requires()
-def mean_over_pairs(closeness: Float[Tensor, "*runs neurons neurons"]) -> Float[Tensor, "*runs"]:
-    """Return the mean of a matrix's entries off its diagonal, shape (...); 0 for a single neuron, which has no pair."""
-    neurons = closeness.shape[-1]
-    other = 1 - torch.eye(neurons, dtype=closeness.dtype, device=closeness.device)
-    return (closeness * other).sum((-2, -1)) / max(neurons * (neurons - 1), 1)
-
-
-@requires()
 def overlap_loss(activations: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return L_ovl = mean over i and j ≠ k of h_ij h_ik, the mean product of two neurons' responses.
 
@@ -194,8 +213,8 @@ def overlap_loss(activations: Float[Tensor, "*runs samples neurons"]) -> Float[T
         ValueError: if there are fewer than two dimensions or no neuron.
     """
     neurons = activations.shape[-1]
-    pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)
-    return pairs.mean(-1) / max(neurons * (neurons - 1), 1)
+    products = activations.sum(-1) ** 2 - (activations**2).sum(-1)
+    return products.mean(-1) / pairs(neurons)
 
 
 @requires(finite=("x",))
@@ -233,6 +252,95 @@ def _optimal(squared: Tensor) -> np.ndarray:
     return linear_sum_assignment(squared.double().numpy())[1]
 
 
+COVERAGES[CoverageForm.SOFT_MINIMUM] = Form(
+    lambda x, prototypes, responses, temperature: unchecked(coverage_loss)(x, prototypes, temperature),
+    terms=lambda samples, neurons: samples,
+)
+SEPARATIONS[SeparationForm.GAUSSIAN] = Form(unchecked(separation_loss), terms=lambda samples, neurons: pairs(neurons))
+OVERLAPS[OverlapForm.PRODUCT] = Form(unchecked(overlap_loss), terms=lambda samples, neurons: samples * pairs(neurons))
+
+
+# --- their sum ---
+
+
+class Units(NamedTuple):
+    """What λ counts for each structural loss: a number, or one a run, shape (...)."""
+
+    overlap: Tensor | float
+    coverage: Tensor | float
+    separation: Tensor | float
+
+
+MEANS = Units(1.0, 1.0, 1.0)
+"""λ as it is: each structural loss is a mean."""
+
+
+def counts(settings: Settings, samples: int, neurons: int) -> Units:
+    """Return by what a structural loss, which is a mean, is multiplied: 1, or under the reduction "sum" its terms.
+
+    Book: chapter "Every reading at once", equation (units).
+    """
+    if settings.reduction == Reduction.MEAN:
+        return MEANS
+    chosen = OVERLAPS[settings.overlap_form], COVERAGES[settings.coverage_form], SEPARATIONS[settings.separation_form]
+    return Units(*(float(form.terms(samples, neurons)) for form in chosen))
+
+
+def units(x: Tensor, y: Tensor, start: Parameters, settings: Settings) -> Units:
+    """Return what λ counts for each structural loss in trainings from these starts.
+
+    `counts`; and where the settings are matched, also the ratio of the norms of two gradients at the start, the fit's
+    over that of the structural loss (with `SMALLEST_GRADIENT` added to it: a loss may have none there).
+    Book: chapter "Every reading at once", equation (units).
+
+    Args: as of `total_loss`, with the parameters where training starts.
+
+    Returns:
+        Numbers; tensors of shape (...) where the settings are matched.
+    """
+    of_means = counts(settings, x.shape[-1 if settings.neuron == Neuron.LINE else -2], start.a.shape[-1])
+    if not settings.matched:
+        return of_means
+    with torch.inference_mode(False), torch.enable_grad():
+        x, y = x.detach().clone(), y.detach().clone()
+        leaves = Parameters(*(value.detach().clone().requires_grad_() for value in start))
+        fit, structural = _losses(x, y, leaves, settings.but(mask="111"))
+        norms = [_gradient_norm(loss, leaves) for loss in (fit, *structural)]
+    return Units(
+        *(
+            count * norms[0] / (count * norm + SMALLEST_GRADIENT)
+            for count, norm in zip(of_means, norms[1:], strict=True)
+        )
+    )
+
+
+SMALLEST_GRADIENT = 1e-8
+"""Added to the norm of a structural loss's gradient before it divides the fit's."""
+
+
+def _gradient_norm(loss: Tensor | float, leaves: Parameters) -> Tensor:
+    """The norm of each run's gradient, shape (...)."""
+    assert isinstance(loss, Tensor)
+    parts = torch.autograd.grad(loss.sum(), leaves, retain_graph=True, materialize_grads=True)
+    squares = [(part.reshape(*loss.shape, -1) ** 2).sum(-1) for part in parts]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def _losses(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings) -> tuple[Tensor, Units]:
+    """The fit, and the structural losses; 0 where the mask has one off."""
+    geometry, switches = GEOMETRIES[settings.neuron], MASKS[settings.mask]
+    w, b, a, c = parameters
+    on_the_line = settings.neuron == Neuron.LINE
+    responses = unchecked(activations)(x, w, b, settings.activation) if on_the_line else geometry.respond(x, w, b)
+    fit = unchecked(fit_loss)(unchecked(output)(responses, a, c), y)
+    overlap = OVERLAPS[settings.overlap_form].loss(responses) if switches.overlap else 0.0
+    if not (switches.coverage or switches.separation):
+        return fit, Units(overlap, 0.0, 0.0)
+    positions = geometry.peak(w, b, x)
+    attraction = _attraction(geometry, settings, x, positions, responses) if switches.coverage else 0.0
+    return fit, Units(overlap, attraction, _separation(geometry, settings, positions) if switches.separation else 0.0)
+
+
 def _trainable(x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float = 1.0) -> None:
     require_batch(x, y, parameters, settings)
     require_number("repulsion", repulsion)
@@ -250,7 +358,7 @@ def total_loss(
     Args:
         x, y: training data, x of shape (..., samples), or (..., samples, d) for a neuron that is not on the line.
         parameters: of the shapes that `companion.core.network.starting_batch` gives them.
-        settings: whose mask, λ, τ, κ, attractor and neuron are taken.
+        settings: whose mask, λ, τ, κ, attractor, neuron and formulas are taken; matched, as if training started here.
         repulsion: ρ >= 0, the repulsions' part of λ.
 
     Returns:
@@ -259,28 +367,41 @@ def total_loss(
     Raises:
         ValueError: if a type or shape is not allowed, or a value is not finite.
     """
-    geometry, switches = GEOMETRIES[settings.neuron], MASKS[settings.mask]
-    w, b, a, c = parameters
-    responses = geometry.respond(x, w, b)
-    loss = unchecked(fit_loss)(unchecked(output)(responses, a, c), y)
-    if switches.overlap:
-        loss = loss + settings.strength * repulsion * unchecked(overlap_loss)(responses)
-    if switches.coverage or switches.separation:
-        positions = geometry.peak(w, b, x)
-        if switches.coverage:
-            loss = loss + settings.strength * settings.balance * _attraction(geometry, settings, x, positions)
-        if switches.separation:
-            squared = geometry.squared_distances(positions, positions)
-            closeness = torch.exp(-squared / settings.temperature)
-            loss = loss + settings.strength * repulsion * unchecked(mean_over_pairs)(closeness)
+    return weighed_loss(x, y, parameters, settings, repulsion, units(x, y, parameters, settings))
+
+
+def weighed_loss(
+    x: Tensor, y: Tensor, parameters: Parameters, settings: Settings, repulsion: float, weighed: Units
+) -> Float[Tensor, "*runs"]:
+    """Return `total_loss` without its checks, with what λ counts for each structural loss taken from elsewhere.
+
+    Args: as of `total_loss`; and the `units` of the start.
+    """
+    loss, structural = _losses(x, y, parameters, settings)
+    repulsive, attractive = settings.strength * repulsion, settings.strength * settings.balance
+    for on, weight, unit, term in zip(
+        MASKS[settings.mask], (repulsive, attractive, repulsive), weighed, structural, strict=True
+    ):
+        if on:
+            loss = loss + weight * unit * term
     return loss
 
 
-def _attraction(geometry: Geometry, settings: Settings, x: Tensor, positions: Tensor) -> Tensor:
+def _separation(geometry: Geometry, settings: Settings, positions: Tensor) -> Tensor:
+    """The separation; its nominal form is the same in d dimensions as on the line, with distances there."""
+    if settings.separation_form != SeparationForm.GAUSSIAN:
+        return SEPARATIONS[settings.separation_form].loss(positions, settings.temperature)
+    squared = geometry.squared_distances(positions, positions)
+    return unchecked(mean_over_pairs)(torch.exp(-squared / settings.temperature))
+
+
+def _attraction(geometry: Geometry, settings: Settings, x: Tensor, positions: Tensor, responses: Tensor) -> Tensor:
     """The attractor's loss; of coverage and Chamfer the same as on the line, with distances in d dimensions."""
     if settings.attractor == Attractor.TRANSPORT:
         matched = transport_loss if settings.neuron == Neuron.LINE else matched_loss
         return unchecked(matched)(x, positions)
+    if settings.attractor == Attractor.COVERAGE and settings.coverage_form != CoverageForm.SOFT_MINIMUM:
+        return COVERAGES[settings.coverage_form].loss(x, positions, responses, settings.temperature)
     squared = geometry.squared_distances(x, positions)
     loss = unchecked(soft_nearest)(squared, settings.temperature).mean(-1)
     if settings.attractor == Attractor.CHAMFER:

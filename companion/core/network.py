@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,7 +28,16 @@ from companion.core.checks import (
     unchecked,
 )
 from companion.core.data import random_stream, sample_cloud, sample_task
-from companion.core.settings import MASKS, ROWS_OF_A_TABLE, Attractor, Neuron, Settings, require_settings
+from companion.core.settings import (
+    MASKS,
+    ROWS_OF_A_TABLE,
+    Activation,
+    Attractor,
+    Initialisation,
+    Neuron,
+    Settings,
+    require_settings,
+)
 from companion.core.tables import table_task
 
 
@@ -42,9 +52,12 @@ class Parameters(NamedTuple):
 
 @requires(finite=("x",))
 def activations(
-    x: Float[Tensor, "*runs samples"], w: Float[Tensor, "*runs neurons"], b: Float[Tensor, "*runs neurons"]
+    x: Float[Tensor, "*runs samples"],
+    w: Float[Tensor, "*runs neurons"],
+    b: Float[Tensor, "*runs neurons"],
+    form: str = Activation.GAUSSIAN,
 ) -> Float[Tensor, "*runs samples neurons"]:
-    """Return h_ij = exp(-(w_j x_i + b_j)²), the response of neuron j to sample i.
+    """Return h_ij = exp(-(w_j x_i + b_j)²), the response of neuron j to sample i; or another Gaussian of it.
 
     Book: chapter "The model and its prototypes", equation (activation).
 
@@ -52,15 +65,39 @@ def activations(
         x: inputs, shape (..., samples).
         w: input weights, shape (..., neurons).
         b: biases, shape (..., neurons).
+        form: a name in `EXPONENTS`.
 
     Returns:
         Responses in [0, 1], shape (..., samples, neurons).
 
     Raises:
-        ValueError: if shapes do not fit or x is not finite.
+        ValueError: if shapes do not fit, x is not finite or the form is unknown.
     """
+    exponent = EXPONENTS[require_choice("form", form, EXPONENTS)]
     z = x.unsqueeze(-1) * w.unsqueeze(-2) + b.unsqueeze(-2)
-    return torch.exp(-(z**2))
+    return torch.exp(-exponent * z**2)
+
+
+EXPONENTS: dict[str, float] = {Activation.GAUSSIAN: 1.0, Activation.HALF: 0.5}
+"""Of an activation exp(-s z²) its s: of the second, bumps are wider by √2 at the same weights."""
+
+
+def in_nominal_activation(parameters: Parameters, form: str) -> Parameters:
+    """Return the parameters of the same network with exp(-z²): w and b times √s, where its activation is exp(-s z²).
+
+    Prototypes and values are the same numbers; what takes no `form` takes a network so.
+    Book: chapter "Every reading at once", equation (activations).
+
+    Args:
+        parameters: of networks on the line, as they are trained.
+        form: a name in `EXPONENTS`.
+
+    Raises:
+        ValueError: if the form is unknown.
+    """
+    root = math.sqrt(EXPONENTS[require_choice("form", form, EXPONENTS)])
+    w, b, a, c = require_parameters("parameters", parameters)
+    return Parameters(w * root, b * root, a, c)
 
 
 @requires()
@@ -287,7 +324,36 @@ def require_networks(shapes: Mapping[str, str], parameters: Parameters, **data: 
 # --- where training starts ---
 
 
-def initial_parameters(size: int, seed: int) -> Parameters:
+def _uniform(w: float, b: float) -> Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]:
+    return lambda stream, size: (stream.uniform(-w, w, size), stream.uniform(-b, b, size))
+
+
+def _normal(w: float) -> Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]:
+    return lambda stream, size: (stream.normal(0.0, w, size), stream.normal(0.0, 1.0, size))
+
+
+def _at_data(stream: np.random.Generator, size: int, steepness: float) -> tuple[np.ndarray, np.ndarray]:
+    """Prototypes ~ U(0, 1), |w| within a half of `steepness`, its sign a fair coin's."""
+    w = stream.uniform(0.5 * steepness, 1.5 * steepness, size) * stream.choice([-1.0, 1.0], size)
+    return w, -w * stream.uniform(0.0, 1.0, size)
+
+
+INITIALISATIONS: dict[str, Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]] = {
+    Initialisation.UNIFORM_10: _uniform(10.0, 1.0),
+    Initialisation.UNIFORM_1: _uniform(1.0, 1.0),
+    Initialisation.UNIFORM_3: _uniform(3.0, 1.0),
+    Initialisation.NORMAL_1: _normal(1.0),
+    Initialisation.NORMAL_5: _normal(5.0),
+    Initialisation.UNIFORM_N: lambda stream, size: _uniform(float(size), 0.1 * size)(stream, size),
+    Initialisation.DATA_5: lambda stream, size: _at_data(stream, size, 5.0),
+    Initialisation.DATA_N: lambda stream, size: _at_data(stream, size, float(size)),
+}
+"""How w and b are drawn, each of shape (size,), from a stream: U(-10, 10) and U(-1, 1); U(-1, 1) both, PyTorch's
+default for one input; U(-3, 3) and U(-1, 1); N(0, 1) both; N(0, 25) and N(0, 1); U(-N, N) and U(-N/10, N/10), bumps
+that narrow with N; or prototypes -b/w ~ U(0, 1) with |w| ~ U(½, 3/2) times 5, or times N."""
+
+
+def initial_parameters(size: int, seed: int, initialisation: str = Initialisation.UNIFORM_10) -> Parameters:
     """Draw the initial parameters of one run: w ~ U(-10, 10), b ~ U(-1, 1), a and c ~ U(-N^-½, N^-½).
 
     Book: chapter "The model and its prototypes", section "Where training starts".
@@ -295,16 +361,17 @@ def initial_parameters(size: int, seed: int) -> Parameters:
     Args:
         size: number of neurons N (equal to the number of training points), at least 2.
         seed: at least 0; masks of one seed share these values.
+        initialisation: a name in `INITIALISATIONS`, how w and b are drawn; a and c are drawn as above in all.
 
     Returns:
         w, b, a, float64 of shape (size,), and c of shape ().
 
     Raises:
-        ValueError: if size or seed is out of range.
+        ValueError: if an argument is out of range.
     """
+    drawn = INITIALISATIONS[require_choice("initialisation", initialisation, INITIALISATIONS)]
     stream, bound = random_stream(size, seed, purpose=1), size**-0.5
-    w = stream.uniform(-10.0, 10.0, size)
-    b = stream.uniform(-1.0, 1.0, size)
+    w, b = drawn(stream, size)
     a = stream.uniform(-bound, bound, size)
     c = stream.uniform(-bound, bound, ())
     return Parameters(*map(torch.from_numpy, (w, b, a, c)))
@@ -382,7 +449,8 @@ def require_startable(size: int, settings: Settings) -> None:
 def _start(size: int, seed: int, settings: Settings) -> tuple[Tensor, ...]:
     """One run's x, y, w, b, a and c."""
     if settings.neuron == Neuron.LINE:
-        return *sample_task(size, seed, settings.target), *initial_parameters(size, seed)
+        task = sample_task(size, seed, settings.target, settings.inputs)
+        return *task, *initial_parameters(size, seed, settings.initialisation)
     start = initial_parameters_in(settings.dimension, size, seed, settings.neuron)
     if settings.density in ROWS_OF_A_TABLE:
         rows = table_task(settings.density)

@@ -57,12 +57,14 @@ class Attractor(StrEnum):
 
 
 class Target(StrEnum):
-    """The function that the training points lie on: four on the line, one along the cube's diagonal, or a table's."""
+    """What gives the training points their values: on the line a function or labels drawn at random; in d dimensions a
+    function along the cube's diagonal, or a table."""
 
     SINE = "sine"
     LINE = "line"
     STEP = "step"
     CHIRP = "chirp"
+    LABELS = "labels"
     DIAGONAL = "diagonal"
     TABLE = "the table's"
 
@@ -87,25 +89,80 @@ class Density(StrEnum):
     LINNERUD_2 = "linnerud-2"
 
 
-# What has one level today; a level more is a line more.
-Inputs = StrEnum("Inputs", {"RANDOM": "random"})
-"""How the inputs are placed: drawn at random from their density."""
-Initialisation = StrEnum("Initialisation", {"UNIFORM_10": "uniform-10"})
-"""Where training starts: w ~ U(-10, 10), b ~ U(-1, 1), a and c ~ U(-N^-½, N^-½)."""
-Optimiser = StrEnum("Optimiser", {"ADAM": "adam"})
-"""How the loss is minimised: full-batch Adam with β = (0.9, 0.999), ε = 1e-8."""
-Activation = StrEnum("Activation", {"GAUSSIAN": "exp(-z²)"})
-"""A neuron's response: exp(-z²)."""
-CoverageForm = StrEnum("CoverageForm", {"SOFT_MINIMUM": "soft minimum"})
-"""The coverage loss: a soft minimum over prototypes."""
-SeparationForm = StrEnum("SeparationForm", {"GAUSSIAN": "exp(-d²/τ)"})
-"""The separation loss: exp(-d²/τ) of every pair."""
-OverlapForm = StrEnum("OverlapForm", {"PRODUCT": "product"})
-"""The overlap loss: the product of two neurons' responses."""
-Reduction = StrEnum("Reduction", {"MEAN": "mean"})
-"""How a structural loss adds up its samples and pairs: their mean."""
+class Inputs(StrEnum):
+    """How the inputs are placed: drawn at random from their density, or evenly spaced from 0 to 1."""
 
-TARGETS_ON_THE_LINE = (Target.SINE, Target.LINE, Target.STEP, Target.CHIRP)
+    RANDOM = "random"
+    GRID = "grid"
+
+
+class Initialisation(StrEnum):
+    """Where training starts: how w and b are drawn. (In all of them a and c ~ U(-N^-½, N^-½).)"""
+
+    UNIFORM_10 = "uniform-10"
+    UNIFORM_1 = "uniform-1"
+    UNIFORM_3 = "uniform-3"
+    NORMAL_1 = "normal-1"
+    NORMAL_5 = "normal-5"
+    UNIFORM_N = "uniform-N"
+    DATA_5 = "data-5"
+    DATA_N = "data-N"
+
+
+class Optimiser(StrEnum):
+    """How the loss is minimised, full-batch: Adam, or gradient descent with momentum."""
+
+    ADAM = "adam"
+    MOMENTUM = "momentum"
+
+
+class Activation(StrEnum):
+    """A neuron's response to its z."""
+
+    GAUSSIAN = "exp(-z²)"
+    HALF = "exp(-z²/2)"
+
+
+class CoverageForm(StrEnum):
+    """The formula of the coverage loss."""
+
+    SOFT_MINIMUM = "soft minimum"
+    NEAREST = "nearest prototype"
+    RESPONSE = "largest response"
+    SOFT_ASSIGNMENT = "soft assignment"
+
+
+class SeparationForm(StrEnum):
+    """The formula of the separation loss, as a function of two prototypes' distance d."""
+
+    GAUSSIAN = "exp(-d²/τ)"
+    EXPONENTIAL = "exp(-d/√τ)"
+    CAUCHY = "1/(1+d²/τ)"
+    NEIGHBOUR = "nearest neighbour"
+
+
+class OverlapForm(StrEnum):
+    """The formula of the overlap loss."""
+
+    PRODUCT = "product"
+    COSINE = "cosine"
+    GRAM = "squared Gram"
+    COVARIANCE = "squared covariance"
+
+
+class Reduction(StrEnum):
+    """How a structural loss adds up its samples and pairs."""
+
+    MEAN = "mean"
+    SUM = "sum"
+
+
+TARGETS_ON_THE_LINE = (Target.SINE, Target.LINE, Target.STEP, Target.CHIRP, Target.LABELS)
+FORMS = (
+    *("inputs", "initialisation", "activation", "coverage_form", "separation_form", "overlap_form", "reduction"),
+    "matched",
+)
+"""Settings of which neurons in d dimensions take the nominal level alone."""
 ROWS_OF_A_TABLE = (Density.DIABETES_2, Density.DIABETES_4, Density.LINNERUD_2)
 
 
@@ -115,6 +172,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "temperature": partial(require_number, positive=True),
     "balance": require_number,
     "anneal": require_flag,
+    "matched": require_flag,
     "dimension": partial(require_integer, least=1, most=MOST_POINTS),
     "step_size": partial(require_number, positive=True),
     "steps": partial(require_integer, least=0, most=MOST_STEPS),
@@ -138,8 +196,9 @@ class Settings:
         target, inputs, density, dimension: the training points.
         neuron: how a neuron sees them; "line" has dimension 1.
         initialisation: where training starts.
-        optimiser, step_size, steps: how it goes on.
+        optimiser, step_size, steps: how it goes on; momentum's step size is the largest that it tries.
         activation, coverage_form, separation_form, overlap_form, reduction: the formulas.
+        matched: whether λ is counted, for each structural loss, in the fit's gradient over that loss's at the start.
 
     Raises:
         ValueError: naming the first setting that is not allowed, what was given and what is allowed.
@@ -165,6 +224,7 @@ class Settings:
     separation_form: SeparationForm = SeparationForm.GAUSSIAN
     overlap_form: OverlapForm = OverlapForm.PRODUCT
     reduction: Reduction = Reduction.MEAN
+    matched: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -180,6 +240,8 @@ class Settings:
             self._require("density", (Density.UNIFORM,))
         else:
             self._require("target", (Target.TABLE if self.density in ROWS_OF_A_TABLE else Target.DIAGONAL,))
+            for name in FORMS:
+                self._require(name, (getattr(type(self), name),))
 
     def _require(self, name: str, allowed: tuple[Any, ...]) -> None:
         """Refuse what does not go with the neuron or the density."""

@@ -1,12 +1,15 @@
-"""The compiled engine: full-batch Adam, one run at a time in a core's cache, on the line and in d dimensions.
+"""The compiled engine: full-batch training, one run at a time in a core's cache, on the line and in d dimensions.
 
 Book: chapter "How fast, and how it survives".
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,9 +17,10 @@ from numba import config
 from torch import Tensor
 
 from companion.core.checks import MOST_POINTS, require_integer, require_number
+from companion.core.losses import SMALLEST_GRADIENT, Units, counts
 from companion.core.network import Parameters, require_batch
 from companion.core.settings import Neuron, Settings
-from companion.core.train import Trained, require_training
+from companion.core.train import Trained, diverged, rates_of, require_training
 from companion.engine import line, space
 from companion.engine.steps import Schedule, Terms, one_step_of_no_size, schedule_of, terms_of
 
@@ -35,20 +39,64 @@ def train(
     """
     record = require_training(x, y, initial, settings, record)
     _require_compilable(x, y, initial)
-    kernels, terms, schedule = _kernels(settings), terms_of(settings), schedule_of(settings)
     leading, ends = y.shape[:-1], [*record, settings.steps]
     flat = [value.reshape(-1, *value.shape[len(leading) :]).numpy(force=True) for value in (x, y, *initial)]
     kept = [np.empty((len(ends), *value.shape)) for value in flat[2:]]
+    tries = [schedule_of(settings, rate) for rate in rates_of(settings)]
     for place, (samples, values, *start) in enumerate(zip(*flat, strict=True)):
-        run, done = kernels.new_run(samples, values, start, terms), 0
-        for moment, end in enumerate(ends):
-            _advance(kernels, run, terms, schedule.part(done, end))
-            done = end
-            for rows, row in zip(kept, kernels.rows(run, run.parameters), strict=True):
-                rows[moment, place] = row
+        moments = _train_run(Task(samples, values, start), settings, tries, ends)
+        for rows, of_all in zip(kept, zip(*moments, strict=True), strict=True):
+            rows[:, place] = of_all
     at_ends = [torch.as_tensor(rows, device="cpu") for rows in kept]
     shaped = [value.reshape(len(ends), *given.shape) for value, given in zip(at_ends, initial, strict=True)]
     return Trained(Parameters(*(value[-1] for value in shaped)), Parameters(*(value[:-1] for value in shaped)))
+
+
+class Task(NamedTuple):
+    """One run before its training."""
+
+    x: np.ndarray
+    y: np.ndarray
+    start: list[np.ndarray]
+
+
+def _train_run(task: Task, settings: Settings, tries: list[Schedule], ends: list[int]) -> list[Sequence[np.ndarray]]:
+    """One run's parameters at the ends of some steps, by the first schedule whose step size it can take or the last."""
+    kernels, units, tenth = _kernels(settings), _units(task, settings), settings.steps // 10
+    terms, moments = terms_of(settings, units), sorted({*ends, tenth})
+    at: dict[int, Sequence[np.ndarray]] = {}
+    for left, schedule in zip(range(len(tries) - 1, -1, -1), tries, strict=True):
+        run = kernels.new_run(*task, terms)
+        for done, end in pairwise([0, *moments]):
+            _advance(kernels, run, terms, schedule.part(done, end))
+            at[end] = kernels.rows(run, run.parameters)
+            if left and end in (tenth, settings.steps) and _diverged(task, at[end], settings, units):
+                break
+        else:
+            break
+    return [at[end] for end in ends]
+
+
+def _diverged(task: Task, reached: Sequence[np.ndarray], settings: Settings, units: Units) -> bool:
+    """Whether one run's step size is too large by what it has reached; see `companion.core.train.diverged`."""
+    moments = [Parameters(*map(torch.as_tensor, parameters)) for parameters in (task.start, reached)]
+    return bool(diverged(torch.as_tensor(task.x), torch.as_tensor(task.y), moments, settings, units))
+
+
+def _units(task: Task, settings: Settings) -> Units:
+    """`companion.core.losses.units` of one run, by this engine's own gradients: the same bits in any company."""
+    of_means = counts(settings, len(task.x), task.start[2].size)
+    if not settings.matched:
+        return of_means
+    kernels, norms = _kernels(settings), []
+    for mask in ("000", "100", "010", "001"):
+        alone = settings.but(mask=mask, strength=1.0, balance=1.0)
+        terms = terms_of(alone, of_means)._replace(fit=float(mask == "000"))
+        run = kernels.new_run(*task, terms)
+        _advance(kernels, run, terms, one_step_of_no_size(alone, 1.0))
+        norms.append(math.hypot(*np.concatenate([row.ravel() for row in kernels.rows(run, run.gradient)])))
+    fit, *structural = norms
+    return Units(*(count * fit / (norm + SMALLEST_GRADIENT) for count, norm in zip(of_means, structural, strict=True)))
 
 
 def gradient(
@@ -72,10 +120,9 @@ def gradient(
     _require_compilable(x, y, parameters)
     if y.dim() != 1:
         raise ValueError(f"shapes: y {tuple(y.shape)} was given; allowed is one run, (samples,)")
-    kernels, terms = _kernels(settings), terms_of(settings)
-    run = kernels.new_run(
-        *(value.numpy(force=True) for value in (x, y)), [value.numpy(force=True) for value in parameters], terms
-    )
+    task = Task(x.numpy(force=True), y.numpy(force=True), [value.numpy(force=True) for value in parameters])
+    kernels, terms = _kernels(settings), terms_of(settings, _units(task, settings))
+    run = kernels.new_run(*task, terms)
     _advance(kernels, run, terms, one_step_of_no_size(settings, require_number("repulsion", repulsion)))
     return Parameters(*(torch.as_tensor(row, device="cpu") for row in kernels.rows(run, run.gradient)))
 

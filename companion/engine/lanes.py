@@ -207,6 +207,16 @@ def smaller(typing, x, y):
     return lanes(lanes, lanes), build
 
 
+@intrinsic
+def larger(typing, x, y):
+    """Return the larger of two lanes, y where x is NaN."""
+
+    def build(context, builder, signature, args):
+        return builder.select(builder.fcmp_ordered(">", *args), *args)
+
+    return lanes(lanes, lanes), build
+
+
 def _any(comparison):
     @intrinsic
     def holds(typing, x, y):

@@ -13,6 +13,18 @@ import numpy as np
 from numba import njit
 
 from companion.engine.cache import OPTIONS, SOURCE, kept_on_disk
+from companion.engine.forms import (
+    add_moments,
+    assigned_part,
+    cauchy_separation,
+    centre,
+    cosine_overlap,
+    exponential_separation,
+    gram_overlap,
+    nearest_coverage,
+    neighbour_separation,
+    response_coverage,
+)
 from companion.engine.lanes import (
     FAR,
     GREATEST,
@@ -30,7 +42,24 @@ from companion.engine.lanes import (
     store,
     total,
 )
-from companion.engine.steps import CHAMFER, COVERAGE, TRANSPORT, Terms, adam_step
+from companion.engine.steps import (
+    CAUCHY,
+    CHAMFER,
+    COSINE,
+    COVARIANCE,
+    EXPONENTIAL,
+    GAUSSIAN,
+    GRAM,
+    NEAREST,
+    NEIGHBOUR,
+    PRODUCT,
+    RESPONSE,
+    SOFT_ASSIGNMENT,
+    SOFT_MINIMUM,
+    TRANSPORT,
+    Terms,
+    take_step,
+)
 
 ROOT = math.sqrt(LOG2_E)
 """exp(-z²) = 2^-(ROOT · z)²."""
@@ -64,6 +93,8 @@ class Workspace(NamedTuple):
     above: np.ndarray  # number of prototypes below each sample
     closest: np.ndarray  # place of the sample nearest to each prototype, sorted
     squared: np.ndarray  # squared distance to it
+    centred: np.ndarray  # responses less each neuron's mean, where covariances are asked for
+    gram: np.ndarray  # products of two neurons' responses, summed over the samples; the same for its square
     forces: np.ndarray  # dL/dx̂, sorted: lanes to be summed, then what is summed already
     force: np.ndarray  # dL/dx̂ by neuron
 
@@ -79,7 +110,8 @@ def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], term
     for place, values in enumerate((w, b, a)):
         flat[place * columns : place * columns + neurons] = values
     flat[3 * columns] = c
-    tile = min(samples, max(1, TILE_ENTRIES // columns))
+    square = columns**2 if terms.overlap in (GRAM, COVARIANCE) else 0
+    tile = samples if terms.overlap > PRODUCT else min(samples, max(1, TILE_ENTRIES // columns))
     share = np.zeros(rows)
     share[:samples] = 1 / samples
     return Workspace(
@@ -105,20 +137,23 @@ def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], term
         above=np.zeros(samples, np.int64),
         closest=np.zeros(columns, np.int64),
         squared=np.full(columns, FAR**2),
+        centred=np.zeros(tile * columns if terms.overlap == COVARIANCE else 0),
+        gram=np.zeros(square),
         forces=np.zeros(neurons * WIDTH + columns),
         force=np.zeros(columns),
     )
 
 
 @njit(**OPTIONS)
-def _respond(run, start, stop, overlap, table):
+def _respond(run, start, stop, terms, table):
     """Responses of a tile of samples; a sample's residual r = 2/N (f - y), times 1, x and x², and sum s = Σ_j h_ij."""
     constants = read_constants(table)
     columns, count = run.positions.size, stop - start
+    root, summed = ROOT * math.sqrt(terms.exponent), terms.overlap == PRODUCT
     for i in range(2 * count):
         store(run.partial, i * WIDTH, fill(0.0))
     for j in range(0, columns, WIDTH):
-        w, b = load(run.parameters, j) * ROOT, load(run.parameters, columns + j) * ROOT  # exp(-z²) = 2^-(ROOT z)²
+        w, b = load(run.parameters, j) * root, load(run.parameters, columns + j) * root  # exp(-s z²) = 2^-(root z)²
         a = load(run.parameters, 2 * columns + j)
         for i in range(count):
             z = fma(w, run.x[start + i], b)
@@ -126,20 +161,20 @@ def _respond(run, start, stop, overlap, table):
             store(run.responses, i * columns + j, h)
             place = 2 * i * WIDTH
             store(run.partial, place, fma(h, a, load(run.partial, place)))
-            if overlap:
+            if summed:
                 store(run.partial, place + WIDTH, load(run.partial, place + WIDTH) + h)
     c = run.parameters[3 * columns]
     for i in range(count):
         x = run.x[start + i]
         f = total(load(run.partial, 2 * i * WIDTH)) + c
-        r = 2.0 / run.samples * (f - run.y[start + i])
+        r = 2.0 / run.samples * (f - run.y[start + i]) * terms.fit
         run.residual[i], run.residual_x[i], run.residual_xx[i] = r, r * x, r * x * x
         run.row_sum[i] = total(load(run.partial, (2 * i + 1) * WIDTH))
         run.gradient[3 * columns] += r
 
 
 @njit(**OPTIONS)
-def _fit(run, start, stop):
+def _fit(run, start, stop, exponent):
     """Add the fit's gradient of a tile: with z = w x + b, its sums over samples need only Σ r h, Σ r h x, Σ r h x²."""
     columns = run.positions.size
     for j in range(0, columns, WIDTH):
@@ -150,13 +185,13 @@ def _fit(run, start, stop):
             m1 = fma(h, run.residual_x[i], m1)
             m2 = fma(h, run.residual_xx[i], m2)
         store(run.gradient, 2 * columns + j, load(run.gradient, 2 * columns + j) + m0)
-        twice_a = load(run.parameters, 2 * columns + j) * 2.0
-        _add_moments(run, j, (twice_a * m0, twice_a * m1, twice_a * m2))
+        twice_a = load(run.parameters, 2 * columns + j) * (2.0 * exponent)
+        add_moments(run, j, (twice_a * m0, twice_a * m1, twice_a * m2))
 
 
 @njit(**OPTIONS)
 def _overlap(run, start, stop, factor):
-    """Add the overlap's gradient of a tile: dL/dh_ij = factor (s_i - h_ij), summed as in `_fit`."""
+    """Add the overlap's gradient of a tile: dL/dz_ij = -factor (s_i - h_ij) h_ij z_ij, summed as in `_fit`."""
     columns = run.positions.size
     for j in range(0, columns, WIDTH):
         m0, m1, m2 = fill(0.0), fill(0.0), fill(0.0)
@@ -167,17 +202,7 @@ def _overlap(run, start, stop, factor):
             m0 = m0 + term
             m1 = m1 + term_x
             m2 = fma(term_x, run.x[start + i], m2)
-        _add_moments(run, j, (m0 * (2.0 * factor), m1 * (2.0 * factor), m2 * (2.0 * factor)))
-
-
-@njit(forceinline=True, **OPTIONS)
-def _add_moments(run, j, moments):
-    """Add -Σ_i g_i z_i (x_i, 1) to dL/d(w, b) of eight neurons, with z = w x + b and moments Σ_i g_i (1, x_i, x_i²)."""
-    m0, m1, m2 = moments
-    columns = run.positions.size
-    w, b = load(run.parameters, j), load(run.parameters, columns + j)
-    store(run.gradient, j, load(run.gradient, j) - fma(w, m2, b * m1))
-    store(run.gradient, columns + j, load(run.gradient, columns + j) - fma(w, m1, b * m0))
+        add_moments(run, j, (m0 * factor, m1 * factor, m2 * factor))
 
 
 @njit(**OPTIONS)
@@ -218,8 +243,9 @@ def _find_nearest(run):
 
 
 @njit(**OPTIONS)
-def _coverage(run, temperature, strength, table):
-    """Add the coverage's force on each prototype, 2 λ mean_i p_ij (x̂_j - x_i), with p_ij the soft minimum's weights.
+def _coverage(run, temperature, strength, assigned, table):
+    """Add the coverage's force on each prototype, 2 λ mean_i p_ij (x̂_j - x_i), with p_ij the soft minimum's weights;
+    for the mean distance of a soft assignment, which has the same weights, each term times 1 - (d_ij² - D_i)/τ.
 
     The weights are exp(-(d_ij² - m_i²)/τ) with m_i the distance to the nearest prototype, over their sum. For eight
     neighbouring samples only the prototypes between two bounds have a weight that is not 0 in float64.
@@ -227,7 +253,6 @@ def _coverage(run, temperature, strength, table):
     constants = read_constants(table)
     x, sorted_positions, neurons = run.x, run.sorted_positions, run.neurons
     scale = scale_of(temperature)
-    _find_nearest(run)
     low = high = 0
     for i in range(0, x.size, WIDTH):
         left, right = math.inf, -math.inf
@@ -252,6 +277,15 @@ def _coverage(run, temperature, strength, table):
             whole = whole + weight
             store(run.responses, k * WIDTH, weight * distance)
         share = load(run.share, i) * (2.0 * strength) / whole
+        if assigned:
+            spread = fill(0.0)
+            for k in range(first, behind):
+                spread = fma(load(run.responses, k * WIDTH), sorted_positions[k] - here, spread)
+            spread = spread / whole
+            for k in range(first, behind):
+                distance = sorted_positions[k] - here
+                weighted = load(run.responses, k * WIDTH)
+                store(run.responses, k * WIDTH, weighted * assigned_part(distance, spread, temperature))
         for k in range(first, behind):
             store(run.forces, k * WIDTH, fma(share, load(run.responses, k * WIDTH), load(run.forces, k * WIDTH)))
 
@@ -343,34 +377,27 @@ def _separation(run, temperature, factor, table):
 @njit(**OPTIONS)
 def _gradient(run, terms, repulsion, table):
     """dL/d(w, b, a, c) of the total loss, into run.gradient; `repulsion` is λρ."""
-    overlap, attractor, separation, attraction, temperature = terms
     columns, neurons = run.positions.size, run.neurons
-    pairs = max(neurons * (neurons - 1), 1)
     w, b, gradient = run.parameters[:columns], run.parameters[columns : 2 * columns], run.gradient
     for k in range(0, gradient.size, WIDTH):
         store(gradient, k, fill(0.0))
+    of_overlap, of_separation = terms.units
     tile = run.residual.size
     for start in range(0, run.samples, tile):
         stop = min(start + tile, run.samples)
-        _respond(run, start, stop, overlap, table)
-        _fit(run, start, stop)
-        if overlap:
-            _overlap(run, start, stop, 2.0 * repulsion / (run.samples * pairs))
-    if not (attractor or separation):
+        _respond(run, start, stop, terms, table)
+        _fit(run, start, stop, terms.exponent)
+        _of_responses(run, start, stop, terms, repulsion * of_overlap)
+    if not (terms.attractor or terms.separation):
         return
     for j in range(0, columns, WIDTH):
         store(run.positions, j, load(b, j) * -1.0 / load(w, j))
     _sort(run)
     for k in range(0, run.forces.size, WIDTH):
         store(run.forces, k, fill(0.0))
-    if attractor == COVERAGE or attractor == CHAMFER:
-        _coverage(run, temperature, attraction, table)
-    if attractor == CHAMFER:
-        _mirror(run, temperature, attraction, table)
-    if attractor == TRANSPORT:
-        _transport(run, attraction)
-    if separation:
-        _separation(run, temperature, min(4.0 * repulsion / (pairs * temperature), GREATEST), table)
+    _attract(run, terms, table)
+    if terms.separation:
+        _separate(run, terms, repulsion * of_separation, table)
     for k in range(neurons):
         run.force[run.order[k]] = total(load(run.forces, k * WIDTH)) + run.forces[neurons * WIDTH + k]
     for j in range(0, columns, WIDTH):  # x̂ = -b/w, so dx̂/db = -1/w and dx̂/dw = -x̂/w
@@ -379,11 +406,63 @@ def _gradient(run, terms, repulsion, table):
         store(gradient, columns + j, load(gradient, columns + j) - pull)
 
 
+@njit(forceinline=True, **OPTIONS)
+def _of_responses(run, start, stop, terms, repulsion):
+    """Add the gradients of the forms that are made of responses; all but the product's need those of all samples."""
+    samples, pairs = run.samples, max(run.neurons * (run.neurons - 1), 1)
+    twice = 2.0 * terms.exponent  # dh/dz = -2 s z h
+    if terms.overlap == PRODUCT:
+        _overlap(run, start, stop, twice * (2.0 * repulsion / (samples * pairs)))
+    elif terms.overlap == COSINE:
+        cosine_overlap(run, twice * (2.0 * repulsion / pairs))
+    elif terms.overlap == GRAM:
+        gram_overlap(run, run.responses, twice * (4.0 * repulsion / (float(samples) * samples * pairs)))
+    elif terms.overlap == COVARIANCE:
+        centre(run)
+        gram_overlap(run, run.centred, twice * (4.0 * repulsion / (float(samples) * samples * pairs)))
+    if terms.coverage == RESPONSE:
+        response_coverage(run, start, stop, twice * terms.attraction / samples)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _attract(run, terms, table):
+    """Add the attractor's force on each prototype, sorted."""
+    attraction, temperature = terms.attraction, terms.temperature
+    if terms.coverage == SOFT_MINIMUM or terms.coverage == SOFT_ASSIGNMENT or terms.attractor == CHAMFER:
+        _find_nearest(run)
+        _coverage(run, temperature, attraction, terms.coverage == SOFT_ASSIGNMENT, table)
+    elif terms.coverage == NEAREST:
+        _find_nearest(run)
+        nearest_coverage(run, attraction)
+    if terms.attractor == CHAMFER:
+        _mirror(run, temperature, attraction, table)
+    if terms.attractor == TRANSPORT:
+        _transport(run, attraction)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _separate(run, terms, repulsion, table):
+    """Add the separation's force on each prototype, sorted."""
+    neurons, temperature = run.neurons, terms.temperature
+    pairs = max(neurons * (neurons - 1), 1)
+    factor = min(4.0 * repulsion / (pairs * temperature), GREATEST)
+    if terms.separation == GAUSSIAN:
+        _separation(run, temperature, factor, table)
+    elif terms.separation == EXPONENTIAL:
+        exponential_separation(
+            run, temperature, min(2.0 * repulsion / (pairs * math.sqrt(temperature)), GREATEST), table
+        )
+    elif terms.separation == CAUCHY:
+        cauchy_separation(run, temperature, factor)
+    elif terms.separation == NEIGHBOUR:
+        neighbour_separation(run, temperature, min(2.0 * repulsion / (neurons * temperature), GREATEST), table)
+
+
 @njit(**OPTIONS)
 def _advance(run, step, matched, terms, schedule):
     while step < schedule.rates.size:
         _gradient(run, terms, schedule.repulsions[step], schedule.table)
-        adam_step(run, step, schedule)
+        take_step(run, step, schedule)
         step += 1
     return step
 

@@ -37,7 +37,7 @@ from companion.engine.lanes import (
     store,
     total,
 )
-from companion.engine.steps import CHAMFER, TRANSPORT, Terms, adam_step
+from companion.engine.steps import CHAMFER, TRANSPORT, Terms, take_step
 
 GROUP = 4
 """Points taken at once against eight neurons, so that each number of a neuron is read once for all four."""
@@ -527,7 +527,8 @@ def _is_still_best(run):
 @njit(**OPTIONS)
 def _gradient(run, terms, repulsion, table):
     """dL/d(w, b, a, c) of the total loss, into run.gradient; `repulsion` is λρ; a matching is as it stands."""
-    overlap, attractor, separation, attraction, temperature = terms
+    overlap, separation = terms.overlap > 0, terms.separation > 0
+    attractor, attraction, temperature = terms.attractor, terms.attraction, terms.temperature
     pairs = max(run.neurons * (run.neurons - 1), 1)
     run.gradient[:] = 0.0
     for start in range(0, run.samples, run.tile):
@@ -559,7 +560,7 @@ def _advance(run, step, matched, terms, schedule):
                 return step
         matched = False
         _gradient(run, terms, schedule.repulsions[step], schedule.table)
-        adam_step(run, step, schedule)
+        take_step(run, step, schedule)
         step += 1
     return step
 
