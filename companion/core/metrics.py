@@ -115,7 +115,12 @@ def value_error(x: ArrayLike, y: ArrayLike, prototypes: ArrayLike, values: Array
     Book: chapter "Reconstruction and its chance level", equation (value).
     """
     rows, leading = runs_of(x, y, prototypes, values)
-    return np.array([np.abs(row[1] - row[3][match_run(*row).neuron]).mean() for row in rows]).reshape(leading)[()]
+    return np.array([value_gap(row, match_run(*row)) for row in rows]).reshape(leading)[()]
+
+
+def value_gap(row: tuple[np.ndarray, ...], matching: Matching) -> float:
+    """Return one run's `value_error`, of its x, y, x̂ and f(x̂) and its matching."""
+    return np.abs(row[1] - row[3][matching.neuron]).mean()
 
 
 def runs_of(*arrays: ArrayLike) -> tuple[Iterator[tuple[np.ndarray, ...]], tuple[int, ...]]:
@@ -150,6 +155,30 @@ def specialization_ratio(activations: ArrayLike) -> np.ndarray | float:
     require_finite(activations=responses)
     winner = responses.argmax(-1)
     return (winner[..., :, None] == np.arange(responses.shape[-1])).any(-2).mean(-1)
+
+
+def distinct_samples(activations: ArrayLike) -> np.ndarray | float:
+    """Return the number of distinct samples that some neuron responds to most, over all neurons.
+
+    The specialization ratio read the other way round. A neuron that responds to no sample in float64 has none; of
+    samples that tie, the first counts.
+    Book: chapter "Every reading at once", section "Readings of the same weights".
+
+    Args:
+        activations: responses h at the training inputs, shape (..., samples, neurons).
+
+    Returns:
+        Ratio a run in [0, 1], shape (...); a float for one run.
+
+    Raises:
+        ValueError: as `specialization_ratio`.
+    """
+    responses = array_of("activations", activations)
+    require_shapes({"activations": "*runs samples neurons"}, activations=responses)
+    require_finite(activations=responses)
+    samples, neurons = responses.shape[-2:]
+    chosen = np.where(responses.max(-2) > 0, responses.argmax(-2), samples)
+    return (chosen[..., :, None] == np.arange(samples)).any(-2).sum(-1) / neurons
 
 
 def expelled_fraction(x: ArrayLike, prototypes: ArrayLike) -> np.ndarray | float:

@@ -47,6 +47,7 @@ from companion.engine.steps import (
     CHAMFER,
     COSINE,
     COVARIANCE,
+    COVERAGE,
     EXPONENTIAL,
     GAUSSIAN,
     GRAM,
@@ -55,7 +56,6 @@ from companion.engine.steps import (
     PRODUCT,
     RESPONSE,
     SOFT_ASSIGNMENT,
-    SOFT_MINIMUM,
     TRANSPORT,
     Terms,
     take_step,
@@ -376,18 +376,30 @@ def _separation(run, temperature, factor, table):
 
 @njit(**OPTIONS)
 def _gradient(run, terms, repulsion, table):
-    """dL/d(w, b, a, c) of the total loss, into run.gradient; `repulsion` is λρ."""
+    """dL/d(w, b, a, c) of the total loss, into run.gradient; `repulsion` is λρ.
+
+    The nominal forms are called from here, the others from functions of their own: each call on the way counts the
+    references to the run's arrays up and down, which takes as long as a step of a few neurons.
+    """
     columns, neurons = run.positions.size, run.neurons
+    pairs = max(neurons * (neurons - 1), 1)
     w, b, gradient = run.parameters[:columns], run.parameters[columns : 2 * columns], run.gradient
     for k in range(0, gradient.size, WIDTH):
         store(gradient, k, fill(0.0))
     of_overlap, of_separation = terms.units
+    temperature, attraction, pushing = terms.temperature, terms.attraction, repulsion * of_separation
+    twice = 2.0 * terms.exponent  # dh/dz = -2 s z h
     tile = run.residual.size
     for start in range(0, run.samples, tile):
         stop = min(start + tile, run.samples)
         _respond(run, start, stop, terms, table)
         _fit(run, start, stop, terms.exponent)
-        _of_responses(run, start, stop, terms, repulsion * of_overlap)
+        if terms.overlap == PRODUCT:
+            _overlap(run, start, stop, twice * (2.0 * repulsion * of_overlap / (run.samples * pairs)))
+        elif terms.overlap:
+            _other_overlap(run, terms.overlap, twice * repulsion * of_overlap)
+        if terms.coverage == RESPONSE:
+            response_coverage(run, start, stop, twice * attraction / run.samples)
     if not (terms.attractor or terms.separation):
         return
     for j in range(0, columns, WIDTH):
@@ -395,9 +407,20 @@ def _gradient(run, terms, repulsion, table):
     _sort(run)
     for k in range(0, run.forces.size, WIDTH):
         store(run.forces, k, fill(0.0))
-    _attract(run, terms, table)
-    if terms.separation:
-        _separate(run, terms, repulsion * of_separation, table)
+    if terms.attractor == COVERAGE or terms.attractor == CHAMFER:
+        _find_nearest(run)
+        if terms.coverage == NEAREST:
+            nearest_coverage(run, attraction)
+        elif terms.coverage != RESPONSE:
+            _coverage(run, temperature, attraction, terms.coverage == SOFT_ASSIGNMENT, table)
+    if terms.attractor == CHAMFER:
+        _mirror(run, temperature, attraction, table)
+    if terms.attractor == TRANSPORT:
+        _transport(run, attraction)
+    if terms.separation == GAUSSIAN:
+        _separation(run, temperature, min(4.0 * pushing / (pairs * temperature), GREATEST), table)
+    elif terms.separation:
+        _other_separation(run, terms.separation, temperature, pushing, table)
     for k in range(neurons):
         run.force[run.order[k]] = total(load(run.forces, k * WIDTH)) + run.forces[neurons * WIDTH + k]
     for j in range(0, columns, WIDTH):  # x̂ = -b/w, so dx̂/db = -1/w and dx̂/dw = -x̂/w
@@ -406,56 +429,30 @@ def _gradient(run, terms, repulsion, table):
         store(gradient, columns + j, load(gradient, columns + j) - pull)
 
 
-@njit(forceinline=True, **OPTIONS)
-def _of_responses(run, start, stop, terms, repulsion):
-    """Add the gradients of the forms that are made of responses; all but the product's need those of all samples."""
-    samples, pairs = run.samples, max(run.neurons * (run.neurons - 1), 1)
-    twice = 2.0 * terms.exponent  # dh/dz = -2 s z h
-    if terms.overlap == PRODUCT:
-        _overlap(run, start, stop, twice * (2.0 * repulsion / (samples * pairs)))
-    elif terms.overlap == COSINE:
-        cosine_overlap(run, twice * (2.0 * repulsion / pairs))
-    elif terms.overlap == GRAM:
-        gram_overlap(run, run.responses, twice * (4.0 * repulsion / (float(samples) * samples * pairs)))
-    elif terms.overlap == COVARIANCE:
+@njit(**OPTIONS)
+def _other_overlap(run, form, factor):
+    """Add the gradient of an overlap that needs the responses to all samples; `factor` is 2 λρ s."""
+    samples, pairs = float(run.samples), max(run.neurons * (run.neurons - 1), 1)
+    if form == COSINE:
+        cosine_overlap(run, 2.0 * factor / pairs)
+    elif form == GRAM:
+        gram_overlap(run, run.responses, 4.0 * factor / (samples * samples * pairs))
+    elif form == COVARIANCE:
         centre(run)
-        gram_overlap(run, run.centred, twice * (4.0 * repulsion / (float(samples) * samples * pairs)))
-    if terms.coverage == RESPONSE:
-        response_coverage(run, start, stop, twice * terms.attraction / samples)
+        gram_overlap(run, run.centred, 4.0 * factor / (samples * samples * pairs))
 
 
-@njit(forceinline=True, **OPTIONS)
-def _attract(run, terms, table):
-    """Add the attractor's force on each prototype, sorted."""
-    attraction, temperature = terms.attraction, terms.temperature
-    if terms.coverage == SOFT_MINIMUM or terms.coverage == SOFT_ASSIGNMENT or terms.attractor == CHAMFER:
-        _find_nearest(run)
-        _coverage(run, temperature, attraction, terms.coverage == SOFT_ASSIGNMENT, table)
-    elif terms.coverage == NEAREST:
-        _find_nearest(run)
-        nearest_coverage(run, attraction)
-    if terms.attractor == CHAMFER:
-        _mirror(run, temperature, attraction, table)
-    if terms.attractor == TRANSPORT:
-        _transport(run, attraction)
-
-
-@njit(forceinline=True, **OPTIONS)
-def _separate(run, terms, repulsion, table):
-    """Add the separation's force on each prototype, sorted."""
-    neurons, temperature = run.neurons, terms.temperature
-    pairs = max(neurons * (neurons - 1), 1)
-    factor = min(4.0 * repulsion / (pairs * temperature), GREATEST)
-    if terms.separation == GAUSSIAN:
-        _separation(run, temperature, factor, table)
-    elif terms.separation == EXPONENTIAL:
-        exponential_separation(
-            run, temperature, min(2.0 * repulsion / (pairs * math.sqrt(temperature)), GREATEST), table
-        )
-    elif terms.separation == CAUCHY:
-        cauchy_separation(run, temperature, factor)
-    elif terms.separation == NEIGHBOUR:
-        neighbour_separation(run, temperature, min(2.0 * repulsion / (neurons * temperature), GREATEST), table)
+@njit(**OPTIONS)
+def _other_separation(run, form, temperature, pushing, table):
+    """Add the force of another separation than the Gaussian; `pushing` is λρ."""
+    neurons = run.neurons
+    pairs, root = max(neurons * (neurons - 1), 1), math.sqrt(temperature)
+    if form == EXPONENTIAL:
+        exponential_separation(run, temperature, min(2.0 * pushing / (pairs * root), GREATEST), table)
+    elif form == CAUCHY:
+        cauchy_separation(run, temperature, min(4.0 * pushing / (pairs * temperature), GREATEST))
+    elif form == NEIGHBOUR:
+        neighbour_separation(run, temperature, min(2.0 * pushing / (neurons * temperature), GREATEST), table)
 
 
 @njit(**OPTIONS)

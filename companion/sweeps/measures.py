@@ -19,9 +19,11 @@ METRICS = (
     *("fit_mse", "reconstruction_error", "position_error", "value_error"),
     *("specialization_ratio", "expelled_fraction"),
 )
+READINGS = ("root_mean_square_error", "distinct_samples", "above_half", "outside_unit")
+"""Other readings of what the paper measures: E as a root mean square; the specialization ratio by neuron, and by a
+response above ½; and what is expelled from [0, 1]."""
 
 
-@np.errstate(all="ignore")
 def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") -> dict[str, np.ndarray]:
     """Return the metrics of trained runs, computed in float64; on the line each run's are the same in any company.
 
@@ -40,11 +42,22 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
         ValueError: if one run is given without a dimension of runs, a type or shape does not fit the neuron, or x or y
             is not finite.
     """
+    every = measure_every_reading(x, y, parameters, neuron)
+    return {name: every[name] for name in METRICS}
+
+
+@np.errstate(all="ignore")
+def measure_every_reading(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") -> dict[str, np.ndarray]:
+    """Return what `measure` does, and the `READINGS` beside it.
+
+    Book: chapter "Every reading at once", section "Readings of the same weights".
+    Args, Returns and Raises: as of `measure`.
+    """
     x, y, *numbers = _in_float64(neuron, parameters, x=x, y=y)
     parameters = Parameters(*numbers)
     positions, values = reconstructions(x, parameters, neuron)
     finite = values.isfinite().all(-1)
-    found = {name: np.full(len(y), math.nan) for name in METRICS}
+    found = {name: np.full(len(y), math.nan) for name in (*METRICS, *READINGS)}
     if finite.any():
         x, y, positions, values = (given[finite] for given in (x, y, positions, values))
         kept = Parameters(*(value[finite] for value in parameters))
@@ -58,15 +71,22 @@ def measure(x: Tensor, y: Tensor, parameters: Parameters, neuron: str = "line") 
             else metrics.reconstruction_error(x, level, positions, level)
         )
         squares = (_values(responses, kept, neuron) - y) ** 2
+        rows = list(zip(*(given.numpy() for given in (x, y, positions, values)), strict=True))
+        matched = [metrics.match_run(*row) for row in rows]
+        outside = (positions < 0) | (positions > 1)
         of_finite = (
             squares.numpy().mean(-1) if on_line else squares.mean(-1).numpy(),  # the stored runs' bits
-            metrics.reconstruction_error(x, y, positions, values),
+            np.array([one.distance.mean() for one in matched]),
             apart,
-            metrics.value_error(x, y, positions, values),
+            np.array([metrics.value_gap(row, one) for row, one in zip(rows, matched, strict=True)]),
             metrics.specialization_ratio(responses),
             expelled(x, positions),
+            np.array([math.sqrt((one.distance**2).mean()) for one in matched]),
+            metrics.distinct_samples(responses),
+            (responses > 0.5).any(-2).double().mean(-1).numpy(),
+            (outside if on_line else outside.any(-1)).double().mean(-1).numpy(),
         )
-        for name, value in zip(METRICS, of_finite, strict=True):
+        for name, value in zip((*METRICS, *READINGS), of_finite, strict=True):
             found[name][finite.numpy()] = value
     return found
 

@@ -21,7 +21,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from companion.core.checks import require_a, shown
 from companion.core.settings import Settings
 
-SCHEMA = 4
+SCHEMA = 5
 """Number of the layout of a part: its columns and its metadata. It grows when either changes."""
 
 NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -60,6 +60,19 @@ COLUMNS = pa.schema(
         "density": pa.string(),
         "prototypes": NUMBERS,
         "values": NUMBERS,
+        "inputs": pa.string(),
+        "initialisation": pa.string(),
+        "optimiser": pa.string(),
+        "activation": pa.string(),
+        "coverage_form": pa.string(),
+        "separation_form": pa.string(),
+        "overlap_form": pa.string(),
+        "reduction": pa.string(),
+        "matched": pa.bool_(),
+        "root_mean_square_error": pa.float64(),
+        "distinct_samples": pa.float64(),
+        "above_half": pa.float64(),
+        "outside_unit": pa.float64(),
     }
 )
 """Columns of a run, in their order; `data/README.md` explains them. In d dimensions x, w and prototypes are flat lists,

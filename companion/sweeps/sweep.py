@@ -26,10 +26,10 @@ from companion.core.checks import (
     require_seed,
     shown,
 )
-from companion.core.network import Parameters, require_startable, starting_batch
+from companion.core.network import Parameters, in_nominal_activation, require_startable, starting_batch
 from companion.core.settings import MASKS, NAMES, Settings, require_settings
 from companion.core.train import Trained, train
-from companion.sweeps.measures import measure, reconstructions
+from companion.sweeps.measures import measure_every_reading, reconstructions
 from companion.sweeps.store import COLUMNS, ON_THE_LINE, Group, Store, differing_versions, require_runs
 from companion.sweeps.workers import as_they_finish, require_executor
 from companion.version import library_versions
@@ -206,7 +206,7 @@ def run_groups(
             )
         ]
         # The longest first: one that starts last would keep all other workers waiting.
-        batches.sort(key=lambda batch: -len(batch.group.seeds) * batch.group.size**2 * batch.group.settings.dimension)
+        batches.sort(key=lambda batch: -_work(batch.group))
         missing = sum(len(batch.group.seeds) for batch in batches)
         if kept and missing:
             kept.require_lock()
@@ -247,7 +247,9 @@ def run_batch(batch: Batch) -> pa.Table:
 
     x, y = x.cpu().double(), y.cpu().double()
     parameters = Parameters(*(value.cpu().double() for value in trained.parameters))
-    positions, values = reconstructions(x, parameters, settings.neuron)
+    # A network's prototypes and values do not depend on how its activation is written.
+    as_nominal = in_nominal_activation(parameters, settings.activation)
+    positions, values = reconstructions(x, as_nominal, settings.neuron)
     same: dict[str, Any] = {name: getattr(settings, SETTING.get(name, name)) for name in OF_SETTINGS}
     same |= {"size": size, "engine": how.engine, "dtype": how.dtype}
     lists = {"x": x, "y": y, "prototypes": positions, "values": values, **parameters._asdict()}
@@ -255,7 +257,7 @@ def run_batch(batch: Batch) -> pa.Table:
     columns = {
         **{name: pa.array([value] * len(seeds), COLUMNS.field(name).type) for name, value in same.items()},
         "seed": pa.array(seeds, pa.int64()),
-        **measure(x, y, parameters, settings.neuron),
+        **measure_every_reading(x, y, as_nominal, settings.neuron),
         **{name: _list_column(value.numpy()) for name, value in lists.items()},
         "c": parameters.c.numpy(),
     }
@@ -373,6 +375,12 @@ def _require_device(name: str, given: Any) -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{name}: {shown(given)} was given; allowed is 'cpu' or a device at hand ({reason})") from None
     return str(number.device)
+
+
+def _work(group: Group) -> int:
+    """A number that grows with the time that a group's training takes."""
+    settings, size, seeds = group
+    return len(seeds) * size**2 * settings.dimension * settings.steps
 
 
 def _without_stderr() -> bool:
