@@ -58,8 +58,7 @@ class Seen(NamedTuple):
         cases: its number of cases.
         mean, rule: those that the means show, and those that the rule supports.
         by_mean, by_rule: whether the claim holds, read by means and by its rule.
-        effect: how far the means lie on the claim's side, in the median of its cases; a logarithm of a factor or, of
-            root mean squared errors and of shares, a difference.
+        effect, low, high: how far the means lie on the claim's side (see `effects`), with a 95 % interval.
     """
 
     cases: int
@@ -68,6 +67,8 @@ class Seen(NamedTuple):
     by_mean: bool
     by_rule: bool
     effect: float
+    low: float
+    high: float
 
 
 def found(runs: pd.DataFrame) -> pd.DataFrame:
@@ -100,31 +101,55 @@ def see(key: str, study: Study) -> Seen:
         study: what `read_as` returned.
     """
     verdict = CLAIMS[key].rule(study)
-    supported, shown = verdict.supported, verdict.by_mean_supported
+    resampled = effects(key, verdict, of_means(study, RESAMPLES))
     return Seen(
         cases=len(verdict.cases),
-        mean=int(shown.sum()),
-        rule=int(supported.sum()),
+        mean=int(verdict.by_mean_supported.sum()),
+        rule=int(verdict.supported.sum()),
         by_mean=verdict.by_mean == HOLDS,
         by_rule=verdict.verdict == HOLDS,
-        effect=effect(key, verdict),
+        effect=float(effects(key, verdict, of_means(study))[0]),
+        low=float(np.quantile(resampled, 0.025)),
+        high=float(np.quantile(resampled, 0.975)),
     )
 
 
-def effect(key: str, verdict: Verdict) -> float:
-    """Return how far the means lie on a claim's side: above 0 where they do, whatever the margin.
+RESAMPLES = 400
+"""Bootstrap resamples of an effect's interval, seeds drawn with all their masks and sizes; their stream has seed 0."""
 
-    Of a case its weakest statement counts, of a claim the median of its cases; of C4, which asks for one size of either
-    kind, the smaller of the best of each.
+
+def of_means(study: Study, resamples: int = 0) -> Study:
+    """Return a study whose values are the means over a study's seeds: one of all seeds, or one a resample of them."""
+    seeds = np.arange(study.seeds)[None]
+    if resamples:
+        seeds = np.random.default_rng(0).integers(study.seeds, size=(resamples, study.seeds))
+    return Study(
+        {metric: {key: array[seeds].mean(-1) for key, array in groups.items()} for metric, groups in study.raw.items()}
+    )
+
+
+def effects(key: str, verdict: Verdict, means: Study) -> np.ndarray:
+    """Return how far means lie on a claim's side: above 0 where they do, whatever the margin.
+
+    The logarithm of a factor or, of root mean squared errors and of shares, a difference. Of a case its weakest
+    statement counts, of a claim the median of its cases; of C4, which asks for one size of either kind, the smaller of
+    the best of each.
+
+    Args:
+        key: a name in `ASKS`.
+        verdict: of the claim.
+        means: what `of_means` returned.
+
+    Returns:
+        One a study of means, shape (resamples,).
     """
-    study = verdict.study
     weakest = []
     for case in verdict.cases:
-        sides = [(s.kind, study.mean(s.metric, s.first) - study.mean(s.metric, s.second)) for s in case.statements]
-        weakest.append(min(-abs(gap) if kind == "near" else -gap for kind, gap in sides))
+        gaps = [(s.kind, means.values(s.metric, s.first) - means.values(s.metric, s.second)) for s in case.statements]
+        weakest.append(np.min([-abs(gap) if kind == "near" else -gap for kind, gap in gaps], axis=0))
     if key == "C4":
-        return float(min(max(half) for half in np.split(np.array(weakest), 2)))
-    return float(np.median(weakest))
+        return np.min([np.max(half, axis=0) for half in np.split(np.array(weakest), 2)], axis=0)
+    return np.median(weakest, axis=0)
 
 
 class Observation(NamedTuple):

@@ -1,0 +1,357 @@
+"""Every reading at once: in what share of the universes each claim is seen, what decides it, and what is nearest to the
+paper.
+
+`python -m companion.studies.multiverse` judges the stored runs of all samples, which takes some minutes, and writes
+data/multiverse-claims.parquet and data/multiverse-observed.parquet; all else is computed from these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import cross_val_score
+from statsmodels.stats.contingency_tables import Table2x2
+from statsmodels.stats.proportion import proportion_confint
+
+from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, judge_universes
+from companion.judging.paired import Interval
+from companion.show.chapters import ROOT
+from companion.sweeps.runs import stored_table, write_runs
+from companion.sweeps.universes import AXES, Universe, universes
+from companion.sweeps.workers import as_they_finish, open_executor
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "sobol": {"sampling": "sobol"},
+    "neighbours": {"sampling": "neighbours"},
+    "strength-temperature": {"sampling": "finer grid", "axes": ("λ", "τ")},
+    "start-overlap": {"sampling": "grid", "axes": ("initialisation", "overlap")},
+}
+"""The samples by the names of their files, data/multiverse-NAME-….parquet, and how their universes are drawn."""
+CLAIMS, OBSERVED = "multiverse-claims", "multiverse-observed"
+
+
+def sample(name: str) -> list[Universe]:
+    """Return a sample's universes; a universe's number is its place."""
+    return universes(**SAMPLES[name])
+
+
+class Judged(NamedTuple):
+    """What is seen in the universes of one sample: `claims`, a row a universe, claim and reading, and `observed`, a row
+    a universe, as `companion.judging.multiverse.judge_universes` returns them."""
+
+    claims: pd.DataFrame
+    observed: pd.DataFrame
+
+    @property
+    def of_claims(self) -> pd.DataFrame:
+        """The claims in the nominal reading alone."""
+        return self.claims[self.claims["reading"] == AS_NOMINAL]
+
+    def fitting(self) -> Judged:
+        """Return the same of the universes in which all masks fit."""
+        fit = self.observed["universe"][self.observed["worst_fit"] <= FITS]
+        return Judged(*(table[table["universe"].isin(fit)] for table in self))
+
+
+def stored(root: Path, name: str) -> Judged:
+    """Return what is stored of one sample."""
+    tables = (stored_table(root, file) for file in (CLAIMS, OBSERVED))
+    return Judged(*(table[table["sample"] == name].drop(columns="sample") for table in tables))
+
+
+# --- shares ---
+
+
+def share(count: int, of: int) -> Interval:
+    """Return a share with its 95 % Wilson interval, as if the universes were drawn independently.
+
+    A Sobol' sequence spreads them more evenly than that, so its intervals are rather too wide than too narrow for the
+    share over all combinations of levels.
+    """
+    ends: Any = proportion_confint(count, of, alpha=0.05, method="wilson")
+    return Interval(count / of, float(ends[0]), float(ends[1]))
+
+
+def shares(claims: pd.DataFrame, by: Sequence[str] = ("claim",)) -> pd.DataFrame:
+    """Return in what share of the universes claims are seen.
+
+    Book: chapter "Every reading at once", section "Shares".
+
+    Args:
+        claims: of `Judged`.
+        by: columns that name a group: of one row each universe.
+
+    Returns:
+        One row a group: `universes`; `mean` and `rule`, how many of them show it by means, and by the rule, each with
+        `… share`, `… low` and `… high`; `cases`, the mean share of the claim's cases that the means show; the median
+        effect.
+    """
+    rows = []
+    for name, group in claims.groupby(list(by), sort=False):
+        row: dict[str, Any] = dict(zip(by, name, strict=True)) | {"universes": len(group)}
+        for kind in ("mean", "rule"):
+            seen = int(group[f"by_{kind}"].sum())
+            found = share(seen, len(group))
+            row |= {
+                kind: seen,
+                **{f"{kind} {end}": value for end, value in zip(("share", "low", "high"), found, strict=True)},
+            }
+        row |= {"cases": float((group["mean"] / group["cases"]).mean()), "effect": float(group["effect"].median())}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# --- what decides ---
+
+
+def codes(sampled: Iterable[Universe]) -> pd.DataFrame:
+    """Return the place of each universe's level on its axis: a row a universe, a column an axis."""
+    places = [[levels.index(level) for levels, level in zip(AXES.values(), one.levels, strict=True)] for one in sampled]
+    return pd.DataFrame(places, columns=list(AXES))
+
+
+def main_effects(places: pd.DataFrame, outcome: np.ndarray) -> pd.Series:
+    """Return of each axis the share of an outcome's variance that its levels' means explain, less what chance would.
+
+    ω² of a one-way analysis of variance: 0 in expectation for an axis without an effect, and never below it here.
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: what `codes` returned.
+        outcome: one number a universe, shape (universes,).
+
+    Returns:
+        Shares by axis; 0 where the outcome does not vary.
+    """
+    total = float(((outcome - outcome.mean()) ** 2).sum())
+    found = {}
+    for axis in places:
+        groups = pd.Series(outcome).groupby(places[axis].to_numpy())
+        between = float((groups.size() * (groups.mean() - outcome.mean()) ** 2).sum())
+        free = groups.ngroups - 1
+        within = (total - between) / (len(outcome) - free - 1)
+        found[axis] = max(0.0, (between - free * within) / (total + within)) if total else 0.0
+    return pd.Series(found)
+
+
+class Attribution(NamedTuple):
+    """What decides an outcome.
+
+    Attributes:
+        total: of each axis the share of the surrogate's variance that is left when all other axes are known.
+        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it can say anything about.
+    """
+
+    total: pd.Series
+    r2: float
+
+
+DRAWS = 4096
+"""Pairs of universes from which total effects are computed; their stream has seed 0."""
+
+
+def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
+    """Return the total effects of the axes on an outcome, by a surrogate: 500 extremely randomised trees.
+
+    Total effects by Jansen's estimator: half the mean squared change of the surrogate's answer when the level of one
+    axis is drawn anew, over its variance, universes drawn uniformly. Interactions count for each axis in them, so that
+    totals may add up to more than 1.
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: what `codes` returned.
+        outcome: one number a universe, shape (universes,).
+    """
+    levels = {str(axis): int(places[axis].max()) + 1 for axis in places}
+
+    def encoded(rows: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
+
+    trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    r2 = float(cross_val_score(trees, encoded(places), outcome, cv=8, scoring="r2").mean())
+    trees.fit(encoded(places), outcome)
+    stream = np.random.default_rng(0)
+    drawn = pd.DataFrame({axis: stream.integers(count, size=DRAWS) for axis, count in levels.items()})
+    before = trees.predict(encoded(drawn))
+    variance = before.var()
+    total = {}
+    for axis, count in levels.items():
+        moved = trees.predict(encoded(drawn.assign(**{str(axis): stream.integers(count, size=DRAWS)})))
+        total[axis] = ((before - moved) ** 2).mean() / 2 / variance if variance else 0.0
+    return Attribution(pd.Series(total), r2)
+
+
+def outcomes(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims."""
+    seen = claims.assign(seen=claims["mean"] / claims["cases"])
+    return seen.pivot(index="universe", columns="claim", values="seen")[list(ASKS)]
+
+
+def what_decides(places: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Return what decides each claim's share of cases: a row a claim and axis: main, total, and the surrogate's R².
+
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: `codes` of the universes in `claims`, indexed by their numbers.
+        claims: of `Judged`, in one reading.
+    """
+    rows = []
+    for claim, outcome in outcomes(claims).items():
+        values = outcome.to_numpy()
+        chosen = places.loc[outcome.index]
+        main, (total, r2) = main_effects(chosen, values), attribute(chosen, values)
+        rows += [{"claim": claim, "axis": axis, "main": main[axis], "total": total[axis], "R²": r2} for axis in AXES]
+    return pd.DataFrame(rows)
+
+
+BINS = 32
+"""Parts of a claim's sorted universes in whose strip levels are counted."""
+
+
+def specification_curve(
+    claims: pd.DataFrame, places: pd.DataFrame, claim: str, axes: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a claim's effect in all universes, sorted, and which levels stand where in that order.
+
+    Book: chapter "Every reading at once", section "One curve a claim".
+
+    Args:
+        claims: of `Judged`, in one reading.
+        places: `codes` of the universes, indexed by their numbers.
+        claim: which.
+        axes: whose levels are counted.
+
+    Returns:
+        The curve: universe, rank (0 to 1), effect, low, high; and the strip: start, end, level, value (the level's share
+        in that part of the order, over its share at all).
+    """
+    own = claims[claims["claim"] == claim].sort_values("effect", kind="stable").reset_index(drop=True)
+    curve = own[["universe", "effect", "low", "high"]].assign(rank=(np.arange(len(own)) + 0.5) / len(own))
+    part = np.minimum(np.arange(len(own)) * BINS // len(own), BINS - 1)
+    rows = []
+    for axis in axes:
+        of_universes = places.loc[own["universe"], axis].to_numpy()
+        for place, level in enumerate(AXES[axis]):
+            here = of_universes == place
+            for k in range(BINS):
+                value = float(here[part == k].mean() / here.mean())
+                rows.append(
+                    {"start": k / BINS, "end": (k + 1) / BINS, "level": f"{axis}: {level.name}", "value": value}
+                )
+    return curve, pd.DataFrame(rows)
+
+
+# --- together or apart ---
+
+
+def together(claims: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
+    """Return how often pairs of claims are seen in the same universe, against how often one is without the other.
+
+    Book: chapter "Every reading at once", section "Together or apart".
+
+    Args:
+        claims: of `Judged`, in one reading.
+        kind: "mean" or "rule".
+
+    Returns:
+        One row a pair: both, first only, second only, neither; odds ratio with its 95 % interval, ½ added to each count
+        (so that it exists where a count is 0).
+    """
+    seen = claims.pivot(index="universe", columns="claim", values=f"by_{kind}")[list(ASKS)].astype(bool)
+    rows = []
+    for first, second in itertools.combinations(ASKS, 2):
+        counts = [
+            int(((seen[first] == one) & (seen[second] == other)).sum())
+            for one, other in itertools.product((True, False), repeat=2)
+        ]
+        table = Table2x2(np.reshape(counts, (2, 2)) + 0.5)
+        low, high = table.oddsratio_confint()
+        names = ("both", "first only", "second only", "neither")
+        ratio = {"odds ratio": table.oddsratio, "low": low, "high": high}
+        rows.append({"first": first, "second": second, **dict(zip(names, counts, strict=True)), **ratio})
+    return pd.DataFrame(rows)
+
+
+# --- near to the paper ---
+
+
+def nearness(observed: pd.DataFrame) -> pd.DataFrame:
+    """Return of each universe how many observations of the paper it reproduces, and the sum of their shares.
+
+    Returns:
+        Columns universe, reproduced, shares; the nearest universe first.
+    """
+    parts = observed[list(OBSERVATIONS)]
+    table = pd.DataFrame({"universe": observed["universe"], "reproduced": (parts == 1).sum(1), "shares": parts.sum(1)})
+    return table.sort_values(["reproduced", "shares"], ascending=False, kind="stable").reset_index(drop=True)
+
+
+def over_represented(places: pd.DataFrame, near: Sequence[int]) -> pd.DataFrame:
+    """Return how often each level stands among some universes, against how often it was drawn.
+
+    Args:
+        places: `codes` of the universes drawn, indexed by their numbers.
+        near: numbers of those that are near to the paper.
+
+    Returns:
+        One row an axis and level: near (count), share with its 95 % Wilson interval, drawn (share).
+    """
+    rows = []
+    for axis, levels in AXES.items():
+        for place, level in enumerate(levels):
+            chosen = places[axis] == place
+            count = int(chosen.loc[list(near)].sum())
+            found = share(count, len(near))
+            ends = {"share": found.value, "low": found.low, "high": found.high}
+            rows.append({"axis": axis, "level": level.name, "near": count, **ends, "drawn": float(chosen.mean())})
+    return pd.DataFrame(rows)
+
+
+# --- what is stored ---
+
+
+def runs_of(root: Path, name: str) -> list[Path]:
+    """Return the files of a sample's runs, in the order of their universes."""
+    return sorted((root / "data").glob(f"multiverse-{name}-[0-9]*.parquet"))
+
+
+def _judge_file(job: tuple[str, Path, int]) -> Judged:
+    """Judge some universes of one file, from a number on."""
+    name, path, first = job
+    runs = pd.read_parquet(path, filters=[("universe", ">=", first), ("universe", "<", first + BATCH)])
+    return Judged(*(table.assign(sample=name) for table in judge_universes(runs)))
+
+
+BATCH = 8
+"""Universes that are judged at once."""
+
+
+def judge_stored(root: Path, workers: int | None = None) -> Judged:
+    """Judge all stored runs: those of every sample, whatever of its files is there."""
+    jobs = []
+    for name in SAMPLES:
+        for path in runs_of(root, name):
+            numbers = pd.read_parquet(path, columns=["universe"])["universe"]
+            jobs += [(name, path, first) for first in range(int(numbers.min()), int(numbers.max()) + 1, BATCH)]
+    with open_executor(workers) as executor:
+        found = dict(as_they_finish(_judge_file, jobs, executor))
+    return Judged(*(pd.concat([found[job][k] for job in jobs], ignore_index=True) for k in range(2)))
+
+
+def write(root: Path = ROOT, workers: int | None = 2) -> None:
+    """Judge all stored runs and store what is seen."""
+    judged = judge_stored(root, workers)
+    numbers = judged.claims.select_dtypes("float").columns
+    write_runs(judged.claims.astype(dict.fromkeys(numbers, np.float32)), root / "data" / f"{CLAIMS}.parquet")
+    write_runs(judged.observed, root / "data" / f"{OBSERVED}.parquet")
+
+
+if __name__ == "__main__":
+    write()
