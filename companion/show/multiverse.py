@@ -57,11 +57,10 @@ def specification_curves(
         y = alt.Y(
             "effect:Q", title="effect", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format="~g", tickCount=5)
         )
-        ends = {"y": alt.Y("low:Q", title="effect"), "y2": alt.Y2("high:Q")}
         zero = alt.Chart(pd.DataFrame({"effect": [0.0]})).mark_rule(strokeDash=[4, 4], color="#666666").encode(y=y)
         dot = alt.Chart(rounded(marked)).mark_point(shape="diamond", filled=True, size=90, color="#D55E00", opacity=1)
         above = alt.layer(
-            base.mark_area(color="#56B4E9", opacity=0.35).encode(**ends),
+            base.mark_area(color="#56B4E9", opacity=0.35).encode(y=alt.Y("low:Q", title="effect"), y2="high:Q"),
             base.mark_line(color="#0072B2", strokeWidth=1.5).encode(y=y),
             zero,
             dot.encode(x=x, y=y, tooltip=[alt.Tooltip("effect:Q", format=".3~g")]),

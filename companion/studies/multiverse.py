@@ -229,8 +229,8 @@ def specification_curve(
         axes: whose levels are counted.
 
     Returns:
-        The curve: universe, rank (0 to 1), effect, low, high; and the strip: start, end, level, value (the level's share
-        in that part of the order, over its share at all).
+        The curve: universe, rank (0 to 1), effect, low, high; and the strip: start, end, level, value (the level's
+        share in that part of the order, over its share at all).
     """
     own = claims[claims["claim"] == claim].sort_values("effect", kind="stable").reset_index(drop=True)
     curve = own[["universe", "effect", "low", "high"]].assign(rank=(np.arange(len(own)) + 0.5) / len(own))
