@@ -19,9 +19,10 @@ from sklearn.model_selection import cross_val_score
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
-from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, judge_universes
+from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
 from companion.judging.paired import Interval
 from companion.show.chapters import ROOT
+from companion.show.words import percent
 from companion.sweeps.runs import stored_table, write_runs
 from companion.sweeps.universes import AXES, Universe, universes
 from companion.sweeps.workers import as_they_finish, open_executor
@@ -289,7 +290,9 @@ def nearness(observed: pd.DataFrame) -> pd.DataFrame:
         Columns universe, reproduced, shares; the nearest universe first.
     """
     parts = observed[list(OBSERVATIONS)]
-    table = pd.DataFrame({"universe": observed["universe"], "reproduced": (parts == 1).sum(1), "shares": parts.sum(1)})
+    table = pd.DataFrame(
+        {"universe": observed["universe"], "reproduced": (parts == 1).sum(axis=1), "shares": parts.sum(axis=1)}
+    )
     return table.sort_values(["reproduced", "shares"], ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -312,6 +315,156 @@ def over_represented(places: pd.DataFrame, near: Sequence[int]) -> pd.DataFrame:
             ends = {"share": found.value, "low": found.low, "high": found.high}
             rows.append({"axis": axis, "level": level.name, "near": count, **ends, "drawn": float(chosen.mean())})
     return pd.DataFrame(rows)
+
+
+# --- as the chapter shows it ---
+
+
+def table_of_axes() -> pd.DataFrame:
+    """Return the axes (the index) with their levels, the nominal one first, as the chapter tabulates them."""
+    rows = [(axis, len(levels), "; ".join(level.name for level in levels)) for axis, levels in AXES.items()]
+    return pd.DataFrame(rows, columns=["axis", "levels", "which"]).set_index("axis")
+
+
+def table_of_observations(judged: Judged) -> pd.DataFrame:
+    """Return what the paper reports (the index, by its name) in words, and the share of universes that reproduce it."""
+    rows = [
+        (name, observation.says, f"{(judged.observed[name] == 1).mean():.1%}")
+        for name, observation in OBSERVATIONS.items()
+    ]
+    return pd.DataFrame(rows, columns=["observation", "the paper reports", "universes"]).set_index("observation")
+
+
+def share_panels(judged: Judged) -> dict[str, pd.DataFrame]:
+    """Return the shares of all universes and of those that fit, as `show.multiverse.shares_of_universes` draws them."""
+    panels = {}
+    for title, some in {"all universes": judged, "those in which all masks fit": judged.fitting()}.items():
+        table = shares(some.of_claims)
+        ends = {
+            kind: table[["claim", *(f"{kind} {end}" for end in ("share", "low", "high"))]] for kind in ("mean", "rule")
+        }
+        named = [
+            rows.set_axis(["claim", "share", "low", "high"], axis=1).assign(read=f"by {kind}")
+            for kind, rows in ends.items()
+        ]
+        panels[f"{title} ({len(some.observed)})"] = pd.concat(named, ignore_index=True)
+    return panels
+
+
+def share_table(judged: Judged) -> pd.DataFrame:
+    """Return the shares as the chapter tabulates them: a row a claim; all universes and those that fit."""
+
+    def written(table: pd.DataFrame, kind: str) -> list[str]:
+        return [
+            f"{row[kind]} ({row[f'{kind} share']:.1%} [{row[f'{kind} low']:.1%}, {row[f'{kind} high']:.1%}])"
+            for _, row in table.iterrows()
+        ]
+
+    every, fit = (shares(some.of_claims) for some in (judged, judged.fitting()))
+    columns = {
+        "by mean": written(every, "mean"),
+        "by rule": written(every, "rule"),
+        "by mean, those that fit": written(fit, "mean"),
+        "by rule, those that fit": written(fit, "rule"),
+        "cases, by mean": [f"{value:.0%}" for value in every["cases"]],
+    }
+    return pd.DataFrame(columns, index=pd.Index(every["claim"], name="claim"))
+
+
+def reading_table(judged: Judged) -> pd.DataFrame:
+    """Return the share of universes that show a claim by means, in each reading of the same weights."""
+    table = shares(judged.claims, ["claim", "reading"])
+    wide = table.pivot(index="claim", columns="reading", values="mean share").loc[list(ASKS)]
+    some = wide.dropna(thresh=2)
+    columns = [name for name in READ_AS if name in some]
+    return some[columns].map(percent)
+
+
+def curve_panels(
+    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged, axes: int = 3
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
+    """Return some claims' curves, as `show.multiverse.specification_curves` draws them.
+
+    Args:
+        judged: of the sample.
+        places: `codes` of its universes.
+        decided: what `what_decides` returned.
+        keys: the claims.
+        nominal: the sample whose universe 0 is the nominal one, which is marked.
+        axes: how many a strip shows: those of the largest total effects.
+    """
+    panels = {}
+    for key in keys:
+        chosen = decided[decided["claim"] == key].nlargest(axes, "total")["axis"]
+        curve, strip = specification_curve(judged.of_claims, places, key, list(chosen))
+        own = nominal.of_claims.query("universe == 0 and claim == @key")["effect"].iloc[0]
+        marked = pd.DataFrame({"rank": [(curve["effect"] < own).mean()], "effect": [own]})
+        panels[key] = _clipped(curve), _clipped(marked), strip
+    return panels
+
+
+CLIP = 3.0
+"""Effects are drawn up to this; beyond it a run of a universe has left all bounds."""
+
+
+def _clipped(table: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in ("effect", "low", "high") if name in table]
+    return table.assign(**{name: table[name].clip(-CLIP, CLIP) for name in names})
+
+
+def deciding_cells(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return the total effects as rows for `companion.show.charts.grids`: claims by axes."""
+    return decided.rename(columns={"claim": "row", "axis": "column", "total": "value"})[["row", "column", "value"]]
+
+
+def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return of each claim the surrogate's R² and its three axes of the largest total effects, with their main ones."""
+    rows = []
+    for claim, group in decided.groupby("claim", sort=False):
+        largest = group.nlargest(3, "total")
+        row = {"claim": claim, "R²": f"{group['R²'].iloc[0]:.2f}"}
+        names = ("first", "second", "third")
+        row |= {
+            name: f"{one['axis']} {one['total']:.2f} ({one['main']:.2f})"
+            for name, (_, one) in zip(names, largest.iterrows(), strict=True)
+        }
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def pair_cells(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return log10 of the odds ratios of pairs of claims, both ways round, as rows for `show.charts.grids`."""
+    there = pairs.assign(row=pairs["first"], column=pairs["second"])
+    back = pairs.assign(row=pairs["second"], column=pairs["first"])
+    both = pd.concat([there, back]).assign(value=lambda rows: np.log10(rows["odds ratio"]))
+    order = {key: place for place, key in enumerate(ASKS)}
+    return both[["row", "column", "value"]].sort_values(
+        ["row", "column"], key=lambda column: column.map(order), kind="stable"
+    )
+
+
+def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of claims as the chapter tabulates them: counts, and the odds ratio with its interval."""
+    ratio = [f"{row['odds ratio']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" for _, row in pairs.iterrows()]
+    named = pairs.assign(pair=pairs["first"] + " and " + pairs["second"], **{"odds ratio": ratio})
+    return named.set_index("pair")[["both", "first only", "second only", "neither", "odds ratio"]]
+
+
+def nearest_table(judged: Judged, sampled: Sequence[Universe], number: int = 10) -> pd.DataFrame:
+    """Return the universes that reproduce most of the paper's observations: how many, and their levels.
+
+    Args:
+        judged: of a sample.
+        sampled: its universes.
+        number: how many rows.
+    """
+    near = nearness(judged.observed).head(number)
+    rows = [
+        {"universe": int(row["universe"]), "reproduced": f"{row['reproduced']:.0f} of {len(OBSERVATIONS)}"}
+        | sampled[int(row["universe"])].names
+        for _, row in near.iterrows()
+    ]
+    return pd.DataFrame(rows).set_index("universe")
 
 
 # --- what is stored ---
