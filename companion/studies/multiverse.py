@@ -8,6 +8,7 @@ data/multiverse-claims.parquet and data/multiverse-observed.parquet; all else is
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from statsmodels.stats.proportion import proportion_confint
 from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
 from companion.judging.paired import Interval
 from companion.show.chapters import ROOT
-from companion.show.words import percent
+from companion.show.words import listed, percent
 from companion.sweeps.runs import stored_table, write_runs
 from companion.sweeps.universes import AXES, Universe, universes
 from companion.sweeps.workers import as_they_finish, open_executor
@@ -465,6 +466,49 @@ def nearest_table(judged: Judged, sampled: Sequence[Universe], number: int = 10)
         for _, row in near.iterrows()
     ]
     return pd.DataFrame(rows).set_index("universe")
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter's prose, by name.
+
+    Args:
+        data: the book's folder `data`.
+    """
+    judged, near = (stored(data.parent, name) for name in ("sobol", "neighbours"))
+    fit, count = judged.fitting(), len(judged.observed)
+    places = codes(sample("sobol"))
+    found = {
+        "combinations": f"{math.prod(len(levels) for levels in AXES.values()):,}",
+        "universes": f"{count:,}",
+        "planned": f"{len(sample('sobol')):,}",
+        "neighbours": str(len(near.observed) - 1),
+        "runs": f"{480 * count:,}",
+        "lost": f"{judged.observed['lost'].sum():,}",
+        "fits": f"{FITS:g}",
+        "fitting": str(len(fit.observed)),
+    }
+    return found | share_numbers(judged, fit) | deciding_numbers(what_decides(places, judged.of_claims))
+
+
+def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
+    """Return each claim's shares as the prose has them: "12 %", by means, by the rule, and of those that fit."""
+    found = {}
+    for name, some in {"": judged, "-fitting": fit}.items():
+        for _, row in shares(some.of_claims).iterrows():
+            key = row["claim"].lower()
+            found |= {f"{key}-{kind}{name}": percent(row[f"{kind} share"]) for kind in ("mean", "rule")}
+            found[f"{key}-mean{name}-count"] = str(row["mean"])
+    return found
+
+
+def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
+    """Return of each claim the three axes of the largest total effects, and the surrogate's R²."""
+    found = {}
+    for claim, group in decided.groupby("claim", sort=False):
+        key = str(claim).lower()
+        found[f"{key}-axes"] = listed(group.nlargest(3, "total")["axis"])
+        found[f"{key}-r2"] = f"{group['R²'].iloc[0]:.2f}"
+    return found
 
 
 # --- what is stored ---
