@@ -48,7 +48,7 @@ def only_when_hot(universe: Universe, runs: pd.DataFrame, size: int = 100) -> fl
     hot = run_groups([Group(own.but(temperature=own.temperature * HOT), size, seeds)], columns=["expelled_fraction"])
     at = runs[runs["size"] == size].groupby("mask")[X].mean()
     above = hot["expelled_fraction"].fillna(1.0).mean() - at["000"]
-    return float(((at["001"] - at["000"] < APART) + (above > APART)) / 2)
+    return float(np.mean([at["001"] - at["000"] < APART, above > APART]))
 
 
 def worth(shares: dict[str, float]) -> float:
