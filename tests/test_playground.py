@@ -29,7 +29,7 @@ from companion.engine import driver
 SCRIPTS = ROOT / "assets" / "playground"
 NETWORK, RANDOM = ((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ("network", "random"))
 CASES = json.loads((ROOT / "tests" / "reference" / "losses.json").read_text(encoding="utf-8"))
-PAGE = "chapters/22-playground.html"
+PAGE = "chapters/24-playground.html"
 Evaluate = Callable[..., object]
 
 

@@ -168,7 +168,7 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
 
     Args:
         places: what `codes` returned.
-        outcome: one number a universe, shape (universes,).
+        outcome: one number a universe, shape (universes,); where it is the same in all, nothing decides and R² is NaN.
     """
     levels = {str(axis): int(places[axis].max()) + 1 for axis in places}
 
@@ -176,6 +176,8 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
         return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
 
     trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    if outcome.std() == 0:
+        return Attribution(pd.Series(0.0, index=list(levels)), math.nan)
     r2 = float(cross_val_score(trees, encoded(places), outcome, cv=8, scoring="r2").mean())
     trees.fit(encoded(places), outcome)
     stream = np.random.default_rng(0)
@@ -185,13 +187,17 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
     total = {}
     for axis, count in levels.items():
         moved = trees.predict(encoded(drawn.assign(**{str(axis): stream.integers(count, size=DRAWS)})))
-        total[axis] = ((before - moved) ** 2).mean() / 2 / variance if variance else 0.0
+        total[axis] = ((before - moved) ** 2).mean() / 2 / variance
     return Attribution(pd.Series(total), r2)
 
 
 def outcomes(claims: pd.DataFrame) -> pd.DataFrame:
-    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims."""
-    seen = claims.assign(seen=claims["mean"] / claims["cases"])
+    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims.
+
+    Of C4 whether it is seen: its cases are pairs, better and worse, of which means show one.
+    """
+    part = claims["mean"] / claims["cases"]
+    seen = claims.assign(seen=part.where(claims["claim"] != "C4", claims["by_mean"].astype(float)))
     return seen.pivot(index="universe", columns="claim", values="seen")[list(ASKS)]
 
 
@@ -423,7 +429,7 @@ def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for claim, group in decided.groupby("claim", sort=False):
         largest = group.nlargest(3, "total")
-        row = {"claim": claim, "R²": f"{group['R²'].iloc[0]:.2f}"}
+        row = {"claim": claim, "R²": _r2(group)}
         names = ("first", "second", "third")
         row |= {
             name: f"{one['axis']} {one['total']:.2f} ({one['main']:.2f})"
@@ -431,6 +437,11 @@ def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
         }
         rows.append(row)
     return pd.DataFrame(rows).set_index("claim")
+
+
+def _r2(group: pd.DataFrame) -> str:
+    r2 = float(group["R²"].iloc[0])
+    return "–" if math.isnan(r2) else f"{r2:.2f}"
 
 
 def pair_cells(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -507,7 +518,7 @@ def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
     for claim, group in decided.groupby("claim", sort=False):
         key = str(claim).lower()
         found[f"{key}-axes"] = listed(group.nlargest(3, "total")["axis"])
-        found[f"{key}-r2"] = f"{group['R²'].iloc[0]:.2f}"
+        found[f"{key}-r2"] = _r2(group)
     return found
 
 

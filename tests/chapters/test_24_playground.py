@@ -1,4 +1,4 @@
-"""What chapter 22 says of its presets, which the companion trains on thirty points."""
+"""What chapter 24 says of its presets, which the companion trains on thirty points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from companion.core.settings import Settings
 from companion.show.prose import fill, stored
 from companion.studies import crowding, playground
 
-states = says("22-playground")
+states = says("24-playground")
 BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
 
 
@@ -66,7 +66,7 @@ def test_at_a_temperature_of_one_the_force_reaches_across_the_whole_range():
 
 @states("with its losses, λ, κ, τ, the points and the target in reach.")
 def test_the_page_has_controls_for_these_and_not_for_every_setting():
-    page = "".join(source(cell) for cell in cells("22-playground"))
+    page = "".join(source(cell) for cell in cells("24-playground"))
     names = set(re.findall(r'<(?:input|select)[^>]* name="([a-z]+)"', page))
     losses, numbers = {"overlap", "separation", "coverage", "attractor"}, {"lambda", "kappa", "tau"}
     assert names == losses | numbers | {"n", "seed", "target", "speed"}
@@ -93,7 +93,7 @@ def test_the_trained_curve_follows_the_data_with_few_prototypes_among_them(expel
 
 def presets() -> list[dict]:
     """What the page's buttons are made of."""
-    text = re.search(r'id="playground-presets">(.*?)</script>', prose("22-playground"), flags=re.S)[1]
+    text = re.search(r'id="playground-presets">(.*?)</script>', prose("24-playground"), flags=re.S)[1]
     return json.loads(fill(text, stored(ROOT)))
 
 
