@@ -513,7 +513,7 @@ def test_a_link_into_the_playground_holds_the_universe_s_settings(browser, folde
             assert {name: int(given.pop(name)) for name in PLAYGROUND} == PLAYGROUND
             kinds = {name: type(getattr(Settings(), name)) for name in given}
             read = {name: text == "true" if kinds[name] is bool else kinds[name](text) for name, text in given.items()}
-            assert Settings.of(read) == samples[sample].universes[int(number)].settings("000", PLAYGROUND["n"])
+            assert Settings.of(read) == samples[sample].universes[int(number)].settings("000", PLAYGROUND["size"])
 
 
 def test_the_script_is_short_and_the_data_are_small(samples, monkeypatch):
@@ -603,6 +603,44 @@ def test_a_sample_is_made_of_what_is_judged():
     assert {claim["rule"] for claim in data["claims"]} == {"010"}
     assert data["near"] == [len(OBSERVATIONS) - 1] * 2 + [0] and data["fits"] == "101"
     assert data["order"] == [1, 0, 2], "of equal numbers of observations the sum of their shares decides"
+
+
+def test_what_is_stored_is_read_again(tmp_path):
+    """Medians of three runs, one of them lost, and the universes that were judged: the first two of a sample."""
+    stream, parts = np.random.default_rng(7), {"sobol": [0, 1], "neighbours": [*range(37)]}
+    (tmp_path / "data").mkdir()
+    runs, judged = {}, []
+    for name, numbers in parts.items():
+        keys = pd.MultiIndex.from_product(
+            [numbers, MASKS, PAPER_SIZES, range(3)], names=["universe", "mask", "size", "seed"]
+        )
+        values = stream.lognormal(size=len(keys)).astype(np.float32)
+        values[stream.integers(len(keys), size=len(keys) // 5)] = np.nan
+        runs[name] = pd.DataFrame({E: values, "fit_mse": values}, keys).reset_index()
+        runs[name].to_parquet(tmp_path / "data" / f"multiverse-{name}-0000.parquet")
+        claims = [
+            {"universe": u, "claim": key, "reading": "nominal", "by_mean": u == 0, "by_rule": False}
+            for u in numbers
+            for key in ASKS
+        ]
+        observed = [{"universe": u, "worst_fit": 0.0, "lost": 0, **dict.fromkeys(OBSERVATIONS, 1.0)} for u in numbers]
+        judged.append([pd.DataFrame(rows).assign(sample=name) for rows in (claims, observed)])
+    for file, tables in zip((multiverse.CLAIMS, multiverse.OBSERVED), zip(*judged, strict=True), strict=True):
+        pd.concat(tables).to_parquet(tmp_path / "data" / f"{file}.parquet")
+    explorer.write(tmp_path)
+    samples = explorer.stored(tmp_path)
+    assert {name: len(sample.universes) for name, sample in samples.items()} == {"drawn": 2, "neighbours": 37}
+    assert samples["drawn"].universes == universes("sobol")[:2]
+    for name, sample in zip(parts, samples.values(), strict=True):
+        whole = runs[name].fillna({E: LARGEST}).set_index(["universe", "mask", "size"])[E]
+        medians = sample.medians.set_index(["universe", "mask", "size"])[E]
+        assert len(medians) == len(parts[name]) * len(MASKS) * len(PAPER_SIZES)
+        for key, value in medians.items():
+            assert value == sorted(whole.loc[key])[1]
+    assert explorer_data(samples)["claims"][0]["mean"] == "10" + "1" + "0" * 36
+    (tmp_path / "data" / "multiverse-errors.parquet").unlink()
+    with pytest.raises(ValueError, match="allowed is a folder that holds multiverse-errors.parquet"):
+        explorer.stored(tmp_path)
 
 
 def test_the_chapter_s_explorer_shows_the_chapter_s_shares(browser, address, book):

@@ -1,6 +1,8 @@
 """The explorer of the multiverse: what its page is given.
 
 The page, assets/explorer/, counts in the browser what is left of the universes for any choice of levels.
+`python -m companion.studies.explorer` writes the medians of the stored runs to data/multiverse-errors.parquet; the rest
+of its data is what `companion.studies.multiverse` stored.
 Book: chapter "Every reading at once", section "The explorer".
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +19,13 @@ import pandas as pd
 from companion.core.checks import shown
 from companion.core.settings import MASK_LABELS
 from companion.judging.claims import CLAIMS
-from companion.judging.multiverse import ASKS, FITS, LARGEST, OBSERVATIONS
+from companion.judging.multiverse import ASKS, FITS, LARGEST, OBSERVATIONS, found
 from companion.judging.verdicts import E
+from companion.show.chapters import ROOT
 from companion.show.notebook import show_application
-from companion.studies.multiverse import Judged, codes, nearness
-from companion.sweeps.runs import require_table
+from companion.studies import multiverse
+from companion.studies.multiverse import Judged, codes, nearness, runs_of
+from companion.sweeps.runs import require_table, stored_table, write_runs
 from companion.sweeps.universes import AXES, SEEDS, Universe
 
 MOST_BYTES = 600_000
@@ -29,8 +34,11 @@ ZERO = -4600
 """What stands for E = 0, in hundredths of its logarithm; float32's smallest number above 0 has -4485."""
 KINDS = ("mean", "rule")
 """How a claim is read: by means, and by its rule."""
-PLAYGROUND = {"n": 20, "seed": SEEDS[0]}
+PLAYGROUND = {"size": 20, "seed": SEEDS[0]}
 """Points and seed of a link into the playground; a τ that depends on N is the one of this N."""
+SHOWN = {"sobol": "drawn", "neighbours": "neighbours"}
+"""The samples that the page has, by the names of `companion.studies.multiverse.SAMPLES`, as it calls them."""
+ERRORS = "multiverse-errors"
 INSTEAD = (
     "On the website, with JavaScript on, an explorer stands here: for any choice of levels it shows how many universes "
     "are left, in what share of them each claim is seen, figure 1 over them, and those nearest to the paper."
@@ -152,7 +160,7 @@ def _axes(universes: Sequence[Universe]) -> list[dict[str, Any]]:
         {
             "name": axis,
             "levels": [level.name for level in levels],
-            "settings": [level.at(PLAYGROUND["n"]) for level in levels],
+            "settings": [level.at(PLAYGROUND["size"]) for level in levels],
             "codes": _digits(places[axis]),
         }
         for axis, levels in AXES.items()
@@ -192,3 +200,46 @@ def _order(samples: Mapping[str, Sample]) -> list[int]:
         counts += sample.near.tolist()
         before += len(sample.universes)
     return [places[k] for k in np.argsort(-np.array(counts), kind="stable")]
+
+
+# --- what is stored ---
+
+
+def median_errors(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the median E over seeds: a row a universe, mask and size, as a `Sample` has it; what is lost is the worst.
+
+    Args:
+        runs: as `companion.sweeps.universes.run_universes` returns them.
+    """
+    return found(runs).groupby(["universe", "mask", "size"], sort=False)[E].median().reset_index()
+
+
+def write(root: Path = ROOT) -> None:
+    """Store the median errors of all stored runs of the samples that the page has."""
+    columns, tables = ["universe", "mask", "size", "seed", E], []
+    for name in SHOWN:
+        tables += [
+            median_errors(pd.read_parquet(path, columns=columns)).assign(sample=name) for path in runs_of(root, name)
+        ]
+    write_runs(pd.concat(tables, ignore_index=True).astype({E: np.float32}), root / "data" / f"{ERRORS}.parquet")
+
+
+def stored(root: Path) -> dict[str, Sample]:
+    """Return the samples that the page has, of what is stored: of a sample its first universes, as many as were judged.
+
+    Args:
+        root: the book's folder.
+
+    Raises:
+        ValueError: if a file is missing.
+    """
+    medians, samples = stored_table(root, ERRORS), {}
+    for name, shown_as in SHOWN.items():
+        judged = multiverse.stored(root, name)
+        universes = multiverse.sample(name)[: len(judged.observed)]
+        samples[shown_as] = Sample.of(universes, medians[medians["sample"] == name], judged)
+    return samples
+
+
+if __name__ == "__main__":
+    write()
