@@ -4,7 +4,7 @@
   const root = document.getElementById("explorer"), holder = document.getElementById("explorer-data");
   if (!root || !holder) return;
   const data = JSON.parse(holder.textContent), ANY = -1, NEAREST = 5;
-  const PLAYGROUND = "22-playground.html"; // its address takes settings after the "#"
+  const PLAYGROUND = "24-playground.html"; // its address takes settings after the "#"
   const Z = 1.959963984540054; // the normal distribution's quantile at 0.975
   const BEYOND = [-400, 400]; // hundredths of log10 E past which figure 1 does not go
   const SHAPES = ["M-4 0a4 4 0 0 1 8 0a4 4 0 0 1-8 0Z", "M0-5 4.5 4-4.5 4Z", "M-4-4H4V4H-4Z", "M0-6 5 0 0 6-5 0Z",
