@@ -281,6 +281,12 @@ def test_figure_1_stands_where_its_numbers_are_and_says_them(browser, folder, ta
         slope, start = np.polyfit(values, drawn, 1)
         assert (slope > 0) == (place == 0), "a larger N stands further right, a larger error higher"
         np.testing.assert_allclose(drawn, slope * values + start, atol=1)
+    ticks = look(
+        browser, "[...root.querySelectorAll('[text-anchor=end]')].map((t) => [t.textContent, t.getAttribute('y')])"
+    )
+    labels, heights = np.array(ticks, dtype=float).T
+    assert len(labels) > 3
+    np.testing.assert_allclose(heights - 4, slope * np.log10(labels) + start, atol=1)
     assert f"Median over {len(rows):,} universes" in alternative(browser)
     assert f"At N = 100: 000 Std {two_digits(10 ** logs['000'][-1])}, " in alternative(browser)
     assert "100 Ovl " in alternative(browser)
@@ -645,14 +651,23 @@ def test_what_is_stored_is_read_again(tmp_path):
         explorer.stored(tmp_path)
 
 
-def test_the_chapter_s_explorer_shows_the_chapter_s_shares(browser, address, book):
+@pytest.mark.parametrize("fragment", ["", "#fits=yes"])
+def test_the_chapter_s_explorer_shows_the_chapter_s_numbers(browser, address, book, fragment):
     page = next(path for path in book.glob("chapters/*-every-reading.html"))
-    open_page(browser, address, str(page.relative_to(book)))
+    browser.get("about:blank")
+    open_page(browser, address, f"{page.relative_to(book)}{fragment}")
     wait(browser, 'document.querySelector("#explorer [role=status]")?.textContent')
-    shares = multiverse.shares(multiverse.stored(ROOT, "sobol").of_claims).set_index("claim")
+    judged = multiverse.stored(ROOT, "sobol")
+    judged = judged.fitting() if fragment else judged
+    shares = multiverse.shares(judged.of_claims).set_index("claim")
     for key, *cells in cells_of(browser, "ex-claims", "claim"):
         for kind, cell in zip(("mean", "rule"), cells, strict=True):
             expected = [100 * shares.loc[key, f"{kind} {end}"] for end in ("share", "low", "high")]
             numbers = [float(text) for text in re.findall(r"[\d.]+", cell.replace(",", ""))]
             assert numbers[3:] == list(shares.loc[key, [kind, "universes"]])
             assert numbers[:3] == pytest.approx(expected, abs=0.0501)
+    near = multiverse.nearest_table(judged, multiverse.sample("sobol"), 5)
+    several = look(browser, "[...root.querySelectorAll('li')].map((item) => item.textContent)")
+    for (number, row), text in zip(near.iterrows(), several, strict=True):
+        assert text.startswith(f"drawn, universe {number}: {row['reproduced']}. ")
+        assert "; ".join(f"{axis}: {row[axis]}" for axis in AXES) in text

@@ -6,7 +6,8 @@
   const data = JSON.parse(holder.textContent), ANY = -1, NEAREST = 5;
   const PLAYGROUND = "24-playground.html"; // its address takes settings after the "#"
   const Z = 1.959963984540054; // the normal distribution's quantile at 0.975
-  const BEYOND = [-400, 400]; // hundredths of log10 E past which figure 1 does not go
+  // Hundredths of log10 E at which figure 1's axis may begin, end and have a line: 1, 2 and 5 of each power of ten.
+  const TICKS = Array.from({ length: 25 }, (_, k) => 100 * Math.floor(k / 3) - 400 + [0, 30, 70][k % 3]);
   const SHAPES = ["M-4 0a4 4 0 0 1 8 0a4 4 0 0 1-8 0Z", "M0-5 4.5 4-4.5 4Z", "M-4-4H4V4H-4Z", "M0-6 5 0 0 6-5 0Z",
     "M-5-2H-2V-5H2V-2H5V2H2V5H-2V2H-5Z", "M0 5-4.5-4 4.5-4Z", "M5 0-4 4.5-4-4.5Z", "M-5 0 4-4.5 4 4.5Z"];
 
@@ -180,17 +181,18 @@
   function draw(found, left) {
     const width = Math.max(picture.clientWidth, 240), height = Math.min(400, Math.max(300, 0.6 * width));
     const [start, end, top, bottom] = [46, width - 12, 24, height - 40], values = found.flat(2);
-    const low = Math.max(BEYOND[0], Math.min(BEYOND[1] - 100, 100 * Math.floor(Math.min(...values) / 100)));
-    const high = Math.min(BEYOND[1], Math.max(low + 100, 100 * Math.ceil(Math.max(...values) / 100)));
+    const low = TICKS.slice(0, -1).findLast((tick) => tick <= Math.min(...values)) ?? TICKS[0];
+    const high = TICKS.find((tick) => tick > low && tick >= Math.max(...values)) ?? TICKS.at(-1);
     const [least, most] = [data.sizes[0], data.sizes.at(-1)];
     const px = (size) => start + 6 + ((end - start - 12) * Math.log(size / least)) / Math.log(most / least || 2);
     const py = (code) => bottom - ((bottom - top) * (Math.min(high, Math.max(low, code)) - low)) / (high - low);
     const line = (points) => `M${points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}`;
     const text = (words, x, y, anchor) => shape("text", { x, y, "text-anchor": anchor }, words);
     const parts = [], drawn = [...data.masks.keys()].filter((m) => choice.masks[m]);
-    for (let power = low; power <= high; power += 100)
-      parts.push(shape("path", { d: `M${start} ${py(power)}H${end}`, class: "ex-grid" }),
-        text(error(power), start - 6, py(power) + 4, "end"));
+    for (const tick of TICKS)
+      if (tick >= low && tick <= high && (tick % 100 === 0 || high - low <= 200))
+        parts.push(shape("path", { d: `M${start} ${py(tick)}H${end}`, class: "ex-grid" }),
+          text(error(tick), start - 6, py(tick) + 4, "end"));
     for (const size of data.sizes) parts.push(text(size, px(size), bottom + 16, "middle"));
     parts.push(text("points and neurons N", (start + end) / 2, height - 6, "middle"), text("error E", 4, 12, "start"));
     const points = (m, k) => found[m].map((three, s) => [px(data.sizes[s]), py(three[k])]);
