@@ -80,8 +80,8 @@ class Sample(NamedTuple):
 def explorer_data(samples: Mapping[str, Sample]) -> dict[str, Any]:
     """Return the data of the explorer's page, less than `MOST_BYTES` as JSON.
 
-    Lists and strings over universes run through the samples in their order. Book: chapter "Every reading at once",
-    section "The explorer".
+    Lists and strings over universes run through the samples in their order.
+    Book: chapter "Every reading at once", section "The explorer".
 
     Args:
         samples: by the name that the page shows; the first is what it begins with.
