@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,7 +160,7 @@ DRAWS = 4096
 
 
 def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
-    """Return the total effects of the axes on an outcome, by a surrogate: 500 extremely randomised trees.
+    """Return the total effects of the axes on an outcome, by a surrogate: 200 extremely randomised trees.
 
     Total effects by Jansen's estimator: half the mean squared change of the surrogate's answer when the level of one
     axis is drawn anew, over its variance, universes drawn uniformly. Interactions count for each axis in them, so that
@@ -175,10 +176,10 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
     def encoded(rows: pd.DataFrame) -> np.ndarray:
         return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
 
-    trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    trees = ExtraTreesRegressor(200, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
     if outcome.std() == 0:
         return Attribution(pd.Series(0.0, index=list(levels)), math.nan)
-    r2 = float(cross_val_score(trees, encoded(places), outcome, cv=8, scoring="r2").mean())
+    r2 = float(cross_val_score(trees, encoded(places), outcome, cv=5, scoring="r2").mean())
     trees.fit(encoded(places), outcome)
     stream = np.random.default_rng(0)
     drawn = pd.DataFrame({axis: stream.integers(count, size=DRAWS) for axis, count in levels.items()})
@@ -217,6 +218,12 @@ def what_decides(places: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
         main, (total, r2) = main_effects(chosen, values), attribute(chosen, values)
         rows += [{"claim": claim, "axis": axis, "main": main[axis], "total": total[axis], "R²": r2} for axis in AXES]
     return pd.DataFrame(rows)
+
+
+@cache
+def decided_in(root: Path) -> pd.DataFrame:
+    """Return `what_decides` of the stored Sobol' sample; it takes half a minute, and page, prose and tests ask for it."""
+    return what_decides(codes(sample("sobol")), stored(root, "sobol").of_claims)
 
 
 BINS = 32
@@ -499,7 +506,7 @@ def numbers(data: Path) -> dict[str, str]:
     """
     judged, near = (stored(data.parent, name) for name in ("sobol", "neighbours"))
     fit, count = judged.fitting(), len(judged.observed)
-    decided = what_decides(codes(sample("sobol")), judged.of_claims)
+    decided = decided_in(data.parent)
     found = {
         "combinations": f"{math.prod(len(levels) for levels in AXES.values()):,}",
         "universes": f"{count:,}",
