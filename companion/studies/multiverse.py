@@ -222,7 +222,7 @@ def what_decides(places: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def decided_in(root: Path) -> pd.DataFrame:
-    """Return `what_decides` of the stored Sobol' sample; it takes half a minute, and page, prose and tests ask for it."""
+    """Return `what_decides` of the stored Sobol' sample; computed once, as it takes half a minute."""
     return what_decides(codes(sample("sobol")), stored(root, "sobol").of_claims)
 
 
