@@ -9,7 +9,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSAFEPATH
 export PYTHONDONTWRITEBYTECODE :=
 SWEEPS := $(wildcard chapters/*sweep.ipynb)
 # Chapters that take half a minute each: `make test` sees whether they are stale, `make test-slow` executes them.
-SLOW_CHAPTERS := $(patsubst %,chapters/%.ipynb,12-chance 19-holding 23-attractor 91-engine)
+SLOW_CHAPTERS := $(patsubst %,chapters/%.ipynb,14-chance 21-holding 25-attractor 91-engine)
 CHAPTERS := $(filter-out $(SWEEPS) $(SLOW_CHAPTERS),$(sort $(wildcard chapters/*.ipynb)))
 # Chapters' kernels are forked from a process that has done their imports (tests/warm.py).
 NBVAL := -p warm --nbval --nbval-current-env

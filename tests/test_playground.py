@@ -64,7 +64,7 @@ SCIENCE = {
 }
 """The files that draw nothing, each behind those that it imports."""
 CASES = json.loads((ROOT / "tests" / "reference" / "losses.json").read_text(encoding="utf-8"))
-PAGE = "chapters/22-playground.html"
+PAGE = "chapters/24-playground.html"
 Evaluate = Callable[..., object]
 
 
@@ -746,7 +746,7 @@ def test_a_link_opens_its_network_and_the_page_links_to_the_same(browser, addres
 
 
 def test_links_hold_what_the_page_takes_and_no_more():
-    page = prose("22-playground")
+    page = prose("24-playground")
     limits = {"size": (2, LARGEST), "seed": (0, LAST_SEED)} | LIMITS
     found = re.findall(r'name="(\w+)" type="number" min="([\d.]+)" max="([\d.]+)"', page)
     assert {name: (float(least), float(most)) for name, least, most in found if name != "speed"} == limits

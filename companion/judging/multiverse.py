@@ -172,7 +172,7 @@ def _by_means(key: str, begins: str = "", margin: Margin | None = None) -> Calla
 
 def _mixed(study: Study, runs: pd.DataFrame) -> float:
     better, worse = np.split(CLAIMS["C4"].rule(study).by_mean_supported, 2)
-    return float((better.any() + worse.any()) / 2)
+    return float(np.mean([better.any(), worse.any()]))
 
 
 def _falls(study: Study, runs: pd.DataFrame) -> float:

@@ -8,6 +8,7 @@ data/multiverse-claims.parquet and data/multiverse-observed.parquet; all else is
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +20,10 @@ from sklearn.model_selection import cross_val_score
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
-from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, judge_universes
+from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
 from companion.judging.paired import Interval
 from companion.show.chapters import ROOT
+from companion.show.words import listed, percent
 from companion.sweeps.runs import stored_table, write_runs
 from companion.sweeps.universes import AXES, Universe, universes
 from companion.sweeps.workers import as_they_finish, open_executor
@@ -166,7 +168,7 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
 
     Args:
         places: what `codes` returned.
-        outcome: one number a universe, shape (universes,).
+        outcome: one number a universe, shape (universes,); where it is the same in all, nothing decides and R² is NaN.
     """
     levels = {str(axis): int(places[axis].max()) + 1 for axis in places}
 
@@ -174,6 +176,8 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
         return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
 
     trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    if outcome.std() == 0:
+        return Attribution(pd.Series(0.0, index=list(levels)), math.nan)
     r2 = float(cross_val_score(trees, encoded(places), outcome, cv=8, scoring="r2").mean())
     trees.fit(encoded(places), outcome)
     stream = np.random.default_rng(0)
@@ -183,13 +187,17 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
     total = {}
     for axis, count in levels.items():
         moved = trees.predict(encoded(drawn.assign(**{str(axis): stream.integers(count, size=DRAWS)})))
-        total[axis] = ((before - moved) ** 2).mean() / 2 / variance if variance else 0.0
+        total[axis] = ((before - moved) ** 2).mean() / 2 / variance
     return Attribution(pd.Series(total), r2)
 
 
 def outcomes(claims: pd.DataFrame) -> pd.DataFrame:
-    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims."""
-    seen = claims.assign(seen=claims["mean"] / claims["cases"])
+    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims.
+
+    Of C4 whether it is seen: its cases are pairs, better and worse, of which means show one.
+    """
+    part = claims["mean"] / claims["cases"]
+    seen = claims.assign(seen=part.where(claims["claim"] != "C4", claims["by_mean"].astype(float)))
     return seen.pivot(index="universe", columns="claim", values="seen")[list(ASKS)]
 
 
@@ -289,7 +297,9 @@ def nearness(observed: pd.DataFrame) -> pd.DataFrame:
         Columns universe, reproduced, shares; the nearest universe first.
     """
     parts = observed[list(OBSERVATIONS)]
-    table = pd.DataFrame({"universe": observed["universe"], "reproduced": (parts == 1).sum(1), "shares": parts.sum(1)})
+    table = pd.DataFrame(
+        {"universe": observed["universe"], "reproduced": (parts == 1).sum(axis=1), "shares": parts.sum(axis=1)}
+    )
     return table.sort_values(["reproduced", "shares"], ascending=False, kind="stable").reset_index(drop=True)
 
 
@@ -312,6 +322,204 @@ def over_represented(places: pd.DataFrame, near: Sequence[int]) -> pd.DataFrame:
             ends = {"share": found.value, "low": found.low, "high": found.high}
             rows.append({"axis": axis, "level": level.name, "near": count, **ends, "drawn": float(chosen.mean())})
     return pd.DataFrame(rows)
+
+
+# --- as the chapter shows it ---
+
+
+def table_of_axes() -> pd.DataFrame:
+    """Return the axes (the index) with their levels, the nominal one first, as the chapter tabulates them."""
+    rows = [(axis, len(levels), "; ".join(level.name for level in levels)) for axis, levels in AXES.items()]
+    return pd.DataFrame(rows, columns=["axis", "levels", "which"]).set_index("axis")
+
+
+def table_of_observations(judged: Judged) -> pd.DataFrame:
+    """Return what the paper reports (the index, by its name) in words, and the share of universes that reproduce it."""
+    rows = [
+        (name, observation.says, f"{(judged.observed[name] == 1).mean():.1%}")
+        for name, observation in OBSERVATIONS.items()
+    ]
+    return pd.DataFrame(rows, columns=["observation", "the paper reports", "universes"]).set_index("observation")
+
+
+def share_panels(judged: Judged) -> dict[str, pd.DataFrame]:
+    """Return the shares of all universes and of those that fit, as `show.multiverse.shares_of_universes` draws them."""
+    panels = {}
+    for title, some in {"all universes": judged, "those in which all masks fit": judged.fitting()}.items():
+        table = shares(some.of_claims)
+        ends = {
+            kind: table[["claim", *(f"{kind} {end}" for end in ("share", "low", "high"))]] for kind in ("mean", "rule")
+        }
+        named = [
+            rows.set_axis(["claim", "share", "low", "high"], axis=1).assign(read=f"by {kind}")
+            for kind, rows in ends.items()
+        ]
+        panels[f"{title} ({len(some.observed)})"] = pd.concat(named, ignore_index=True)
+    return panels
+
+
+def share_table(judged: Judged) -> pd.DataFrame:
+    """Return the shares as the chapter tabulates them: a row a claim; all universes and those that fit."""
+
+    def written(table: pd.DataFrame, kind: str) -> list[str]:
+        return [
+            f"{row[kind]} ({row[f'{kind} share']:.1%} [{row[f'{kind} low']:.1%}, {row[f'{kind} high']:.1%}])"
+            for _, row in table.iterrows()
+        ]
+
+    every, fit = (shares(some.of_claims) for some in (judged, judged.fitting()))
+    columns = {
+        "by mean": written(every, "mean"),
+        "by rule": written(every, "rule"),
+        "by mean, those that fit": written(fit, "mean"),
+        "by rule, those that fit": written(fit, "rule"),
+        "cases, by mean": [f"{value:.0%}" for value in every["cases"]],
+    }
+    return pd.DataFrame(columns, index=pd.Index(every["claim"], name="claim"))
+
+
+def reading_table(judged: Judged) -> pd.DataFrame:
+    """Return the share of universes that show a claim by means, in each reading of the same weights."""
+    table = shares(judged.claims, ["claim", "reading"])
+    wide = table.pivot(index="claim", columns="reading", values="mean share").loc[list(ASKS)]
+    some = wide.dropna(thresh=2)
+    columns = [name for name in READ_AS if name in some]
+    return some[columns].map(percent)
+
+
+def curve_panels(
+    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged, axes: int = 3
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
+    """Return some claims' curves, as `show.multiverse.specification_curves` draws them.
+
+    Args:
+        judged: of the sample.
+        places: `codes` of its universes.
+        decided: what `what_decides` returned.
+        keys: the claims.
+        nominal: the sample whose universe 0 is the nominal one, which is marked.
+        axes: how many a strip shows: those of the largest total effects.
+    """
+    panels = {}
+    for key in keys:
+        chosen = decided[decided["claim"] == key].nlargest(axes, "total")["axis"]
+        curve, strip = specification_curve(judged.of_claims, places, key, list(chosen))
+        own = nominal.of_claims.query("universe == 0 and claim == @key")["effect"].iloc[0]
+        marked = pd.DataFrame({"rank": [(curve["effect"] < own).mean()], "effect": [own]})
+        panels[key] = _clipped(curve), _clipped(marked), strip
+    return panels
+
+
+CLIP = 3.0
+"""Effects are drawn up to this; beyond it a run of a universe has left all bounds."""
+
+
+def _clipped(table: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in ("effect", "low", "high") if name in table]
+    return table.assign(**{name: table[name].clip(-CLIP, CLIP) for name in names})
+
+
+def deciding_cells(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return the total effects as rows for `companion.show.charts.grids`: claims by axes."""
+    return decided.rename(columns={"claim": "row", "axis": "column", "total": "value"})[["row", "column", "value"]]
+
+
+def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return of each claim the surrogate's R² and its three axes of the largest total effects, with their main ones."""
+    rows = []
+    for claim, group in decided.groupby("claim", sort=False):
+        largest = group.nlargest(3, "total")
+        row = {"claim": claim, "R²": _r2(group)}
+        names = ("first", "second", "third")
+        row |= {
+            name: f"{one['axis']} {one['total']:.2f} ({one['main']:.2f})"
+            for name, (_, one) in zip(names, largest.iterrows(), strict=True)
+        }
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def _r2(group: pd.DataFrame) -> str:
+    r2 = float(group["R²"].iloc[0])
+    return "–" if math.isnan(r2) else f"{r2:.2f}"
+
+
+def pair_cells(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return log10 of the odds ratios of pairs of claims, both ways round, as rows for `show.charts.grids`."""
+    there = pairs.assign(row=pairs["first"], column=pairs["second"])
+    back = pairs.assign(row=pairs["second"], column=pairs["first"])
+    both = pd.concat([there, back]).assign(value=lambda rows: np.log10(rows["odds ratio"]))
+    order = {key: place for place, key in enumerate(ASKS)}
+    return both[["row", "column", "value"]].sort_values(
+        ["row", "column"], key=lambda column: column.map(order), kind="stable"
+    )
+
+
+def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of claims as the chapter tabulates them: counts, and the odds ratio with its interval."""
+    ratio = [f"{row['odds ratio']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" for _, row in pairs.iterrows()]
+    named = pairs.assign(pair=pairs["first"] + " and " + pairs["second"], **{"odds ratio": ratio})
+    return named.set_index("pair")[["both", "first only", "second only", "neither", "odds ratio"]]
+
+
+def nearest_table(judged: Judged, sampled: Sequence[Universe], number: int = 10) -> pd.DataFrame:
+    """Return the universes that reproduce most of the paper's observations: how many, and their levels.
+
+    Args:
+        judged: of a sample.
+        sampled: its universes.
+        number: how many rows.
+    """
+    near = nearness(judged.observed).head(number)
+    rows = [
+        {"universe": int(row["universe"]), "reproduced": f"{row['reproduced']:.0f} of {len(OBSERVATIONS)}"}
+        | sampled[int(row["universe"])].names
+        for _, row in near.iterrows()
+    ]
+    return pd.DataFrame(rows).set_index("universe")
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter's prose, by name.
+
+    Args:
+        data: the book's folder `data`.
+    """
+    judged, near = (stored(data.parent, name) for name in ("sobol", "neighbours"))
+    fit, count = judged.fitting(), len(judged.observed)
+    places = codes(sample("sobol"))
+    found = {
+        "combinations": f"{math.prod(len(levels) for levels in AXES.values()):,}",
+        "universes": f"{count:,}",
+        "planned": f"{len(sample('sobol')):,}",
+        "neighbours": str(len(near.observed) - 1),
+        "runs": f"{480 * count:,}",
+        "lost": f"{judged.observed['lost'].sum():,}",
+        "fits": f"{FITS:g}",
+        "fitting": str(len(fit.observed)),
+    }
+    return found | share_numbers(judged, fit) | deciding_numbers(what_decides(places, judged.of_claims))
+
+
+def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
+    """Return each claim's shares as the prose has them: "12 %", by means, by the rule, and of those that fit."""
+    found = {}
+    for name, some in {"": judged, "-fitting": fit}.items():
+        for _, row in shares(some.of_claims).iterrows():
+            key = row["claim"].lower()
+            found |= {f"{key}-{kind}{name}": percent(row[f"{kind} share"]) for kind in ("mean", "rule")}
+            found[f"{key}-mean{name}-count"] = str(row["mean"])
+    return found
+
+
+def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
+    """Return of each claim the three axes of the largest total effects, and the surrogate's R²."""
+    found = {}
+    for claim, group in decided.groupby("claim", sort=False):
+        key = str(claim).lower()
+        found[f"{key}-axes"] = listed(group.nlargest(3, "total")["axis"])
+        found[f"{key}-r2"] = _r2(group)
+    return found
 
 
 # --- what is stored ---

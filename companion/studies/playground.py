@@ -30,7 +30,7 @@ PRESETS = {
 }
 """The settings of each of the page's preset buttons."""
 BEFORE = "before training"
-PAGE = "22-playground.html"
+PAGE = "24-playground.html"
 LARGEST, LAST_SEED = 100, 2**32 - 1
 """The largest N that the page trains, and the last seed that it draws from."""
 LIMITS = {
@@ -95,7 +95,7 @@ def link_to(settings: Settings, size: int = SIZE, seed: int = SEED) -> str:
         seed: from 0 to `LAST_SEED`.
 
     Returns:
-        An address such as "22-playground.html#mask=100&size=30&seed=1000&overlap_form=cosine".
+        An address such as "24-playground.html#mask=100&size=30&seed=1000&overlap_form=cosine".
 
     Raises:
         ValueError: naming what the page does not take.

@@ -1,4 +1,4 @@
-"""What chapter 22 says of its presets, which the companion trains on thirty points."""
+"""What chapter 24 says of its presets, which the companion trains on thirty points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from companion.core.settings import FORMS, Settings
 from companion.show.prose import fill, stored
 from companion.studies import crowding, playground
 
-states = says("22-playground")
+states = says("24-playground")
 BEFORE, FIT, OVERLAP, COVERAGE, SEPARATION, TRANSPORT, HOLDS = playground.BEFORE, *playground.PRESETS
 
 
@@ -81,7 +81,7 @@ def test_all_other_settings_of_the_line_are_in_the_fold():
 
 def page_s_controls() -> tuple[set[str], ...]:
     """The names of the controls before the fold, in it and after it."""
-    page = "".join(source(cell) for cell in cells("22-playground"))
+    page = "".join(source(cell) for cell in cells("24-playground"))
     parts = re.split(r"</?details>", page)
     return tuple(set(re.findall(r'<(?:input|select)[^>]* name="([a-z_]+)"', part)) for part in parts)
 
@@ -106,7 +106,7 @@ def test_the_trained_curve_follows_the_data_with_few_prototypes_among_them(expel
 
 def presets() -> list[dict]:
     """What the page's buttons are made of."""
-    text = re.search(r'id="playground-presets">(.*?)</script>', prose("22-playground"), flags=re.S)[1]
+    text = re.search(r'id="playground-presets">(.*?)</script>', prose("24-playground"), flags=re.S)[1]
     return json.loads(fill(text, stored(ROOT)))
 
 
