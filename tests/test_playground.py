@@ -665,7 +665,7 @@ def on_the_page(browser, address: str, names: str) -> object:
     return browser.execute_async_script(f"const done = arguments[0]; import({module}).then((page) => done([{names}]))")
 
 
-READINGS = {
+OFFERED = {
     **{name: name for name in ("inputs", "target", "activation", "initialisation", "reduction")},
     **{axis: f"{axis}_form" for axis in ("coverage", "separation", "overlap")},
 }
@@ -675,7 +675,7 @@ READINGS = {
 def test_the_page_offers_the_levels_of_the_axes_under_their_names(browser, address):
     opened(browser, address)
     options = "return [...document.querySelector(`#playground [name=${arguments[0]}]`).options].map((one) => %s)"
-    for axis, name in READINGS.items():
+    for axis, name in OFFERED.items():
         assert browser.execute_script(options % "one.text", name) == [level.name for level in AXES[axis]]
         assert browser.execute_script(options % "one.value", name) == [level.settings[name] for level in AXES[axis]]
     assert AXES["λ"][-1].name in browser.execute_script(options % "one.text", "matched")
