@@ -241,7 +241,8 @@ FITS = 0.1
 
 def worst_fit(runs: pd.DataFrame) -> float:
     """Return the largest of the median root mean squared errors of one universe's masks and sizes."""
-    return float(np.sqrt(runs["fit_mse"]).groupby([runs["mask"], runs["size"]]).median().max())
+    errors = runs.assign(rmse=np.sqrt(runs["fit_mse"])).groupby(["mask", "size"])["rmse"]
+    return float(errors.median().max())
 
 
 def judge_universes(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

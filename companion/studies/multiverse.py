@@ -148,8 +148,8 @@ class Attribution(NamedTuple):
 
     Attributes:
         total: of each axis the share of the surrogate's variance that is left when all other axes are known.
-        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it says anything about where each
-            universe is predicted by trees that have not seen it; below 0 where they say less than the mean does.
+        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it can say anything about, each
+            universe predicted by trees that have not seen it; below 0 where they say less than the mean does.
     """
 
     total: pd.Series
