@@ -131,9 +131,9 @@ def of_means(study: Study, resamples: int = 0) -> Study:
 def effects(key: str, verdict: Verdict, means: Study) -> np.ndarray:
     """Return how far means lie on a claim's side: above 0 where they do, whatever the margin.
 
-    The logarithm of a factor or, of root mean squared errors and of shares, a difference. Of a case its weakest
-    statement counts, of a claim the median of its cases; of C4, which asks for one size of either kind, the smaller of
-    the best of each.
+    The logarithm of a factor or, of root mean squared errors and of shares, a difference. Of what is said to be near
+    (C9) it is the distance, taken negative: at most 0. Of a case its weakest statement counts, of a claim the median of
+    its cases; of C4, which asks for one size of either kind, the smaller of the best of each.
 
     Args:
         key: a name in `ASKS`.
@@ -241,7 +241,8 @@ FITS = 0.1
 
 def worst_fit(runs: pd.DataFrame) -> float:
     """Return the largest of the median root mean squared errors of one universe's masks and sizes."""
-    return float(np.sqrt(runs.groupby(["mask", "size"])["fit_mse"].median().max()))
+    errors = runs.assign(rmse=np.sqrt(runs["fit_mse"])).groupby(["mask", "size"])["rmse"]
+    return float(errors.median().max())
 
 
 def judge_universes(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

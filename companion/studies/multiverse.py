@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.model_selection import cross_val_score
+from sklearn.metrics import r2_score
+from sklearn.model_selection import cross_val_predict
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
@@ -139,7 +140,7 @@ def main_effects(places: pd.DataFrame, outcome: np.ndarray) -> pd.Series:
         between = float((groups.size() * (groups.mean() - outcome.mean()) ** 2).sum())
         free = groups.ngroups - 1
         within = (total - between) / (len(outcome) - free - 1)
-        found[axis] = max(0.0, (between - free * within) / (total + within)) if total else 0.0
+        found[axis] = max(0.0, (between - free * within) / (total + within)) if np.ptp(outcome) else 0.0
     return pd.Series(found)
 
 
@@ -148,7 +149,8 @@ class Attribution(NamedTuple):
 
     Attributes:
         total: of each axis the share of the surrogate's variance that is left when all other axes are known.
-        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it can say anything about.
+        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it can say anything about, each
+            universe predicted by trees that have not seen it; below 0 where they say less than the mean does.
     """
 
     total: pd.Series
@@ -164,7 +166,8 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
 
     Total effects by Jansen's estimator: half the mean squared change of the surrogate's answer when the level of one
     axis is drawn anew, over its variance, universes drawn uniformly. Interactions count for each axis in them, so that
-    totals may add up to more than 1.
+    totals may add up to more than 1. Some interactions are the same column in all universes of a Sobol' sample: of
+    these the trees may name either.
     Book: chapter "Every reading at once", section "What decides".
 
     Args:
@@ -177,9 +180,9 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
         return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
 
     trees = ExtraTreesRegressor(200, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
-    if outcome.std() == 0:
+    if np.ptp(outcome) == 0:
         return Attribution(pd.Series(0.0, index=list(levels)), math.nan)
-    r2 = float(cross_val_score(trees, encoded(places), outcome, cv=5, scoring="r2").mean())
+    r2 = r2_score(outcome, cross_val_predict(trees, encoded(places), outcome, cv=5))
     trees.fit(encoded(places), outcome)
     stream = np.random.default_rng(0)
     drawn = pd.DataFrame({axis: stream.integers(count, size=DRAWS) for axis, count in levels.items()})
