@@ -186,6 +186,19 @@ def test_gradients_where_prototypes_coincide_or_are_far_away(mask, form):
             torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
 
 
+@alone
+def test_a_weight_of_zero_breaks_what_it_breaks_in_the_plain_path_and_no_more(mask, form):
+    settings = Settings(mask, temperature=0.01, **form)
+    x, y, start = start_of(5, 2, settings)
+    start.w[2] = 0.0
+    computed, expected = driver.gradient(x, y, start, settings), autograd(x, y, start, settings)
+    if mask == "100" or form.get("coverage_form") == CoverageForm.RESPONSE:
+        assert_same_gradient(computed, expected)
+    else:
+        assert computed.w[2].isnan() and expected.w[2].isnan(), "its prototype is infinite"
+    assert all((one.isfinite() | ~other.isfinite()).all() for one, other in zip(computed, expected, strict=True))
+
+
 # --- what λ counts ---
 
 MATCHED = [Settings(mask, matched=True, reduction=reduction, **form) for mask, form in ALONE for reduction in Reduction]
