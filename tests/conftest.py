@@ -206,13 +206,13 @@ def open_page(browser, address: str, page: str, width: int = 1280) -> None:
         wait(browser, 'document.querySelectorAll(".live-figure svg.marks").length === 8')
 
 
-def requests(browser) -> list[str]:
-    """Addresses that the page asked for since the last call."""
+def requests(browser, begins: str = "http") -> list[str]:
+    """Addresses, of those that begin so, that the page asked for since the last call."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     return [
         event["params"]["request"]["url"]
         for event in events
-        if event["method"] == "Network.requestWillBeSent" and event["params"]["request"]["url"].startswith("http")
+        if event["method"] == "Network.requestWillBeSent" and event["params"]["request"]["url"].startswith(begins)
     ]
 
 

@@ -31,7 +31,7 @@ def files(*names: str, only: str = "") -> list[str]:
 ARITHMETIC = files("carriers", "crowding", "losses", "memory", "metrics", "network", "space", "train")
 COMPILED = files("engine", "engine_space")
 NUMBERS = files("variables", only="data_give")
-PICTURES = ["--nbval", "--nbval-current-env", "chapters/20-symmetries.ipynb"]
+PICTURES = ["--nbval", "--nbval-current-env", "chapters/22-symmetries.ipynb"]
 TEXT = [
     "tests/chapters/test_findings.py",
     *files(

@@ -309,7 +309,7 @@ FALSE["strength"] = {
 }
 
 test_a_false_variant_is_rejected = rejected(FALSE)
-test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, crowding.VARIANTS, "18-crowding")
+test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, crowding.VARIANTS, "20-crowding")
 
 
 # --- what the chapter reads off ---

@@ -533,7 +533,7 @@ FALSE["not-compatible"] = {
 
 
 test_a_false_variant_is_rejected = rejected(FALSE)
-test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, forces.VARIANTS, "17-forces")
+test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, forces.VARIANTS, "19-forces")
 
 
 # --- what the chapter reads off ---

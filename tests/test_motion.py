@@ -24,7 +24,7 @@ from companion.show import charts
 from companion.studies import motion
 from companion.sweeps.runs import WINDOW
 
-PAGE, FIELD = "chapters/21-motion.html", "chapters/17-forces.html"
+PAGE, FIELD = "chapters/23-motion.html", "chapters/19-forces.html"
 SEED, STEPS = 1000, 2000
 
 

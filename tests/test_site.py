@@ -44,7 +44,7 @@ def test_a_page_fits_a_narrow_screen(browser, address, page):
 
 
 def test_the_gradients_of_chapter_25_fit_a_narrow_screen(browser, address):
-    open_page(browser, address, "chapters/25-memory.html", width=400)
+    open_page(browser, address, "chapters/27-memory.html", width=400)
     box = 'document.querySelector("#eq-gradients math").closest("p")'
     assert browser.execute_script(f"return {box}.scrollWidth <= {box}.clientWidth")
 

@@ -358,7 +358,7 @@ FALSE["middle"] = {
 
 
 test_a_false_variant_is_rejected = rejected(FALSE)
-test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, symmetries.VARIANTS, "20-symmetries")
+test_the_chapter_prints_how_many_variants_are_rejected = counted(FALSE, symmetries.VARIANTS, "22-symmetries")
 
 
 def test_sides_add_up_to_the_expelled_fraction(replication):

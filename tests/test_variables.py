@@ -49,7 +49,7 @@ def test_a_variable_has_a_name_that_says_what_it_is():
             assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) and re.search("[a-z]{2}", name), name
             assert isinstance(value, str) and value and not re.search(r"\b(nan|inf|None)\b", value), (name, value)
             assert not re.search(r'["\\|\n]', value), (
-                "it would end a cell, an alternative text or the presets of chapter 22"
+                "it would end a cell, an alternative text or the presets of chapter 24"
             )
 
 

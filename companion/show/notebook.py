@@ -212,6 +212,29 @@ def show_live(name: str, data: dict[str, Any], script: str, module: bool = True)
     display(Markdown(_html(f'{holder}\n<script {kind} src="{script}"></script>')))
 
 
+def application(name: str, data: dict[str, Any], instead: str) -> str:
+    """Return Markdown of an application of assets/NAME/: NAME.css, NAME.js, which fills the element NAME, and its data.
+
+    Args:
+        name: of its folder and files; its data stand in the element NAME-data.
+        data: what JSON can hold.
+        instead: Markdown that stands in print and where JavaScript is off; the script hides what has class NAME-still.
+    """
+    folder = f"../assets/{name}/{name}"
+    elements = [
+        f'<link rel="stylesheet" href="{folder}.css">',
+        f'<div id="{name}" hidden></div>',
+        _json_script(data, f'id="{name}-data"'),
+        f'<script defer src="{folder}.js"></script>',  # no module: browsers load none into a page opened as a file
+    ]
+    return f"::: {{.{name}-still}}\n{instead}\n:::\n\n{_html(chr(10).join(elements))}"
+
+
+def show_application(name: str, data: dict[str, Any], instead: str) -> None:
+    """Display an `application`."""
+    display(Markdown(application(name, data, instead)))
+
+
 def _json_script(data: dict[str, Any], attribute: str) -> str:
     """Return an element that holds data; "<" is escaped so that no text inside them can end it."""
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

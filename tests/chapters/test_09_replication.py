@@ -190,7 +190,7 @@ def test_all_lines_are_near_std_at_low_temperatures_and_rise_steeply_at_high_one
 def test_the_ring_is_near_the_place_where_a_line_begins_to_rise(harm):
     for size, line in harm.iterrows():
         at_ring = np.exp(np.interp(np.log(size**-2.0), np.log(line.index.to_numpy(float)), np.log(line)))
-        assert 4 / 3 < at_ring < 2, "below 2, which chapter 18 calls the onset"
+        assert 4 / 3 < at_ring < 2, "below 2, which chapter 20 calls the onset"
 
 
 # --- figures 5 and 6 ---

@@ -1,4 +1,4 @@
-"""What chapter 18 says of separation's bounds, of the temperature sweep and of the sweep of strengths."""
+"""What chapter 20 says of separation's bounds, of the temperature sweep and of the sweep of strengths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from companion.studies import collapse, crowding
 from companion.sweeps.runs import settings_in
 
 pytestmark = pytest.mark.long
-states = says("18-crowding")
+states = says("20-crowding")
 SEEDS = list(range(1000, 1030))
 
 

@@ -1,4 +1,4 @@
-"""What chapter 21 says of prototypes in motion."""
+"""What chapter 23 says of prototypes in motion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from companion.studies import forces, motion
 from companion.sweeps.runs import WINDOW
 from companion.sweeps.sweep import PAPER_SEEDS
 
-states = says("21-motion")
+states = says("23-motion")
 COVERED = [mask for mask in MASKS if MASKS[mask].coverage]
 BARE = [mask for mask in MASKS if not MASKS[mask].coverage]
 SEPARATED = [mask for mask in MASKS if MASKS[mask].separation]

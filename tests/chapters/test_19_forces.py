@@ -1,4 +1,4 @@
-"""What chapter 17 says of its pictures, of one step of training and of the stored runs."""
+"""What chapter 19 says of its pictures, of one step of training and of the stored runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from companion.core.network import prototypes
 from companion.core.train import LEARNING_RATE
 from companion.studies import forces
 
-states = says("17-forces")
+states = says("19-forces")
 SAMPLES = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""What chapter 24 says of the stored runs."""
+"""What chapter 26 says of the stored runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from companion.sweeps.store import Group
 from companion.sweeps.sweep import run_groups
 
 pytestmark = pytest.mark.long
-states = says("24-space")
+states = says("26-space")
 DENSITIES = ["uniform", "arcsine", "bell", "clusters"]
 DIMENSIONS = [1, 2, 4, 8, 16]
 
@@ -108,7 +108,7 @@ def test_neighbours_are_farther_apart_in_more_dimensions():
 
 
 def test_the_chapter_states_the_rules_that_judge():
-    text = " ".join(prose("24-space").replace("\n>", "\n").split())
+    text = " ".join(prose("26-space").replace("\n>", "\n").split())
     assert f"*A cell.* {referee.CELL}" in text and f"*The statement.* {referee.SURVIVAL}" in text
 
 

@@ -1,4 +1,4 @@
-"""What chapter 19 says of the stored runs and of its two examples."""
+"""What chapter 21 says of the stored runs and of its two examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from companion.studies.carriers import wide
 from companion.studies.forces import fit_force
 
 pytestmark = pytest.mark.long
-states = says("19-holding")
+states = says("21-holding")
 ACTIVE, FREE = list(ACTIVE), list(FREE)
 MOST = 100
 

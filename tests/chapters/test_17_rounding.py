@@ -1,4 +1,4 @@
-"""What chapter 15 says of runs that start one ulp higher."""
+"""What chapter 17 says of runs that start one ulp higher."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from companion.judging.verdicts import LEVEL
 from companion.studies import rounding
 
 pytestmark = pytest.mark.long
-states = says("15-rounding")
+states = says("17-rounding")
 
 
 @pytest.fixture(scope="module")

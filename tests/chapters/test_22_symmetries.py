@@ -1,4 +1,4 @@
-"""What chapter 20 says of random instances, short trainings, the stored runs and those on data in the middle."""
+"""What chapter 22 says of random instances, short trainings, the stored runs and those on data in the middle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from companion.studies import symmetries
 from companion.studies.symmetries import SIGNED, TRANSFORMATIONS
 
 pytestmark = pytest.mark.long
-states = says("20-symmetries")
+states = says("22-symmetries")
 ACTIVE, FREE = list(ACTIVE), list(FREE)
 
 

@@ -1,4 +1,4 @@
-"""What chapter 12 says of the stored runs beside chance."""
+"""What chapter 14 says of the stored runs beside chance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from companion.sweeps.runs import originals_and_reconstructions
 
 pytestmark = pytest.mark.long
 
-states = says("12-chance")
+states = says("14-chance")
 FREE, ACTIVE = list(FREE), list(ACTIVE)
 COLUMNS = ["mask", "attractor", "size", "seed", "reconstruction_error"]
 

@@ -1,4 +1,4 @@
-"""What chapter 11 says of the studies drawn from the stored runs."""
+"""What chapter 13 says of the studies drawn from the stored runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from companion.studies import power, reconstruction
 
 pytestmark = pytest.mark.long
 
-states = says("11-ten-seeds")
+states = says("13-ten-seeds")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_what_ten_seeds_say_instead_is_mostly_undecided(found, outcomes):
 
 @states("This chapter draws its studies from the 200 seeds that had been seen when its rules were written")
 def test_the_studies_are_drawn_from_the_seen_seeds():
-    files = [name for name in ("powered", "temperature") if f"{name}.parquet" in code_of("11-ten-seeds")]
+    files = [name for name in ("powered", "temperature") if f"{name}.parquet" in code_of("13-ten-seeds")]
     assert tuple(files) == SEEN
 
 

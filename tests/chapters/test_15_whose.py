@@ -1,4 +1,4 @@
-"""What chapter 13 says of the stored runs."""
+"""What chapter 15 says of the stored runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from companion.judging.paired import holm, p_less
 from companion.studies import tails, whose
 from companion.studies.boundary import signed_rank
 
-states = says("13-whose")
+states = says("15-whose")
 pytestmark = pytest.mark.long
 
 COVERED = [label for mask, label in MASK_LABELS.items() if mask[1] == "1"]

@@ -1,4 +1,4 @@
-"""What chapter 23 says of the stored runs."""
+"""What chapter 25 says of the stored runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from companion.sweeps.runs import stored_networks
 from companion.sweeps.sweep import PAPER_SIZES, run_sweep
 
 pytestmark = pytest.mark.long
-states = says("23-attractor")
+states = says("25-attractor")
 PUSHED = [mask for mask, on in MASKS.items() if on.coverage and on.overlap]
 SEEDS = set(range(2000, 2100))
 

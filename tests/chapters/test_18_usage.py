@@ -1,4 +1,4 @@
-"""What chapter 16 says of the two meanings of usage."""
+"""What chapter 18 says of the two meanings of usage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from companion.judging.claims import ACTIVE, FREE, coverage_specialises
 from companion.studies import usage
 
 pytestmark = pytest.mark.long
-states = says("16-usage")
+states = says("18-usage")
 RATIOS = ("response", "nearest")
 
 

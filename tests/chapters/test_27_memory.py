@@ -1,4 +1,4 @@
-"""What chapter 25 says of the stored readings."""
+"""What chapter 27 says of the stored readings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from companion.studies.memory import compared, medians
 from companion.studies.readers import CHANCE, EVEN, KKT, KKT_BY_GRADIENT, STD_DECAYED, TARGET, TRANSPORT
 
 pytestmark = pytest.mark.long
-states = says("25-memory")
+states = says("27-memory")
 DATA = ROOT / "data"
 
 

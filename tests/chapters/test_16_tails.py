@@ -1,4 +1,4 @@
-"""What chapter 14 says of the stored runs."""
+"""What chapter 16 says of the stored runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from companion.core.settings import MASKS, Settings
 from companion.studies import tails
 from companion.sweeps.runs import reconstruction_points
 
-states = says("14-tails")
+states = says("16-tails")
 pytestmark = pytest.mark.long
 
 
