@@ -474,6 +474,16 @@ def test_the_record_is_of_the_step_size_that_a_run_takes(engine):
     assert all(map(torch.equal, unrecorded.parameters, found.parameters))
 
 
+def test_a_run_that_has_its_step_size_keeps_it_whatever_the_next_one_would_do(monkeypatch):
+    """The plain path trains a whole batch again where one run is left."""
+    answers = iter([[False, True, True], [True, False, True], [False, False, False]])
+    monkeypatch.setattr("companion.core.train.diverged", lambda *_: torch.tensor(next(answers)))
+    found = train(*starting_batch(5, range(3), SWINGING), SWINGING).parameters
+    for seed, rate in enumerate((1.0, 0.1, 0.01)):
+        expected = momentum_by_hand(start_of(5, seed, SWINGING), SWINGING, rate)[-1]
+        close(Parameters(*(part[seed] for part in found)), expected, 1e-8)
+
+
 @engines
 def test_annealing_with_momentum(engine):
     """The repulsions fall as steps pass; whether a step size is too large is asked of the whole loss."""
