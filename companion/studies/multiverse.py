@@ -1,0 +1,554 @@
+"""Every reading at once: in what share of the universes each claim is seen, what decides it, and what is nearest to the
+paper.
+
+`python -m companion.studies.multiverse` judges the stored runs of all samples, which takes some minutes, and writes
+data/multiverse-claims.parquet and data/multiverse-observed.parquet; all else is computed from these.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import cross_val_score
+from statsmodels.stats.contingency_tables import Table2x2
+from statsmodels.stats.proportion import proportion_confint
+
+from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
+from companion.judging.paired import Interval
+from companion.show.chapters import ROOT
+from companion.show.words import listed, percent
+from companion.sweeps.runs import stored_table, write_runs
+from companion.sweeps.universes import AXES, Universe, universes
+from companion.sweeps.workers import as_they_finish, open_executor
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    "sobol": {"sampling": "sobol"},
+    "neighbours": {"sampling": "neighbours"},
+    "strength-temperature": {"sampling": "finer grid", "axes": ("λ", "τ")},
+    "start-overlap": {"sampling": "grid", "axes": ("initialisation", "overlap")},
+}
+"""The samples by the names of their files, data/multiverse-NAME-….parquet, and how their universes are drawn."""
+CLAIMS, OBSERVED = "multiverse-claims", "multiverse-observed"
+
+
+def sample(name: str) -> list[Universe]:
+    """Return a sample's universes; a universe's number is its place."""
+    return universes(**SAMPLES[name])
+
+
+class Judged(NamedTuple):
+    """What is seen in the universes of one sample: `claims`, a row a universe, claim and reading, and `observed`, a row
+    a universe, as `companion.judging.multiverse.judge_universes` returns them."""
+
+    claims: pd.DataFrame
+    observed: pd.DataFrame
+
+    @property
+    def of_claims(self) -> pd.DataFrame:
+        """The claims in the nominal reading alone."""
+        return self.claims[self.claims["reading"] == AS_NOMINAL]
+
+    def fitting(self) -> Judged:
+        """Return the same of the universes in which all masks fit."""
+        fit = self.observed["universe"][self.observed["worst_fit"] <= FITS]
+        return Judged(*(table[table["universe"].isin(fit)] for table in self))
+
+
+def stored(root: Path, name: str) -> Judged:
+    """Return what is stored of one sample."""
+    tables = (stored_table(root, file) for file in (CLAIMS, OBSERVED))
+    return Judged(*(table[table["sample"] == name].drop(columns="sample") for table in tables))
+
+
+# --- shares ---
+
+
+def share(count: int, of: int) -> Interval:
+    """Return a share with its 95 % Wilson interval, as if the universes were drawn independently.
+
+    A Sobol' sequence spreads them more evenly than that, so its intervals are rather too wide than too narrow for the
+    share over all combinations of levels.
+    """
+    ends: Any = proportion_confint(count, of, alpha=0.05, method="wilson")
+    return Interval(count / of, float(ends[0]), float(ends[1]))
+
+
+def shares(claims: pd.DataFrame, by: Sequence[str] = ("claim",)) -> pd.DataFrame:
+    """Return in what share of the universes claims are seen.
+
+    Book: chapter "Every reading at once", section "Shares".
+
+    Args:
+        claims: of `Judged`.
+        by: columns that name a group: of one row each universe.
+
+    Returns:
+        One row a group: `universes`; `mean` and `rule`, how many of them show it by means, and by the rule, each with
+        `… share`, `… low` and `… high`; `cases`, the mean share of the claim's cases that the means show; the median
+        effect.
+    """
+    rows = []
+    for name, group in claims.groupby(list(by), sort=False):
+        row: dict[str, Any] = dict(zip(by, name, strict=True)) | {"universes": len(group)}
+        for kind in ("mean", "rule"):
+            seen = int(group[f"by_{kind}"].sum())
+            found = share(seen, len(group))
+            row |= {
+                kind: seen,
+                **{f"{kind} {end}": value for end, value in zip(("share", "low", "high"), found, strict=True)},
+            }
+        row |= {"cases": float((group["mean"] / group["cases"]).mean()), "effect": float(group["effect"].median())}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+# --- what decides ---
+
+
+def codes(sampled: Iterable[Universe]) -> pd.DataFrame:
+    """Return the place of each universe's level on its axis: a row a universe, a column an axis."""
+    places = [[levels.index(level) for levels, level in zip(AXES.values(), one.levels, strict=True)] for one in sampled]
+    return pd.DataFrame(places, columns=list(AXES))
+
+
+def main_effects(places: pd.DataFrame, outcome: np.ndarray) -> pd.Series:
+    """Return of each axis the share of an outcome's variance that its levels' means explain, less what chance would.
+
+    ω² of a one-way analysis of variance: 0 in expectation for an axis without an effect, and never below it here.
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: what `codes` returned.
+        outcome: one number a universe, shape (universes,).
+
+    Returns:
+        Shares by axis; 0 where the outcome does not vary.
+    """
+    total = float(((outcome - outcome.mean()) ** 2).sum())
+    found = {}
+    for axis in places:
+        groups = pd.Series(outcome).groupby(places[axis].to_numpy())
+        between = float((groups.size() * (groups.mean() - outcome.mean()) ** 2).sum())
+        free = groups.ngroups - 1
+        within = (total - between) / (len(outcome) - free - 1)
+        found[axis] = max(0.0, (between - free * within) / (total + within)) if total else 0.0
+    return pd.Series(found)
+
+
+class Attribution(NamedTuple):
+    """What decides an outcome.
+
+    Attributes:
+        total: of each axis the share of the surrogate's variance that is left when all other axes are known.
+        r2: the surrogate's cross-validated R²: the part of the outcome's variance that it can say anything about.
+    """
+
+    total: pd.Series
+    r2: float
+
+
+DRAWS = 4096
+"""Pairs of universes from which total effects are computed; their stream has seed 0."""
+
+
+def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
+    """Return the total effects of the axes on an outcome, by a surrogate: 500 extremely randomised trees.
+
+    Total effects by Jansen's estimator: half the mean squared change of the surrogate's answer when the level of one
+    axis is drawn anew, over its variance, universes drawn uniformly. Interactions count for each axis in them, so that
+    totals may add up to more than 1.
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: what `codes` returned.
+        outcome: one number a universe, shape (universes,).
+    """
+    levels = {str(axis): int(places[axis].max()) + 1 for axis in places}
+
+    def encoded(rows: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
+
+    trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    r2 = float(cross_val_score(trees, encoded(places), outcome, cv=8, scoring="r2").mean())
+    trees.fit(encoded(places), outcome)
+    stream = np.random.default_rng(0)
+    drawn = pd.DataFrame({axis: stream.integers(count, size=DRAWS) for axis, count in levels.items()})
+    before = trees.predict(encoded(drawn))
+    variance = before.var()
+    total = {}
+    for axis, count in levels.items():
+        moved = trees.predict(encoded(drawn.assign(**{str(axis): stream.integers(count, size=DRAWS)})))
+        total[axis] = ((before - moved) ** 2).mean() / 2 / variance if variance else 0.0
+    return Attribution(pd.Series(total), r2)
+
+
+def outcomes(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return of each universe and claim the share of the claim's cases that the means show: universes by claims."""
+    seen = claims.assign(seen=claims["mean"] / claims["cases"])
+    return seen.pivot(index="universe", columns="claim", values="seen")[list(ASKS)]
+
+
+def what_decides(places: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
+    """Return what decides each claim's share of cases: a row a claim and axis: main, total, and the surrogate's R².
+
+    Book: chapter "Every reading at once", section "What decides".
+
+    Args:
+        places: `codes` of the universes in `claims`, indexed by their numbers.
+        claims: of `Judged`, in one reading.
+    """
+    rows = []
+    for claim, outcome in outcomes(claims).items():
+        values = outcome.to_numpy()
+        chosen = places.loc[outcome.index]
+        main, (total, r2) = main_effects(chosen, values), attribute(chosen, values)
+        rows += [{"claim": claim, "axis": axis, "main": main[axis], "total": total[axis], "R²": r2} for axis in AXES]
+    return pd.DataFrame(rows)
+
+
+BINS = 32
+"""Parts of a claim's sorted universes in whose strip levels are counted."""
+
+
+def specification_curve(
+    claims: pd.DataFrame, places: pd.DataFrame, claim: str, axes: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return a claim's effect in all universes, sorted, and which levels stand where in that order.
+
+    Book: chapter "Every reading at once", section "One curve a claim".
+
+    Args:
+        claims: of `Judged`, in one reading.
+        places: `codes` of the universes, indexed by their numbers.
+        claim: which.
+        axes: whose levels are counted.
+
+    Returns:
+        The curve: universe, rank (0 to 1), effect, low, high; and the strip: start, end, level, value (the level's
+        share in that part of the order, over its share at all).
+    """
+    own = claims[claims["claim"] == claim].sort_values("effect", kind="stable").reset_index(drop=True)
+    curve = own[["universe", "effect", "low", "high"]].assign(rank=(np.arange(len(own)) + 0.5) / len(own))
+    part = np.minimum(np.arange(len(own)) * BINS // len(own), BINS - 1)
+    rows = []
+    for axis in axes:
+        of_universes = places.loc[own["universe"], axis].to_numpy()
+        for place, level in enumerate(AXES[axis]):
+            here = of_universes == place
+            for k in range(BINS):
+                value = float(here[part == k].mean() / here.mean())
+                rows.append(
+                    {"start": k / BINS, "end": (k + 1) / BINS, "level": f"{axis}: {level.name}", "value": value}
+                )
+    return curve, pd.DataFrame(rows)
+
+
+# --- together or apart ---
+
+
+def together(claims: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
+    """Return how often pairs of claims are seen in the same universe, against how often one is without the other.
+
+    Book: chapter "Every reading at once", section "Together or apart".
+
+    Args:
+        claims: of `Judged`, in one reading.
+        kind: "mean" or "rule".
+
+    Returns:
+        One row a pair: both, first only, second only, neither; odds ratio with its 95 % interval, ½ added to each count
+        (so that it exists where a count is 0).
+    """
+    seen = claims.pivot(index="universe", columns="claim", values=f"by_{kind}")[list(ASKS)].astype(bool)
+    rows = []
+    for first, second in itertools.combinations(ASKS, 2):
+        counts = [
+            int(((seen[first] == one) & (seen[second] == other)).sum())
+            for one, other in itertools.product((True, False), repeat=2)
+        ]
+        table = Table2x2(np.reshape(counts, (2, 2)) + 0.5)
+        low, high = table.oddsratio_confint()
+        names = ("both", "first only", "second only", "neither")
+        ratio = {"odds ratio": table.oddsratio, "low": low, "high": high}
+        rows.append({"first": first, "second": second, **dict(zip(names, counts, strict=True)), **ratio})
+    return pd.DataFrame(rows)
+
+
+# --- near to the paper ---
+
+
+def nearness(observed: pd.DataFrame) -> pd.DataFrame:
+    """Return of each universe how many observations of the paper it reproduces, and the sum of their shares.
+
+    Returns:
+        Columns universe, reproduced, shares; the nearest universe first.
+    """
+    parts = observed[list(OBSERVATIONS)]
+    table = pd.DataFrame(
+        {"universe": observed["universe"], "reproduced": (parts == 1).sum(axis=1), "shares": parts.sum(axis=1)}
+    )
+    return table.sort_values(["reproduced", "shares"], ascending=False, kind="stable").reset_index(drop=True)
+
+
+def over_represented(places: pd.DataFrame, near: Sequence[int]) -> pd.DataFrame:
+    """Return how often each level stands among some universes, against how often it was drawn.
+
+    Args:
+        places: `codes` of the universes drawn, indexed by their numbers.
+        near: numbers of those that are near to the paper.
+
+    Returns:
+        One row an axis and level: near (count), share with its 95 % Wilson interval, drawn (share).
+    """
+    rows = []
+    for axis, levels in AXES.items():
+        for place, level in enumerate(levels):
+            chosen = places[axis] == place
+            count = int(chosen.loc[list(near)].sum())
+            found = share(count, len(near))
+            ends = {"share": found.value, "low": found.low, "high": found.high}
+            rows.append({"axis": axis, "level": level.name, "near": count, **ends, "drawn": float(chosen.mean())})
+    return pd.DataFrame(rows)
+
+
+# --- as the chapter shows it ---
+
+
+def table_of_axes() -> pd.DataFrame:
+    """Return the axes (the index) with their levels, the nominal one first, as the chapter tabulates them."""
+    rows = [(axis, len(levels), "; ".join(level.name for level in levels)) for axis, levels in AXES.items()]
+    return pd.DataFrame(rows, columns=["axis", "levels", "which"]).set_index("axis")
+
+
+def table_of_observations(judged: Judged) -> pd.DataFrame:
+    """Return what the paper reports (the index, by its name) in words, and the share of universes that reproduce it."""
+    rows = [
+        (name, observation.says, f"{(judged.observed[name] == 1).mean():.1%}")
+        for name, observation in OBSERVATIONS.items()
+    ]
+    return pd.DataFrame(rows, columns=["observation", "the paper reports", "universes"]).set_index("observation")
+
+
+def share_panels(judged: Judged) -> dict[str, pd.DataFrame]:
+    """Return the shares of all universes and of those that fit, as `show.multiverse.shares_of_universes` draws them."""
+    panels = {}
+    for title, some in {"all universes": judged, "those in which all masks fit": judged.fitting()}.items():
+        table = shares(some.of_claims)
+        ends = {
+            kind: table[["claim", *(f"{kind} {end}" for end in ("share", "low", "high"))]] for kind in ("mean", "rule")
+        }
+        named = [
+            rows.set_axis(["claim", "share", "low", "high"], axis=1).assign(read=f"by {kind}")
+            for kind, rows in ends.items()
+        ]
+        panels[f"{title} ({len(some.observed)})"] = pd.concat(named, ignore_index=True)
+    return panels
+
+
+def share_table(judged: Judged) -> pd.DataFrame:
+    """Return the shares as the chapter tabulates them: a row a claim; all universes and those that fit."""
+
+    def written(table: pd.DataFrame, kind: str) -> list[str]:
+        return [
+            f"{row[kind]} ({row[f'{kind} share']:.1%} [{row[f'{kind} low']:.1%}, {row[f'{kind} high']:.1%}])"
+            for _, row in table.iterrows()
+        ]
+
+    every, fit = (shares(some.of_claims) for some in (judged, judged.fitting()))
+    columns = {
+        "by mean": written(every, "mean"),
+        "by rule": written(every, "rule"),
+        "by mean, those that fit": written(fit, "mean"),
+        "by rule, those that fit": written(fit, "rule"),
+        "cases, by mean": [f"{value:.0%}" for value in every["cases"]],
+    }
+    return pd.DataFrame(columns, index=pd.Index(every["claim"], name="claim"))
+
+
+def reading_table(judged: Judged) -> pd.DataFrame:
+    """Return the share of universes that show a claim by means, in each reading of the same weights."""
+    table = shares(judged.claims, ["claim", "reading"])
+    wide = table.pivot(index="claim", columns="reading", values="mean share").loc[list(ASKS)]
+    some = wide.dropna(thresh=2)
+    columns = [name for name in READ_AS if name in some]
+    return some[columns].map(percent)
+
+
+def curve_panels(
+    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged, axes: int = 3
+) -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
+    """Return some claims' curves, as `show.multiverse.specification_curves` draws them.
+
+    Args:
+        judged: of the sample.
+        places: `codes` of its universes.
+        decided: what `what_decides` returned.
+        keys: the claims.
+        nominal: the sample whose universe 0 is the nominal one, which is marked.
+        axes: how many a strip shows: those of the largest total effects.
+    """
+    panels = {}
+    for key in keys:
+        chosen = decided[decided["claim"] == key].nlargest(axes, "total")["axis"]
+        curve, strip = specification_curve(judged.of_claims, places, key, list(chosen))
+        own = nominal.of_claims.query("universe == 0 and claim == @key")["effect"].iloc[0]
+        marked = pd.DataFrame({"rank": [(curve["effect"] < own).mean()], "effect": [own]})
+        panels[key] = _clipped(curve), _clipped(marked), strip
+    return panels
+
+
+CLIP = 3.0
+"""Effects are drawn up to this; beyond it a run of a universe has left all bounds."""
+
+
+def _clipped(table: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in ("effect", "low", "high") if name in table]
+    return table.assign(**{name: table[name].clip(-CLIP, CLIP) for name in names})
+
+
+def deciding_cells(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return the total effects as rows for `companion.show.charts.grids`: claims by axes."""
+    return decided.rename(columns={"claim": "row", "axis": "column", "total": "value"})[["row", "column", "value"]]
+
+
+def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
+    """Return of each claim the surrogate's R² and its three axes of the largest total effects, with their main ones."""
+    rows = []
+    for claim, group in decided.groupby("claim", sort=False):
+        largest = group.nlargest(3, "total")
+        row = {"claim": claim, "R²": f"{group['R²'].iloc[0]:.2f}"}
+        names = ("first", "second", "third")
+        row |= {
+            name: f"{one['axis']} {one['total']:.2f} ({one['main']:.2f})"
+            for name, (_, one) in zip(names, largest.iterrows(), strict=True)
+        }
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def pair_cells(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return log10 of the odds ratios of pairs of claims, both ways round, as rows for `show.charts.grids`."""
+    there = pairs.assign(row=pairs["first"], column=pairs["second"])
+    back = pairs.assign(row=pairs["second"], column=pairs["first"])
+    both = pd.concat([there, back]).assign(value=lambda rows: np.log10(rows["odds ratio"]))
+    order = {key: place for place, key in enumerate(ASKS)}
+    return both[["row", "column", "value"]].sort_values(
+        ["row", "column"], key=lambda column: column.map(order), kind="stable"
+    )
+
+
+def pair_table(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs of claims as the chapter tabulates them: counts, and the odds ratio with its interval."""
+    ratio = [f"{row['odds ratio']:.2g} [{row['low']:.2g}, {row['high']:.2g}]" for _, row in pairs.iterrows()]
+    named = pairs.assign(pair=pairs["first"] + " and " + pairs["second"], **{"odds ratio": ratio})
+    return named.set_index("pair")[["both", "first only", "second only", "neither", "odds ratio"]]
+
+
+def nearest_table(judged: Judged, sampled: Sequence[Universe], number: int = 10) -> pd.DataFrame:
+    """Return the universes that reproduce most of the paper's observations: how many, and their levels.
+
+    Args:
+        judged: of a sample.
+        sampled: its universes.
+        number: how many rows.
+    """
+    near = nearness(judged.observed).head(number)
+    rows = [
+        {"universe": int(row["universe"]), "reproduced": f"{row['reproduced']:.0f} of {len(OBSERVATIONS)}"}
+        | sampled[int(row["universe"])].names
+        for _, row in near.iterrows()
+    ]
+    return pd.DataFrame(rows).set_index("universe")
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the chapter's prose, by name.
+
+    Args:
+        data: the book's folder `data`.
+    """
+    judged, near = (stored(data.parent, name) for name in ("sobol", "neighbours"))
+    fit, count = judged.fitting(), len(judged.observed)
+    places = codes(sample("sobol"))
+    found = {
+        "combinations": f"{math.prod(len(levels) for levels in AXES.values()):,}",
+        "universes": f"{count:,}",
+        "planned": f"{len(sample('sobol')):,}",
+        "neighbours": str(len(near.observed) - 1),
+        "runs": f"{480 * count:,}",
+        "lost": f"{judged.observed['lost'].sum():,}",
+        "fits": f"{FITS:g}",
+        "fitting": str(len(fit.observed)),
+    }
+    return found | share_numbers(judged, fit) | deciding_numbers(what_decides(places, judged.of_claims))
+
+
+def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
+    """Return each claim's shares as the prose has them: "12 %", by means, by the rule, and of those that fit."""
+    found = {}
+    for name, some in {"": judged, "-fitting": fit}.items():
+        for _, row in shares(some.of_claims).iterrows():
+            key = row["claim"].lower()
+            found |= {f"{key}-{kind}{name}": percent(row[f"{kind} share"]) for kind in ("mean", "rule")}
+            found[f"{key}-mean{name}-count"] = str(row["mean"])
+    return found
+
+
+def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
+    """Return of each claim the three axes of the largest total effects, and the surrogate's R²."""
+    found = {}
+    for claim, group in decided.groupby("claim", sort=False):
+        key = str(claim).lower()
+        found[f"{key}-axes"] = listed(group.nlargest(3, "total")["axis"])
+        found[f"{key}-r2"] = f"{group['R²'].iloc[0]:.2f}"
+    return found
+
+
+# --- what is stored ---
+
+
+def runs_of(root: Path, name: str) -> list[Path]:
+    """Return the files of a sample's runs, in the order of their universes."""
+    return sorted((root / "data").glob(f"multiverse-{name}-[0-9]*.parquet"))
+
+
+def _judge_file(job: tuple[str, Path, int]) -> Judged:
+    """Judge some universes of one file, from a number on."""
+    name, path, first = job
+    runs = pd.read_parquet(path, filters=[("universe", ">=", first), ("universe", "<", first + BATCH)])
+    return Judged(*(table.assign(sample=name) for table in judge_universes(runs)))
+
+
+BATCH = 8
+"""Universes that are judged at once."""
+
+
+def judge_stored(root: Path, workers: int | None = None) -> Judged:
+    """Judge all stored runs: those of every sample, whatever of its files is there."""
+    jobs = []
+    for name in SAMPLES:
+        for path in runs_of(root, name):
+            numbers = pd.read_parquet(path, columns=["universe"])["universe"]
+            jobs += [(name, path, first) for first in range(int(numbers.min()), int(numbers.max()) + 1, BATCH)]
+    with open_executor(workers) as executor:
+        found = dict(as_they_finish(_judge_file, jobs, executor))
+    return Judged(*(pd.concat([found[job][k] for job in jobs], ignore_index=True) for k in range(2)))
+
+
+def write(root: Path = ROOT, workers: int | None = 2) -> None:
+    """Judge all stored runs and store what is seen."""
+    judged = judge_stored(root, workers)
+    numbers = judged.claims.select_dtypes("float").columns
+    write_runs(judged.claims.astype(dict.fromkeys(numbers, np.float32)), root / "data" / f"{CLAIMS}.parquet")
+    write_runs(judged.observed, root / "data" / f"{OBSERVED}.parquet")
+
+
+if __name__ == "__main__":
+    write()
