@@ -8,7 +8,7 @@ A rounding grows in training, so two right programs may end apart. How far apart
 run go `COPIES` copies of which, at the start and after every step, each parameter is moved up or down by about one unit
 in its last place, as another order of the same sums would move it.
 
-    python tests/slow_universes.py --numbers 3 17 --sizes 3 5 10 --out data/multiverse-again.json
+    python tests/slow_universes.py --numbers 3 17 --sizes 3 5 10 --out tests/slow_universes.json
 """
 
 from __future__ import annotations
