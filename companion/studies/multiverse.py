@@ -397,8 +397,12 @@ def reading_table(judged: Judged) -> pd.DataFrame:
     return some[columns].map(percent)
 
 
+STRIP = 3
+"""Axes whose levels a strip shows: those of the largest main effects."""
+
+
 def curve_panels(
-    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged, axes: int = 3
+    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged
 ) -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
     """Return some claims' curves, as `show.multiverse.specification_curves` draws them.
 
@@ -408,11 +412,10 @@ def curve_panels(
         decided: what `what_decides` returned.
         keys: the claims.
         nominal: the sample whose universe 0 is the nominal one, which is marked.
-        axes: how many a strip shows: those of the largest main effects.
     """
     panels = {}
     for key in keys:
-        chosen = decided[decided["claim"] == key].nlargest(axes, "main")["axis"]
+        chosen = decided[decided["claim"] == key].nlargest(STRIP, "main")["axis"]
         curve, strip = specification_curve(judged.of_claims, places, key, list(chosen))
         own = nominal.of_claims.query("universe == 0 and claim == @key")["effect"].iloc[0]
         marked = pd.DataFrame({"rank": [(curve["effect"] < own).mean()], "effect": [own]})
