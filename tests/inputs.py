@@ -20,7 +20,16 @@ from hypothesis import strategies as st
 
 from companion.core.checks import MOST_POINTS
 from companion.core.network import Parameters, starting_batch
-from companion.core.settings import MASKS, Attractor, Density, Settings, Target
+from companion.core.settings import (
+    FORMS,
+    MASKS,
+    TARGETS_ON_THE_LINE,
+    Attractor,
+    Density,
+    Optimiser,
+    Settings,
+    Target,
+)
 
 # --- nothing of the kind ---
 
@@ -278,10 +287,14 @@ runs = st.sampled_from([(), (1,), (2,), (2, 2)])
 def settings(draw: st.DrawFn, neurons: tuple[str, ...] = ("line", "radial", "ridge")) -> Settings:
     """Settings that are quick to train."""
     neuron = draw(st.sampled_from(neurons))
-    place = {"target": draw(st.sampled_from([Target.SINE, Target.LINE, Target.STEP, Target.CHIRP]))}
+    place: dict[str, Any] = {"target": draw(st.sampled_from(TARGETS_ON_THE_LINE))}
     if neuron != "line":
         density = draw(st.sampled_from([Density.UNIFORM, Density.ARCSINE, Density.BELL, Density.CLUSTERS]))
         place = {"target": Target.DIAGONAL, "dimension": draw(st.integers(1, 3)), "density": density}
+    elif draw(st.booleans()):
+        forms = {name: type(getattr(Settings(), name)) for name in FORMS if name != "matched"}
+        place |= {name: draw(st.sampled_from(list(levels))) for name, levels in forms.items()}
+        place["matched"] = draw(st.booleans())
     return Settings(
         mask=draw(st.sampled_from(list(MASKS))),
         attractor=draw(st.sampled_from(list(Attractor))),
@@ -291,6 +304,7 @@ def settings(draw: st.DrawFn, neurons: tuple[str, ...] = ("line", "radial", "rid
         anneal=draw(st.booleans()),
         step_size=draw(st.sampled_from([0.01, 1e-300, 1e300])),
         steps=draw(st.integers(0, 3)),
+        optimiser=draw(st.sampled_from(list(Optimiser))),
         neuron=neuron,
         **place,
     )

@@ -27,7 +27,7 @@ from companion.core.losses import total_loss
 from companion.core.network import Parameters, initial_parameters, predict, starting_batch
 from companion.core.settings import MASKS, Attractor, Settings
 from companion.core.train import train
-from companion.engine import cache, driver, lanes, line, space, steps
+from companion.engine import cache, driver, forms, lanes, line, space, steps
 
 SIZES = (3, 20, 100)
 
@@ -366,7 +366,7 @@ def test_stored_code_is_renewed_when_any_file_of_the_engine_changes(name):
     function = getattr(module, entry)
     source = inspect.getclosurevars(function.py_func).nonlocals["source"]
     files = sorted((ROOT / "companion" / "engine").glob("*.py"))
-    assert {file.stem for file in files} >= {"cache", "lanes", "steps", "line", "space", "driver"}
+    assert {file.stem for file in files} >= {"cache", "lanes", "steps", "forms", "line", "space", "driver"}
     assert all(file.read_text(encoding="utf-8") in source for file in files)
     codegen = function.targetctx.codegen()
     keys = [module._with_source(text)._cache._index_key((), codegen) for text in ("a", "b", "a", source)]
@@ -375,7 +375,7 @@ def test_stored_code_is_renewed_when_any_file_of_the_engine_changes(name):
 
 
 def test_nothing_else_of_the_engine_is_kept_on_disk():
-    modules = (cache, lanes, steps, line, space, driver)
+    modules = (cache, lanes, steps, forms, line, space, driver)
     found = [
         (module, name)
         for module in modules
@@ -510,8 +510,8 @@ def test_a_batch_without_runs_gives_one_without_runs(settings):
         assert [value.shape for value in found.recorded] == [(2, *value.shape) for value in none]
 
 
-def test_one_step_of_adam_serves_both():
-    assert line.adam_step is space.adam_step is steps.adam_step
+def test_one_step_serves_both():
+    assert line.take_step is space.take_step is steps.take_step
 
 
 # --- what is refused ---

@@ -273,7 +273,7 @@ def test_padding_stays_where_it_is(neuron, attractor):
         terms = steps.terms_of(settings)
         run = new_run(*task(3, 2, 1, neuron), terms)
         before = run.parameters.copy()
-        driver._advance(space, run, terms, steps.schedule_of(settings))
+        driver._advance(space, run, terms, steps.schedule_of(settings, settings.step_size))
         for changed in (run.parameters != before, run.gradient != 0.0):
             by_neuron = changed[: -lanes.WIDTH].reshape(-1, lanes.WIDTH)
             assert by_neuron[:, :3].all() and not by_neuron[:, 3:].any()
@@ -287,7 +287,7 @@ def test_every_step_s_matching_is_optimal(dimension, mask):
     """Also where no new one was made since the step before."""
     x, y, start = task(25, dimension, 3, "radial")
     settings = in_space(mask, "radial", "transport", steps=300)
-    terms, schedule = steps.terms_of(settings), steps.schedule_of(settings)
+    terms, schedule = steps.terms_of(settings), steps.schedule_of(settings, settings.step_size)
     run = new_run(x, y, start, terms)
     changes = 0
     for step in range(300):

@@ -37,12 +37,13 @@ from companion.core import data, hull, losses, metrics, network, tables, train
 from companion.core import settings as records
 from companion.core.data import DENSITIES, TARGETS
 from companion.core.network import Parameters
-from companion.core.settings import MASKS, NAMES, Neuron, Settings
+from companion.core.settings import MASKS, NAMES, Inputs, Neuron, Settings
 from companion.engine import driver, lanes
 from companion.judging import baselines, beyond, chance, ledger, paired, referee, verdicts
 from companion.judging.claims import CLAIMS
 from companion.sweeps import measures, parameters, store, sweep
 from companion.sweeps import runs as of_runs
+from companion.sweeps import universes as of_universes
 
 pytestmark = pytest.mark.long
 FEW = str(ROOT / "data/plain.parquet")
@@ -121,7 +122,12 @@ CORE: dict[str, Case] = {
     "overlap_loss": of(losses.overlap_loss, activations="samples neurons"),
     "matched_loss": of(losses.matched_loss, x="samples d", prototypes="samples d"),
     "total_loss": of_batch(losses.total_loss, "x", "y", "parameters", "settings", repulsion=st.floats(0, 1)),
-    "activations": of(network.activations, x="samples", w="neurons", b="neurons"),
+    "activations": of(
+        network.activations, x="samples", w="neurons", b="neurons", form=st.sampled_from(list(network.EXPONENTS))
+    ),
+    "in_nominal_activation": of_batch(
+        network.in_nominal_activation, "parameters", form=st.sampled_from(list(network.EXPONENTS))
+    ),
     "output": of(network.output, activations="samples neurons", a="neurons", c=""),
     "predict": of(network.predict, x="samples", w="neurons", b="neurons", a="neurons", c=""),
     "prototypes": of(network.prototypes, w="neurons", b="neurons"),
@@ -131,7 +137,12 @@ CORE: dict[str, Case] = {
     "squared_distances": of(network.squared_distances, p="p d", q="q d"),
     "require_batch": of_batch(network.require_batch, "x", "y", "parameters", "settings"),
     "require_startable": of(network.require_startable, size=sizes, settings=settings()),
-    "initial_parameters": of(network.initial_parameters, size=sizes, seed=seeds),
+    "initial_parameters": of(
+        network.initial_parameters,
+        size=sizes,
+        seed=seeds,
+        initialisation=st.sampled_from(list(network.INITIALISATIONS)),
+    ),
     "initial_parameters_in": of(
         network.initial_parameters_in,
         dimension=dimensions,
@@ -143,7 +154,13 @@ CORE: dict[str, Case] = {
         network.starting_batch, size=sizes, seeds=st.lists(seeds, min_size=1, max_size=3), settings=settings()
     ),
     "random_stream": of(data.random_stream, size=sizes, seed=seeds, purpose=st.integers(0, 4)),
-    "sample_task": of(data.sample_task, size=sizes, seed=seeds, target=targets),
+    "sample_task": of(
+        data.sample_task,
+        size=sizes,
+        seed=seeds,
+        target=st.sampled_from(data.TARGETS_AND_LABELS),
+        inputs=st.sampled_from(list(Inputs)),
+    ),
     "fresh_samples": of(data.fresh_samples, size=sizes, seed=seeds, draws=draws, target=targets),
     "diagonal": of(data.diagonal, x="d"),
     "sample_cloud": of(data.sample_cloud, size=sizes, seed=seeds, dimension=dimensions, density=densities),
@@ -167,6 +184,7 @@ CORE: dict[str, Case] = {
     "position_error": of(metrics.position_error, x="samples", prototypes="samples"),
     "value_error": of(metrics.value_error, **four),
     "specialization_ratio": of(metrics.specialization_ratio, activations="samples neurons"),
+    "distinct_samples": of(metrics.distinct_samples, activations="samples neurons"),
     "expelled_fraction": of(metrics.expelled_fraction, x="samples", prototypes="neurons"),
     "expelled_fraction in space": of(hull.expelled_fraction, x="samples d", prototypes="neurons d"),
     "outside_hull": of(hull.outside_hull, x="samples d", points="points d"),
@@ -192,6 +210,9 @@ ENGINE: dict[str, Case] = {
 }
 SWEEPS: dict[str, Case] = {
     "measure": of_batch(measures.measure, "x", "y", "parameters", "neuron", leading=some_runs),
+    "measure_every_reading": of_batch(
+        measures.measure_every_reading, "x", "y", "parameters", "neuron", leading=some_runs
+    ),
     "reconstructions": of_batch(measures.reconstructions, "x", "parameters", "neuron", leading=some_runs),
 }
 
@@ -250,6 +271,12 @@ SWEEPS |= {
     "run_groups": of(sweep.run_groups, groups=st.lists(groups_of_runs, min_size=1, max_size=2)),
     "batch_for_cache": of(sweep.batch_for_cache, size=sizes, steps=st.integers(0, 3)),
     "batch_for_a_second": of(sweep.batch_for_a_second, size=sizes, steps=st.integers(0, 3)),
+    "universes": of(
+        of_universes.universes,
+        sampling=st.sampled_from(list(of_universes.SAMPLINGS)),
+        axes=st.lists(st.sampled_from(list(of_universes.AXES)), min_size=1, max_size=3, unique=True),
+        number=st.integers(1, 20),
+    ),
     "settings_in": of(of_runs.settings_in, runs=run_table),
     "summary": of(of_runs.summary, runs=run_table, metric=st.just("fit_mse"), by=st.just(["mask", "size"])),
     "median_run": of(of_runs.median_run, runs=run_table, mask=masks, size=st.sampled_from([3, 5])),
@@ -368,6 +395,10 @@ LEFT_OUT = {
     },
     **{f"companion.judging.verdicts.{name}": "called with what judge has checked" for name in ("p_values", "of_cases")},
     "companion.core.checks": "the checks themselves",
+    "companion.core.forms": "called by total_loss with what it has checked: tests/test_forms.py",
+    **{f"companion.core.losses.{name}": "a part of total_loss" for name in ("weighed_loss", "counts", "units")},
+    **{f"companion.core.train.{name}": "called with what train has checked" for name in ("rates_of", "diverged")},
+    "companion.core.metrics.value_gap": "called with arrays that are known to fit",
     "companion.core.metrics.match_run": "called with arrays that are known to fit",
     "companion.core.metrics.runs_of": "what three metrics begin with",
     "companion.core.hull.is_mixture": "called with arrays that are known to fit",
@@ -376,6 +407,7 @@ LEFT_OUT = {
     "companion.core.settings.require_settings": "a check",
     "companion.engine.lanes": COMPILED,
     "companion.engine.steps": COMPILED,
+    "companion.engine.forms": COMPILED,
     "companion.engine.line": COMPILED,
     "companion.engine.space": COMPILED,
     "companion.sweeps.workers": "tests/test_workers.py: it starts processes",
@@ -392,6 +424,10 @@ LEFT_OUT = {
     "companion.sweeps.parameters.only_parameters": "tests/test_parameters.py, and the notebooks below",
     "companion.sweeps.parameters.read_parameters": "tests/test_parameters.py, and the notebooks below",
     "companion.sweeps.runs.groups_of": "pandas' own groupby",
+    **{
+        f"companion.sweeps.universes.{name}": "called with what universes returned: tests/test_universes.py"
+        for name in ("run_universes", "parts_of")
+    },
 }
 """Public functions, or whole files of them, that no case is generated for, and why."""
 

@@ -12,9 +12,18 @@ import pytest
 import torch
 
 from companion.core.data import TARGETS, random_stream, sample_task
-from companion.core.metrics import expelled_fraction, match, reconstruction_error, specialization_ratio
-from companion.core.network import activations, predict, prototypes
+from companion.core.metrics import (
+    distinct_samples,
+    expelled_fraction,
+    match,
+    reconstruction_error,
+    specialization_ratio,
+)
+from companion.core.network import activations, predict, prototypes, starting_batch
+from companion.core.settings import Activation, Settings
 from companion.judging.chance import AT_CHANCE, chance_level, split_error
+from companion.sweeps.measures import METRICS, READINGS, measure, measure_every_reading
+from companion.sweeps.sweep import run_sweep
 
 CASES = json.loads((Path(__file__).parent / "reference" / "losses.json").read_text(encoding="utf-8"))
 
@@ -63,6 +72,20 @@ def test_one_far_prototype_moves_the_error_by_its_distance_over_n():
 def test_specialization_counts_distinct_winners(seed):
     h = np.random.default_rng(seed).random((6, 5))
     assert specialization_ratio(h) == len({max(range(5), key=lambda j, row=row: row[j]) for row in h}) / 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_distinct_samples_are_counted_by_neuron(seed):
+    responses = np.random.default_rng(seed).uniform(0, 1, (3, 6, 4))
+    expected = [len({max(range(6), key=lambda i: run[i][j]) for j in range(4)}) / 4 for run in responses.tolist()]
+    assert distinct_samples(responses).tolist() == expected
+    assert distinct_samples(responses[0]) == expected[0]
+
+
+def test_a_neuron_that_responds_to_nothing_has_no_sample_and_of_ties_the_first_counts():
+    assert distinct_samples([[0.0, 0.5, 0.5], [0.0, 0.5, 0.1]]) == 1 / 3
+    assert distinct_samples([[0.1, 0.0], [0.0, 0.1]]) == 1 and distinct_samples(np.zeros((3, 4))) == 0
+    assert distinct_samples(np.eye(3)[:, :2]) == 1 and distinct_samples([[0.1, 0.2, 0.3]]) == 1 / 3
 
 
 def test_specialization_extremes():
@@ -184,3 +207,63 @@ def test_one_prototype_far_away_leaves_the_others_distances(far):
     for sample, neuron in enumerate(found.neuron):
         expected = math.hypot(*(x[sample] - positions[neuron]), y[sample] - values[neuron])
         assert found.distance[sample] == pytest.approx(expected, rel=1e-12)
+
+
+# --- other readings of the same weights ---
+
+
+def test_other_readings_are_what_they_say_run_by_run():
+    x, y, start = starting_batch(6, range(8), Settings(initialisation="uniform-3"))
+    found = measure_every_reading(x, y, start)
+    assert tuple(found) == (*METRICS, *READINGS) and all(one.shape == (8,) for one in found.values())
+    assert {name: one.tolist() for name, one in measure(x, y, start).items()} == {
+        name: found[name].tolist() for name in METRICS
+    }
+    for row in range(8):
+        own = [part[row].numpy() for part in (x, y, *start)]
+        x_own, y_own, w, b, a, c = own
+        positions = -b / w
+        values = np.array([(a * np.exp(-((w * at + b) ** 2))).sum() + c for at in positions])
+        best = match(x_own, y_own, positions, values)
+        apart = np.hypot(x_own - positions[best.neuron], y_own - values[best.neuron])
+        responses = np.exp(-((np.outer(x_own, w) + b) ** 2))
+        expected = {
+            "reconstruction_error": apart.mean(),
+            "root_mean_square_error": math.sqrt((apart**2).mean()),
+            "value_error": np.abs(y_own - values[best.neuron]).mean(),
+            "distinct_samples": len({responses[:, j].argmax() for j in range(6)}) / 6,
+            "above_half": sum(responses[:, j].max() > 0.5 for j in range(6)) / 6,
+            "outside_unit": sum(not 0 <= at <= 1 for at in positions) / 6,
+        }
+        assert {name: found[name][row] for name in expected} == pytest.approx(expected, rel=1e-10)
+        assert found["root_mean_square_error"][row] >= found["reconstruction_error"][row]
+        assert found["outside_unit"][row] <= found["expelled_fraction"][row], "the samples lie in [0, 1]"
+    assert all(len(set(found[name].tolist())) > 1 for name in READINGS)
+
+
+def test_a_run_that_is_lost_has_no_reading_and_leaves_the_others_theirs():
+    x, y, start = starting_batch(5, (1, 2), Settings())
+    whole = measure_every_reading(x, y, start)
+    start.w[0, 2] = 0.0
+    found = measure_every_reading(x, y, start)
+    for name in (*METRICS, *READINGS):
+        assert np.isnan(found[name][0]) and found[name][1] == whole[name][1]
+
+
+@pytest.mark.parametrize("engine", ["fast", "torch"])
+@pytest.mark.parametrize("activation", Activation)
+def test_a_sweep_measures_the_network_that_it_trained(activation, engine):
+    """With exp(-z²/2) the same weights are another network."""
+    columns = [*"xywbac", "prototypes", "values", *METRICS, *READINGS]
+    few = {"masks": ["111"], "sizes": [6], "seeds": [3], "steps": 40, "engine": engine}
+    row = run_sweep(**few, activation=activation, columns=columns).iloc[0]
+    x, y, w, b, a, c = (row[name] for name in "xywbac")
+    part = {"exp(-z²)": 1.0, "exp(-z²/2)": 0.5}[activation]
+    responses = np.exp(-part * (np.outer(x, w) + b) ** 2)
+    at_prototypes = np.exp(-part * (np.outer(-b / w, w) + b) ** 2)
+    np.testing.assert_allclose(row["prototypes"], -b / w, rtol=1e-14)
+    np.testing.assert_allclose(row["values"], at_prototypes @ a + c, rtol=1e-9)
+    assert row["fit_mse"] == pytest.approx(((responses @ a + c - y) ** 2).mean(), rel=1e-9)
+    assert row["specialization_ratio"] == specialization_ratio(responses)
+    assert row["distinct_samples"] == distinct_samples(responses)
+    assert row["above_half"] == pytest.approx((responses > 0.5).any(0).mean(), rel=1e-12)

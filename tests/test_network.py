@@ -7,12 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kstest
 
 from companion.core.data import TARGETS, sample_cloud, sample_task
 from companion.core.network import (
+    EXPONENTS,
     GEOMETRIES,
+    INITIALISATIONS,
     Parameters,
     activations,
+    in_nominal_activation,
     initial_parameters,
     initial_parameters_in,
     predict,
@@ -23,7 +27,7 @@ from companion.core.network import (
     ridge_prototypes,
     starting_batch,
 )
-from companion.core.settings import Neuron, Settings
+from companion.core.settings import Activation, Initialisation, Neuron, Settings
 
 
 def test_tasks_depend_on_size_and_seed_alone():
@@ -45,6 +49,63 @@ def test_initial_parameters_fill_their_ranges():
         assert abs(values.mean()) < 5 * bound / math.sqrt(3 * 2000)
     assert c.shape == () and abs(c) <= 2000**-0.5
     assert not torch.equal(w[:5], 10 * b[:5])
+
+
+UNIFORM = {"uniform-10": (10, 1), "uniform-1": (1, 1), "uniform-3": (3, 1), "uniform-N": (2000, 200)}
+NORMAL = {"normal-1": (1, 1), "normal-5": (5, 1)}
+AT_DATA = {"data-5": 5, "data-N": 2000}
+
+
+def test_each_start_is_drawn_as_its_name_says():
+    assert {*UNIFORM, *NORMAL, *AT_DATA} == {str(level) for level in Initialisation} == set(INITIALISATIONS)
+    for name, (of_w, of_b) in UNIFORM.items():
+        w, b, _, _ = initial_parameters(2000, 5, name)
+        for values, bound in ((w, of_w), (b, of_b)):
+            assert kstest(values / bound, "uniform", (-1, 2)).pvalue > 1e-3
+    for name, (of_w, of_b) in NORMAL.items():
+        w, b, _, _ = initial_parameters(2000, 5, name)
+        for values, deviation in ((w, of_w), (b, of_b)):
+            assert kstest(values / deviation, "norm").pvalue > 1e-3
+    for name, steepness in AT_DATA.items():
+        w, b, _, _ = initial_parameters(2000, 5, name)
+        assert kstest(prototypes(w, b), "uniform").pvalue > 1e-3
+        assert kstest(w.abs() / steepness, "uniform", (0.5, 1)).pvalue > 1e-3
+        assert abs(int((w > 0).sum()) - 1000) < 5 * math.sqrt(2000) / 2
+
+
+def test_output_weights_are_drawn_alike_in_all_starts_and_the_nominal_one_is_as_before():
+    for name in INITIALISATIONS:
+        w, b, a, c = initial_parameters(2000, 5, name)
+        assert kstest(a * math.sqrt(2000), "uniform", (-1, 2)).pvalue > 1e-3 and abs(float(c)) <= 2000**-0.5
+        assert abs(np.corrcoef(w, b)[0, 1]) < 0.1 or name in AT_DATA
+    assert all(map(torch.equal, initial_parameters(20, 7), initial_parameters(20, 7, "uniform-10")))
+    stream = np.random.default_rng([20, 7, 1])
+    assert initial_parameters(20, 7).w.tolist() == stream.uniform(-10.0, 10.0, 20).tolist()
+
+
+def test_evenly_spaced_inputs_are_from_0_to_1_with_the_same_labels():
+    x, y = sample_task(5, 3, "line", "grid")
+    assert x.tolist() == y.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    drawn, labels = sample_task(500, 3, "labels")
+    grid, same = sample_task(500, 3, "labels", "grid")
+    assert torch.equal(labels, same) and torch.equal(grid, torch.linspace(0, 1, 500, dtype=torch.float64))
+    assert torch.equal(drawn, sample_task(500, 3)[0]), "a seed's random inputs are the same with any target"
+    assert not torch.equal(labels, sample_task(500, 4, "labels")[1])
+    assert kstest(labels, "uniform").pvalue > 1e-3 and abs(np.corrcoef(drawn, labels)[0, 1]) < 5 / math.sqrt(500)
+
+
+def test_another_activation_is_the_same_network_with_narrower_weights():
+    x, _ = sample_task(6, 1)
+    start = initial_parameters(4, 1)
+    half = activations(x, start.w, start.b, "exp(-z²/2)")
+    expected = [[math.exp(-((w * at + b) ** 2) / 2) for w, b in zip(*start[:2], strict=True)] for at in x.tolist()]
+    torch.testing.assert_close(half, torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0)
+    one = in_nominal_activation(start, "exp(-z²/2)")
+    torch.testing.assert_close(activations(x, one.w, one.b), half, rtol=1e-13, atol=0)
+    torch.testing.assert_close(prototypes(one.w, one.b), prototypes(start.w, start.b), rtol=1e-15, atol=0)
+    assert torch.equal(one.a, start.a) and torch.equal(one.c, start.c)
+    assert all(map(torch.equal, in_nominal_activation(start, "exp(-z²)"), start))
+    assert EXPONENTS == {"exp(-z²)": 1, "exp(-z²/2)": 0.5} and set(EXPONENTS) == set(Activation)
 
 
 def test_a_neuron_peaks_at_its_prototype_and_falls_to_one_over_e_at_its_width():
@@ -75,7 +136,11 @@ def test_a_zero_weight_has_an_infinite_prototype():
         (lambda: sample_task(True, 0), "size: True"),
         (lambda: sample_task(3, -1), "seed: -1"),
         (lambda: sample_task(3, 0, "cosine"), "target: 'cosine' was given; allowed are 'sine'"),
+        (lambda: sample_task(3, 0, "sine", "even"), "inputs: 'even' was given; allowed are 'random', 'grid'"),
         (lambda: initial_parameters(0, 0), "size: 0"),
+        (lambda: initial_parameters(3, 0, "uniform"), "initialisation: 'uniform' was given; allowed are 'uniform-10'"),
+        (lambda: activations(*(torch.ones(2),) * 3, "relu"), r"form: 'relu' was given; allowed are 'exp\(-z²\)'"),
+        (lambda: in_nominal_activation(initial_parameters(3, 0), "relu"), "form: 'relu' was given"),
         (lambda: prototypes(torch.ones(2), torch.ones(3)), r"w \(2,\), b \(3,\)"),
         (lambda: activations(torch.tensor([math.nan]), torch.ones(1), torch.ones(1)), "x: 1 of 1 values are NaN"),
         (lambda: predict(*(torch.ones(2),) * 4, torch.ones(2)), r"c \(2,\)"),
@@ -137,6 +202,12 @@ def test_a_batch_holds_each_seed_s_own_start(neuron):
 
 
 CLOUD = {"dimension": 2, "target": "diagonal", "density": "bell"}
+
+
+def test_a_batch_is_of_its_settings_inputs_and_start():
+    x, y, start = starting_batch(5, (7,), Settings(target="labels", inputs="grid", initialisation="data-N"))
+    assert all(map(torch.equal, (x[0], y[0]), sample_task(5, 7, "labels", "grid")))
+    assert all(torch.equal(part[0], one) for part, one in zip(start, initial_parameters(5, 7, "data-N"), strict=True))
 
 
 @pytest.mark.parametrize("neuron", Neuron)

@@ -29,7 +29,7 @@ from companion.sweeps.workers import MOST_WORKERS
 WITH_PARAMETERS = [
     path for path in CHAPTERS if find_first_tagged_cell_index(load_notebook_node(str(path)), "parameters") >= 0
 ]
-SWEEPS = ("sweep", "space-sweep", "memory-sweep")
+SWEEPS = ("sweep", "space-sweep", "memory-sweep", "multiverse-sweep")
 
 
 def prepared(stem: str, **parameters: object) -> dict[str, object]:
@@ -162,6 +162,14 @@ WRONG = [
     ("space-sweep", p(seeds="[0, 0]"), "seeds: [0, 0] was given; allowed is a list that holds no value twice"),
     ("space-sweep", p(strength="-1"), "strength: -1 was given; allowed are finite numbers of at least 0"),
     ("space-sweep", p(out="a.csv"), "out: 'a.csv' was given; allowed is a path that ends in .parquet"),
+    ("multiverse-sweep", p(sampling="chance"), "sampling: 'chance' was given; allowed are 'sobol', 'neighbours'"),
+    ("multiverse-sweep", p(axes="tau"), "axes: 'tau' was given; allowed are 'inputs', 'target'"),
+    ("multiverse-sweep", p(axes="[λ, λ]"), "axes: ['λ', 'λ'] was given; allowed is a list that holds no value twice"),
+    ("multiverse-sweep", p(number="0"), "number: 0 was given; allowed are whole numbers from 1 to"),
+    ("multiverse-sweep", p(number="many"), "number: 'many' was given; allowed are whole numbers"),
+    ("multiverse-sweep", p(part="0"), "part: 0 was given; allowed are whole numbers of at least 1"),
+    ("multiverse-sweep", p(parts="8"), "parts: 8 was given; allowed are whole numbers from 0 to 7"),
+    ("multiverse-sweep", p(out="nowhere/x"), "nowhere/x-0000.parquet' was given; allowed is a file in an existing"),
     ("memory-sweep", p(sizes="[1]"), "sizes: 1 was given; allowed are whole numbers"),
     ("memory-sweep", p(sizes="[]"), "sizes: [] was given; allowed is a list of at least 1"),
     ("memory-sweep", p(seeds="0"), "seeds: 0 was given; allowed are whole numbers"),
@@ -181,7 +189,7 @@ def test_a_parameter_that_is_not_allowed_is_named_before_any_training(stem, give
         prepared(stem, **given)
 
 
-@pytest.mark.parametrize("stem", ["sweep", "space-sweep"])
+@pytest.mark.parametrize("stem", ["sweep", "space-sweep", "multiverse-sweep"])
 @pytest.mark.parametrize(
     ("given", "says"),
     [

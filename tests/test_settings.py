@@ -12,6 +12,7 @@ import pytest
 
 from companion.core.settings import (
     CHECKS,
+    FORMS,
     MASK_LABELS,
     MASK_NAMES,
     MASKS,
@@ -40,6 +41,7 @@ WRONG = {
     "temperature": ([0, -1e-4, float("nan"), float("inf"), "1e-4", None, True], "allowed are finite numbers above 0"),
     "balance": ([-0.5, float("nan"), float("inf"), "1", None, False], "allowed are finite numbers of at least 0"),
     "anneal": (["yes", 0, 1, None, np.True_], "allowed are True and False"),
+    "matched": (["yes", 0, 1, None, np.True_], "allowed are True and False"),
     "dimension": ([0, -1, 100_001, 1.0, "1", None, True], "allowed are whole numbers from 1 to 100000"),
     "step_size": ([0, -0.01, float("nan"), float("inf"), "0.01", None, True], "allowed are finite numbers above 0"),
     "steps": ([-1, 1.5, 2000.0, "2000", None, True, 10_000_001], "allowed are whole numbers from 0 to 10000000"),
@@ -58,7 +60,7 @@ def message(**given) -> str:
 
 def test_every_setting_is_here_and_has_a_check():
     assert set(WRONG) == set(NAMES) == LEVELS.keys() | CHECKS.keys() and not LEVELS.keys() & CHECKS.keys()
-    assert NAMES == tuple(field.name for field in fields(Settings)) and len(NAMES) == 20
+    assert NAMES == tuple(field.name for field in fields(Settings)) and len(NAMES) == 21
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -90,9 +92,9 @@ def test_numbers_that_only_json_has_are_refused(value):
 
 
 @pytest.mark.parametrize("target", TARGETS_ON_THE_LINE)
-def test_the_line_has_four_targets_one_dimension_and_one_density(target):
+def test_the_line_has_five_targets_one_dimension_and_one_density(target):
     assert Settings(target=target).target is target
-    assert TARGETS_ON_THE_LINE == ("sine", "line", "step", "chirp")
+    assert TARGETS_ON_THE_LINE == ("sine", "line", "step", "chirp", "labels")
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_the_line_has_four_targets_one_dimension_and_one_density(target):
 def test_what_does_not_go_with_the_line_is_named(given, says):
     (name,) = given
     density = given.get("density", "uniform")
-    allowed = {"target": "'sine', 'line', 'step', 'chirp'", "dimension": "'1'", "density": "'uniform'"}[name]
+    allowed = {"target": "'sine', 'line', 'step', 'chirp', 'labels'", "dimension": "'1'", "density": "'uniform'"}[name]
     assert message(**given) == (
         f"{says} was given with neuron 'line' and density {density!r}; allowed are {allowed} there"
     )
@@ -134,6 +136,21 @@ def test_in_d_dimensions_the_density_has_one_target(neuron, density, target):
 @pytest.mark.parametrize("dimension", [1, 2, 16])
 def test_in_d_dimensions_any_dimension_goes(neuron, dimension):
     assert Settings(neuron=neuron, dimension=dimension, target="diagonal").dimension == dimension
+
+
+@pytest.mark.parametrize("neuron", ["radial", "ridge"])
+@pytest.mark.parametrize("name", FORMS)
+def test_in_d_dimensions_the_formulas_are_the_nominal_ones(neuron, name):
+    nominal = getattr(Settings(), name)
+    for level in LEVELS.get(name, [False, True]):
+        given = {"neuron": neuron, "dimension": 2, "target": "diagonal", name: level}
+        if level == nominal:
+            assert getattr(Settings(**given), name) == nominal
+        else:
+            assert message(**given) == (
+                f"{name}: {str(level)!r} was given with neuron {neuron!r} and density 'uniform'; "
+                f"allowed are {str(nominal)!r} there"
+            )
 
 
 def test_names_that_are_no_settings_are_refused():
@@ -188,6 +205,25 @@ PINNED = {
         '"dimension": 16, "density": "clusters"}',
         "148ec880b983",
     ),
+    "forms": (
+        Settings(
+            mask="111",
+            inputs="grid",
+            initialisation="data-N",
+            optimiser="momentum",
+            step_size=1.0,
+            activation="exp(-z²/2)",
+            coverage_form="soft assignment",
+            separation_form="1/(1+d²/τ)",
+            overlap_form="squared covariance",
+            reduction="sum",
+            matched=True,
+        ),
+        '{"mask": "111", "inputs": "grid", "initialisation": "data-N", "optimiser": "momentum", "step_size": 1.0, '
+        '"activation": "exp(-z²/2)", "coverage_form": "soft assignment", "separation_form": "1/(1+d²/τ)", '
+        '"overlap_form": "squared covariance", "reduction": "sum", "matched": true}',
+        "4434defe710a",
+    ),
     "table": (
         Settings(neuron="ridge", dimension=2, density="linnerud-2", target="the table's"),
         '{"target": "the table\'s", "neuron": "ridge", "dimension": 2, "density": "linnerud-2"}',
@@ -205,9 +241,12 @@ def test_texts_and_keys_are_for_ever(name):
 
 def one_changed() -> list[Settings]:
     """Each setting away from its nominal value, as far as it has another, one at a time."""
-    numbers = {"strength": 0.1, "temperature": 3e-05, "balance": 10.0, "anneal": True, "step_size": 1e-3, "steps": 0}
+    numbers = {"strength": 0.1, "temperature": 3e-05, "balance": 10.0, "step_size": 1e-3, "steps": 0}
+    numbers |= {"anneal": True, "matched": True}
     found = [Settings(mask=mask) for mask in MASKS] + [Settings(**{name: value}) for name, value in numbers.items()]
-    found += [Settings(attractor=one) for one in Attractor] + [Settings(target=one) for one in TARGETS_ON_THE_LINE]
+    found += [Settings(target=one) for one in TARGETS_ON_THE_LINE]
+    on_any_line = LEVELS.keys() - {"target", "neuron", "density"}
+    found += [Settings(**{name: level}) for name in sorted(on_any_line) for level in LEVELS[name]]
     for neuron in (Neuron.RADIAL, Neuron.RIDGE):
         for density in Density:
             target = Target.TABLE if density in ROWS_OF_A_TABLE else Target.DIAGONAL

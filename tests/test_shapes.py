@@ -17,6 +17,7 @@ from jaxtyping import TypeCheckError, jaxtyped
 
 import companion.core
 from companion.core import losses, network
+from companion.core.forms import COVERAGES, OVERLAPS, SEPARATIONS
 from companion.core.network import Parameters, starting_batch
 from companion.core.settings import Attractor, Neuron, Settings
 from companion.sweeps import measures
@@ -57,6 +58,12 @@ SPECS = {
     "mean_over_pairs": Spec(("neurons neurons",), ""),
     "overlap_loss": Spec(("samples neurons",), ""),
     "diagonal": Spec(("d",), ""),
+    **{
+        f"{name}_coverage": Spec(("samples", "neurons", "samples neurons", 0.1), "")
+        for name in ("nearest", "response", "assigned")
+    },
+    **{f"{name}_separation": Spec(("neurons", 0.1), "") for name in ("exponential", "cauchy", "neighbour")},
+    **{f"{name}_overlap": Spec(("samples neurons",), "") for name in ("cosine", "gram", "covariance")},
 }
 DRAWN = {
     "sample_task": ((5, 1), ("samples", "samples")),
@@ -64,10 +71,13 @@ DRAWN = {
     "sample_cloud": ((5, 1, 3), ("samples d", "samples")),
 }
 """Functions that draw a sample: their arguments, and the shapes of x and y."""
-BY_THE_NEURON = {"total_loss", "reconstructions"}
+BY_THE_NEURON = {"total_loss", "weighed_loss", "reconstructions"}
 """Functions some of whose shapes depend on the neuron, so that they are not annotated in full."""
 CHECKS = {"require_finite", "require_shapes", "require_same_shape"}
-PLAIN = {"measure", "require_batch", "require_networks", "require_training", "starting_batch", "train"} | CHECKS
+PLAIN = CHECKS | {
+    *("measure", "measure_every_reading", "require_batch", "require_networks", "require_training", "starting_batch"),
+    *("train", "units", "diverged", "form"),
+}
 """Functions of tensors all of whose shapes depend on the neuron, or that are checks of any."""
 
 
@@ -143,6 +153,7 @@ def check_result(function: Callable, given: list[Any], wrong_results: list[Any])
         space = dict(bare.__globals__) | {"RESULT": result}
         exec(f"def fake({', '.join(inspect.signature(bare).parameters)}): return RESULT", space)
         space["fake"].__annotations__ = dict(bare.__annotations__)
+        space["fake"].__defaults__ = bare.__defaults__
         fake = jaxtyped(typechecker=beartype)(space["fake"])
         with pytest.raises(TypeCheckError):
             fake(*given)
@@ -250,6 +261,10 @@ def typed_core(monkeypatch) -> dict[str, Callable]:
         if neuron != Neuron.LINE:
             geometry = geometry._replace(squared_distances=checked["squared_distances"])
         monkeypatch.setitem(network.GEOMETRIES, neuron, geometry)
+    for table in (COVERAGES, SEPARATIONS, OVERLAPS):
+        for level, form in list(table.items()):
+            if form.loss.__name__ in checked:
+                monkeypatch.setitem(table, level, form._replace(loss=checked[form.loss.__name__]))
     return checked
 
 
@@ -278,6 +293,17 @@ def test_the_total_loss_and_training_keep_to_the_shapes(typed_core, neuron, attr
         assert losses.total_loss(x, y, start, settings).shape == leading
         trained = importlib.import_module("companion.core.train").train(x, y, start, settings, (0, 2))
         assert [value.shape for value in trained.recorded] == [(2, *value.shape) for value in start]
+
+
+@pytest.mark.parametrize("leading", LEADING, ids=str)
+def test_the_other_formulas_keep_to_the_shapes(typed_core, leading):
+    for table, name in ((COVERAGES, "coverage_form"), (SEPARATIONS, "separation_form"), (OVERLAPS, "overlap_form")):
+        for level in table:
+            settings = Settings("111", temperature=0.1, **{name: level})
+            x, y, start = batch(settings, leading)
+            assert losses.total_loss(x, y, start, settings).shape == leading
+            matched = losses.units(x, y, start, settings.but(matched=True))
+            assert [one.shape for one in matched] == [leading] * 3
 
 
 @pytest.mark.parametrize("neuron", Neuron)

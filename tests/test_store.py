@@ -140,7 +140,7 @@ def test_every_part_carries_settings_versions_and_a_schema_number(folder):
             :2
         ]
         header = json.loads(pq.read_schema(path).metadata[b"latent-to-data"])
-        assert header.keys() == {"schema", "how", "settings", "versions"} and header["schema"] == 4
+        assert header.keys() == {"schema", "how", "settings", "versions"} and header["schema"] == 5
         assert header["how"] == {"engine": "torch", "device": "cpu", "dtype": "float64"}
         settings = Settings(mask=mask, steps=5)
         assert header["settings"] == settings.text and Settings.parse(header["settings"]) == settings
@@ -152,7 +152,8 @@ def test_every_part_carries_settings_versions_and_a_schema_number(folder):
         assert (table["engine"] == "torch").all() and (table["dtype"] == "float64").all()
     assert {
         "mask", "strength", "temperature", "attractor", "balance", "anneal", "steps", "learning_rate", "target",
-        "neuron", "dimension", "density",
+        "neuron", "dimension", "density", "inputs", "initialisation", "optimiser", "activation", "coverage_form",
+        "separation_form", "overlap_form", "reduction", "matched",
     } == set(OF_SETTINGS)  # fmt: skip
 
 
@@ -271,6 +272,15 @@ CHANGES = {
     "target": "line",
     "steps": 6,
     "step_size": 0.02,
+    "inputs": "grid",
+    "initialisation": "data-5",
+    "optimiser": "momentum",
+    "activation": "exp(-z²/2)",
+    "coverage_form": "nearest prototype",
+    "separation_form": "1/(1+d²/τ)",
+    "overlap_form": "cosine",
+    "reduction": "sum",
+    "matched": True,
 }
 
 
@@ -530,11 +540,11 @@ def plant(folder: Path, header: dict | None, change: Callable[[pa.Table], pa.Tab
     return path
 
 
-@pytest.mark.parametrize("schema", [3, 5])
+@pytest.mark.parametrize("schema", [4, 6])
 def test_another_schema_is_refused(folder, schema):
     path = plant(folder, _header(folder) | {"schema": schema})
     assert str(path) in refused(
-        folder, f"has schema {schema}, and this companion .* reads schema 4; use the companion that made"
+        folder, f"has schema {schema}, and this companion .* reads schema 5; use the companion that made"
     )
 
 
@@ -945,6 +955,9 @@ def test_the_longest_batches_come_first(trained):
     run_sweep(masks=["000", "001"], sizes=[3, 9, 5], seeds=[1, 2, 3], steps=0, engine="torch")
     work = [len(batch.group.seeds) * batch.group.size**2 for batch in trained]
     assert work == sorted(work, reverse=True) and len(set(work)) == 6
+    trained.clear()
+    run_groups([Group(Settings(steps=steps), 3, (1,)) for steps in (0, 5, 2)], engine="torch")
+    assert [batch.group.settings.steps for batch in trained] == [5, 2, 0]
     trained.clear()
     sets = training_sets([1, 6, 3], ["uniform"], [3, 4])
     run_groups([cell.group for cell in design(["radial"], sets, [1, 2], Settings(steps=0))], engine="torch")

@@ -218,13 +218,13 @@ def test_a_bad_path_is_named(small, tmp_path, out, says):
         write_runs(small, tmp_path / out)
 
 
-def papermill(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    """Run the sweep's notebook as the README does, with `folder` as the place of its files."""
-    return subprocess.run(papermill_command(folder, *arguments), capture_output=True, text=True)
+def papermill(folder: Path, *arguments: str, stem: str = "sweep") -> subprocess.CompletedProcess:
+    """Run the sweep's notebook as the README does, with `folder` as the place of its files; or another sweep's."""
+    return subprocess.run(papermill_command(folder, *arguments, stem=stem), capture_output=True, text=True)
 
 
-def papermill_command(folder: Path, *arguments: str) -> list:
-    notebook = ROOT / "chapters/sweep.ipynb"
+def papermill_command(folder: Path, *arguments: str, stem: str = "sweep") -> list:
+    notebook = ROOT / f"chapters/{stem}.ipynb"
     return [sys.executable, "-m", "papermill", notebook, folder / "out.ipynb", "--cwd", folder, *arguments]
 
 
@@ -274,11 +274,11 @@ def test_papermill_goes_on_where_it_was_stopped(tmp_path):
     pd.testing.assert_frame_equal(runs[columns], run_sweep(**design)[columns], check_exact=True)
 
 
-def notebook(folder: Path, monkeypatch: pytest.MonkeyPatch, **parameters: object) -> None:
-    """Do what papermill does with the sweep's notebook, without the kernel that takes seconds to start."""
+def notebook(folder: Path, monkeypatch: pytest.MonkeyPatch, stem: str = "sweep", /, **parameters: object) -> None:
+    """Do what papermill does with a sweep's notebook, without the kernel that takes seconds to start."""
     monkeypatch.chdir(folder)
     names: dict[str, object] = {}
-    for cell in parameterize_notebook(load_notebook_node(str(ROOT / "chapters/sweep.ipynb")), parameters).cells:
+    for cell in parameterize_notebook(load_notebook_node(str(ROOT / f"chapters/{stem}.ipynb")), parameters).cells:
         if cell.cell_type == "code":
             exec(cell.source, names)
 

@@ -188,3 +188,11 @@ def test_no_check_is_repeated_at_every_step(monkeypatch, attractor, neuron):
     assert checks_of_training(many) == checks_of_training(few) > 0
     monkeypatch.setattr(losses, "unchecked", lambda function: function)
     assert checks_of_training(many) > checks_of_training(few)
+
+
+@pytest.mark.parametrize("matched", [False, True])
+@pytest.mark.parametrize("name", ["activation", "coverage_form", "separation_form", "overlap_form"])
+def test_no_check_of_another_formula_is_repeated_at_every_step(name, matched):
+    for level in type(getattr(Settings(), name)):
+        few, many = (Settings("111", steps=steps, matched=matched, **{name: level}) for steps in (2, 9))
+        assert checks_of_training(many) == checks_of_training(few) > 0

@@ -37,7 +37,7 @@ function prepare(canvas) {
 }
 
 // Data, bumps a_j h_j, curve f, prototypes on the curve and on a rule below; returns how many lie beyond each edge.
-export function drawNetwork(canvas, { x, y, parameters: { w, b, a, c } }, { positions, heights }, inks) {
+export function drawNetwork(canvas, { x, y, inNominalActivation: { w, b, a, c } }, { positions, heights }, inks) {
   const { width, height, line, text, mark, tick } = prepare(canvas);
   const left = 30, right = width - 8, top = 8, bottom = height - 70, rule = height - 46;
   const px = scale(...WINDOW, left, right), ends = [Math.min(...x), Math.max(...x)].map(px);

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from companion.core.checks import requires
+from companion.core.checks import requires, unchecked
 from companion.core.settings import CoverageForm, OverlapForm, SeparationForm
 
 SMALLEST_NORM = 1e-8
@@ -65,7 +65,12 @@ def mean_over_pairs(closeness: Float[Tensor, "*runs neurons neurons"]) -> Float[
 
 
 @form(COVERAGES, CoverageForm.NEAREST, terms=lambda samples, neurons: samples)
-def nearest_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperature: float) -> Tensor:
+def nearest_coverage(
+    x: Float[Tensor, "*runs samples"],
+    prototypes: Float[Tensor, "*runs neurons"],
+    responses: Float[Tensor, "*runs samples neurons"],
+    temperature: float,
+) -> Float[Tensor, "*runs"]:
     """Return mean_i min_j (x_i - x̂_j)², soft-minimum coverage at τ = 0.
 
     Book: chapter "Every reading at once", equation (coverages).
@@ -83,7 +88,12 @@ def nearest_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperatu
 
 
 @form(COVERAGES, CoverageForm.RESPONSE, terms=lambda samples, neurons: samples)
-def response_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperature: float) -> Tensor:
+def response_coverage(
+    x: Float[Tensor, "*runs samples"],
+    prototypes: Float[Tensor, "*runs neurons"],
+    responses: Float[Tensor, "*runs samples neurons"],
+    temperature: float,
+) -> Float[Tensor, "*runs"]:
     """Return 1 - mean_i max_j h_ij: each sample should have a neuron that responds to it.
 
     It is the one form that a neuron can lower by growing wide, its prototype where it is.
@@ -98,7 +108,12 @@ def response_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperat
 
 
 @form(COVERAGES, CoverageForm.SOFT_ASSIGNMENT, terms=lambda samples, neurons: samples)
-def assigned_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperature: float) -> Tensor:
+def assigned_coverage(
+    x: Float[Tensor, "*runs samples"],
+    prototypes: Float[Tensor, "*runs neurons"],
+    responses: Float[Tensor, "*runs samples neurons"],
+    temperature: float,
+) -> Float[Tensor, "*runs"]:
     """Return mean_i Σ_j p_ij (x_i - x̂_j)², with p_ij ∝ exp(-(x_i - x̂_j)²/τ) and Σ_j p_ij = 1.
 
     A mean of squared distances, where the nominal form is a soft minimum of them; as τ goes to 0 both are the least.
@@ -117,7 +132,7 @@ def assigned_coverage(x: Tensor, prototypes: Tensor, responses: Tensor, temperat
 
 
 @form(SEPARATIONS, SeparationForm.EXPONENTIAL, terms=lambda samples, neurons: pairs(neurons))
-def exponential_separation(prototypes: Tensor, temperature: float) -> Tensor:
+def exponential_separation(prototypes: Float[Tensor, "*runs neurons"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return mean over j ≠ k of exp(-|x̂_j - x̂_k|/√τ): it pushes hardest where two prototypes meet.
 
     Book: chapter "Every reading at once", equation (separations).
@@ -130,11 +145,11 @@ def exponential_separation(prototypes: Tensor, temperature: float) -> Tensor:
         Loss a run in [0, 1], shape (...); 0 for a single neuron. Equal prototypes do not push one another.
     """
     distance = (prototypes.unsqueeze(-1) - prototypes.unsqueeze(-2)).abs()
-    return mean_over_pairs(torch.exp(-distance / temperature**0.5))
+    return unchecked(mean_over_pairs)(torch.exp(-distance / temperature**0.5))
 
 
 @form(SEPARATIONS, SeparationForm.CAUCHY, terms=lambda samples, neurons: pairs(neurons))
-def cauchy_separation(prototypes: Tensor, temperature: float) -> Tensor:
+def cauchy_separation(prototypes: Float[Tensor, "*runs neurons"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return mean over j ≠ k of 1/(1 + (x̂_j - x̂_k)²/τ): far away its push falls by the cube of the distance only.
 
     Book: chapter "Every reading at once", equation (separations).
@@ -142,11 +157,11 @@ def cauchy_separation(prototypes: Tensor, temperature: float) -> Tensor:
     Args and Returns: as of `exponential_separation`.
     """
     squared = (prototypes.unsqueeze(-1) - prototypes.unsqueeze(-2)) ** 2
-    return mean_over_pairs(1 / (1 + squared / temperature))
+    return unchecked(mean_over_pairs)(1 / (1 + squared / temperature))
 
 
 @form(SEPARATIONS, SeparationForm.NEIGHBOUR, terms=lambda samples, neurons: neurons)
-def neighbour_separation(prototypes: Tensor, temperature: float) -> Tensor:
+def neighbour_separation(prototypes: Float[Tensor, "*runs neurons"], temperature: float) -> Float[Tensor, "*runs"]:
     """Return mean over j of exp(-min over k ≠ j of (x̂_j - x̂_k)²/τ): only the nearest neighbour pushes.
 
     Book: chapter "Every reading at once", equation (separations).
@@ -162,7 +177,7 @@ def neighbour_separation(prototypes: Tensor, temperature: float) -> Tensor:
 
 
 @form(OVERLAPS, OverlapForm.COSINE, terms=lambda samples, neurons: pairs(neurons))
-def cosine_overlap(responses: Tensor) -> Tensor:
+def cosine_overlap(responses: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return mean over j ≠ k of h_j·h_k / (|h_j| |h_k|), with h_j neuron j's responses to all samples.
 
     Computed as |Σ_j u_j|² - Σ_j |u_j|², with u_j = h_j/|h_j|. A norm counts as at least `SMALLEST_NORM`.
@@ -180,7 +195,7 @@ def cosine_overlap(responses: Tensor) -> Tensor:
 
 
 @form(OVERLAPS, OverlapForm.GRAM, terms=lambda samples, neurons: pairs(neurons) * samples**2)
-def gram_overlap(responses: Tensor) -> Tensor:
+def gram_overlap(responses: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return mean over j ≠ k of G_jk², with G_jk = mean_i h_ij h_ik.
 
     Where sums stand for means, G is a sum over samples, too.
@@ -188,11 +203,11 @@ def gram_overlap(responses: Tensor) -> Tensor:
 
     Args and Returns: as of `cosine_overlap`.
     """
-    return mean_over_pairs((responses.mT @ responses / responses.shape[-2]) ** 2)
+    return unchecked(mean_over_pairs)((responses.mT @ responses / responses.shape[-2]) ** 2)
 
 
 @form(OVERLAPS, OverlapForm.COVARIANCE, terms=lambda samples, neurons: pairs(neurons))
-def covariance_overlap(responses: Tensor) -> Tensor:
+def covariance_overlap(responses: Float[Tensor, "*runs samples neurons"]) -> Float[Tensor, "*runs"]:
     """Return mean over j ≠ k of C_jk², with C_jk the covariance of two neurons' responses over the samples.
 
     Source: Cogswell et al. 2016, whose loss is the half of the sum over pairs.
@@ -201,4 +216,4 @@ def covariance_overlap(responses: Tensor) -> Tensor:
     Args and Returns: as of `cosine_overlap`, but in [0, 1/16]. C is a mean over samples, whatever the reduction.
     """
     centred = responses - responses.mean(-2, keepdim=True)
-    return mean_over_pairs((centred.mT @ centred / responses.shape[-2]) ** 2)
+    return unchecked(mean_over_pairs)((centred.mT @ centred / responses.shape[-2]) ** 2)

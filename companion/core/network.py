@@ -16,6 +16,7 @@ from torch import Tensor
 
 from companion.core.checks import (
     MOST_POINTS,
+    checked_by,
     require_choice,
     require_finite,
     require_integer,
@@ -50,6 +51,11 @@ class Parameters(NamedTuple):
     c: Tensor
 
 
+def _known_form(x: Tensor, w: Tensor, b: Tensor, form: str = Activation.GAUSSIAN) -> None:
+    require_choice("form", form, EXPONENTS)
+
+
+@checked_by(_known_form)
 @requires(finite=("x",))
 def activations(
     x: Float[Tensor, "*runs samples"],
@@ -73,9 +79,8 @@ def activations(
     Raises:
         ValueError: if shapes do not fit, x is not finite or the form is unknown.
     """
-    exponent = EXPONENTS[require_choice("form", form, EXPONENTS)]
     z = x.unsqueeze(-1) * w.unsqueeze(-2) + b.unsqueeze(-2)
-    return torch.exp(-exponent * z**2)
+    return torch.exp(-EXPONENTS[form] * z**2)
 
 
 EXPONENTS: dict[str, float] = {Activation.GAUSSIAN: 1.0, Activation.HALF: 0.5}

@@ -113,7 +113,7 @@ def _where(left: Tensor, tried: Trained, chosen: Trained) -> Trained:
     several = [
         Parameters(
             *(
-                torch.where(left.reshape(*left.shape, *[1] * (a.dim() - left.dim() - more)), a, b)
+                torch.where(left.reshape((*left.shape, *[1] * (a.dim() - left.dim() - more))), a, b)
                 for a, b in zip(one, other, strict=True)
             )
         )

@@ -79,8 +79,10 @@ def _train_run(task: Task, settings: Settings, tries: list[Schedule], ends: list
 
 def _diverged(task: Task, reached: Sequence[np.ndarray], settings: Settings, units: Units) -> bool:
     """Whether one run's step size is too large by what it has reached; see `companion.core.train.diverged`."""
-    moments = [Parameters(*map(torch.as_tensor, parameters)) for parameters in (task.start, reached)]
-    return bool(diverged(torch.as_tensor(task.x), torch.as_tensor(task.y), moments, settings, units))
+    with torch.device("cpu"):  # a caller's default may be another one
+        x, y = torch.as_tensor(task.x), torch.as_tensor(task.y)
+        moments = [Parameters(*map(torch.as_tensor, parameters)) for parameters in (task.start, reached)]
+        return bool(diverged(x, y, moments, settings, units))
 
 
 def _units(task: Task, settings: Settings) -> Units:

@@ -106,6 +106,8 @@ def cosine_overlap(run, factor):
             term_x = term * run.x[i]
             m0, m1, m2 = m0 + term, m1 + term_x, fma(term_x, run.x[i], m2)
         add_moments(run, j, (m0 * factor, m1 * factor, m2 * factor))
+    for j in range(run.neurons, columns):  # where no prototype's force will be written, there is none
+        run.force[j] = 0.0
 
 
 @njit(**OPTIONS)

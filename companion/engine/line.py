@@ -400,7 +400,7 @@ def _gradient(run, terms, repulsion, table):
             _other_overlap(run, terms.overlap, twice * repulsion * of_overlap)
         if terms.coverage == RESPONSE:
             response_coverage(run, start, stop, twice * attraction / run.samples)
-    if not (terms.attractor or terms.separation):
+    if not terms.separation and (terms.coverage == RESPONSE or not terms.attractor):
         return
     for j in range(0, columns, WIDTH):
         store(run.positions, j, load(b, j) * -1.0 / load(w, j))

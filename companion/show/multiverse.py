@@ -76,7 +76,7 @@ def specification_curves(
                     axis=alt.Axis(format="~%", values=[0, 0.5, 1]),
                 ),
                 x2="end:Q",
-                y=alt.Y("level:N", title=None, sort=list(strip["level"].unique()), axis=alt.Axis(labelLimit=160)),
+                y=alt.Y("level:N", title=None, sort=list(strip["level"].unique()), axis=alt.Axis(labelLimit=200)),
                 color=alt.Color(
                     "value:Q",
                     title="times its share at all",
@@ -88,4 +88,5 @@ def specification_curves(
             .properties(width=PANEL - 75, height=13 * strip["level"].nunique())
         )
         charts.append(alt.vconcat(above, below, spacing=4))
-    return configure(alt.concat(*charts, columns=2).resolve_scale(x="independent", y="independent"))
+    both = alt.concat(*charts, columns=2).resolve_scale(x="independent", y="independent")
+    return configure(both.properties(padding={"left": 40, "right": 5, "top": 5, "bottom": 5}))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,7 +162,7 @@ DRAWS = 4096
 
 
 def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
-    """Return the total effects of the axes on an outcome, by a surrogate: 500 extremely randomised trees.
+    """Return the total effects of the axes on an outcome, by a surrogate: 200 extremely randomised trees.
 
     Total effects by Jansen's estimator: half the mean squared change of the surrogate's answer when the level of one
     axis is drawn anew, over its variance, universes drawn uniformly. Interactions count for each axis in them, so that
@@ -178,10 +179,10 @@ def attribute(places: pd.DataFrame, outcome: np.ndarray) -> Attribution:
     def encoded(rows: pd.DataFrame) -> np.ndarray:
         return np.column_stack([rows[axis] == level for axis, count in levels.items() for level in range(count)])
 
-    trees = ExtraTreesRegressor(500, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
+    trees = ExtraTreesRegressor(200, min_samples_leaf=2, max_features=0.5, random_state=0, n_jobs=1)
     if np.ptp(outcome) == 0:
         return Attribution(pd.Series(0.0, index=list(levels)), math.nan)
-    r2 = r2_score(outcome, cross_val_predict(trees, encoded(places), outcome, cv=8))
+    r2 = r2_score(outcome, cross_val_predict(trees, encoded(places), outcome, cv=5))
     trees.fit(encoded(places), outcome)
     stream = np.random.default_rng(0)
     drawn = pd.DataFrame({axis: stream.integers(count, size=DRAWS) for axis, count in levels.items()})
@@ -220,6 +221,12 @@ def what_decides(places: pd.DataFrame, claims: pd.DataFrame) -> pd.DataFrame:
         main, (total, r2) = main_effects(chosen, values), attribute(chosen, values)
         rows += [{"claim": claim, "axis": axis, "main": main[axis], "total": total[axis], "R²": r2} for axis in AXES]
     return pd.DataFrame(rows)
+
+
+@cache
+def decided_in(root: Path) -> pd.DataFrame:
+    """Return `what_decides` of the stored Sobol' sample; computed once, as it takes half a minute."""
+    return what_decides(codes(sample("sobol")), stored(root, "sobol").of_claims)
 
 
 BINS = 32
@@ -390,8 +397,12 @@ def reading_table(judged: Judged) -> pd.DataFrame:
     return some[columns].map(percent)
 
 
+STRIP = 3
+"""Axes whose levels a strip shows: those of the largest main effects."""
+
+
 def curve_panels(
-    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged, axes: int = 3
+    judged: Judged, places: pd.DataFrame, decided: pd.DataFrame, keys: Sequence[str], nominal: Judged
 ) -> dict[str, tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
     """Return some claims' curves, as `show.multiverse.specification_curves` draws them.
 
@@ -401,11 +412,10 @@ def curve_panels(
         decided: what `what_decides` returned.
         keys: the claims.
         nominal: the sample whose universe 0 is the nominal one, which is marked.
-        axes: how many a strip shows: those of the largest total effects.
     """
     panels = {}
     for key in keys:
-        chosen = decided[decided["claim"] == key].nlargest(axes, "total")["axis"]
+        chosen = decided[decided["claim"] == key].nlargest(STRIP, "main")["axis"]
         curve, strip = specification_curve(judged.of_claims, places, key, list(chosen))
         own = nominal.of_claims.query("universe == 0 and claim == @key")["effect"].iloc[0]
         marked = pd.DataFrame({"rank": [(curve["effect"] < own).mean()], "effect": [own]})
@@ -422,23 +432,35 @@ def _clipped(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{name: table[name].clip(-CLIP, CLIP) for name in names})
 
 
-def deciding_cells(decided: pd.DataFrame) -> pd.DataFrame:
-    """Return the total effects as rows for `companion.show.charts.grids`: claims by axes."""
-    return decided.rename(columns={"claim": "row", "axis": "column", "total": "value"})[["row", "column", "value"]]
+KNOWN = 0.1
+"""A surrogate with a smaller R² knows too little of an outcome to say what decides it."""
+
+
+def deciding_panels(decided: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return main and total effects as `companion.show.charts.grids` draws them: axes by claims.
+
+    Total effects are left out (NaN) where the surrogate's R² is below `KNOWN`.
+    """
+    total = decided["total"].where(decided["R²"] >= KNOWN)
+    drawn = decided.rename(columns={"claim": "column", "axis": "row"})
+    return {
+        "main effects": drawn.assign(value=drawn["main"])[["row", "column", "value"]],
+        "total effects": drawn.assign(value=total)[["row", "column", "value"]],
+    }
 
 
 def deciding_table(decided: pd.DataFrame) -> pd.DataFrame:
-    """Return of each claim the surrogate's R² and its three axes of the largest total effects, with their main ones."""
+    """Return of each claim the three axes of the largest main effects, with the total ones, and the surrogate's R²."""
     rows = []
     for claim, group in decided.groupby("claim", sort=False):
-        largest = group.nlargest(3, "total")
-        row = {"claim": claim, "R²": _r2(group)}
-        names = ("first", "second", "third")
-        row |= {
-            name: f"{one['axis']} {one['total']:.2f} ({one['main']:.2f})"
-            for name, (_, one) in zip(names, largest.iterrows(), strict=True)
-        }
-        rows.append(row)
+        known = group["R²"].iloc[0] >= KNOWN
+        largest = group.nlargest(3, "main")
+        totals = [f"{value:.2f}" if known else "–" for value in largest["total"]]
+        texts = [
+            f"{axis} {main:.2f} ({total})"
+            for axis, main, total in zip(largest["axis"], largest["main"], totals, strict=True)
+        ]
+        rows.append({"claim": claim, **dict(zip(("first", "second", "third"), texts, strict=True)), "R²": _r2(group)})
     return pd.DataFrame(rows).set_index("claim")
 
 
@@ -490,7 +512,7 @@ def numbers(data: Path) -> dict[str, str]:
     """
     judged, near = (stored(data.parent, name) for name in ("sobol", "neighbours"))
     fit, count = judged.fitting(), len(judged.observed)
-    places = codes(sample("sobol"))
+    decided = decided_in(data.parent)
     found = {
         "combinations": f"{math.prod(len(levels) for levels in AXES.values()):,}",
         "universes": f"{count:,}",
@@ -498,31 +520,76 @@ def numbers(data: Path) -> dict[str, str]:
         "neighbours": str(len(near.observed) - 1),
         "runs": f"{480 * count:,}",
         "lost": f"{judged.observed['lost'].sum():,}",
+        "lost-universes": str((judged.observed["lost"] > 0).sum()),
         "fits": f"{FITS:g}",
         "fitting": str(len(fit.observed)),
+        "known": f"{KNOWN:g}",
     }
-    return found | share_numbers(judged, fit) | deciding_numbers(what_decides(places, judged.of_claims))
+    parts = share_numbers(judged, fit), near_numbers(judged, near), deciding_numbers(decided), pair_numbers(judged)
+    return found | {name: value for part in parts for name, value in part.items()}
 
 
 def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
-    """Return each claim's shares as the prose has them: "12 %", by means, by the rule, and of those that fit."""
-    found = {}
-    for name, some in {"": judged, "-fitting": fit}.items():
-        for _, row in shares(some.of_claims).iterrows():
-            key = row["claim"].lower()
-            found |= {f"{key}-{kind}{name}": percent(row[f"{kind} share"]) for kind in ("mean", "rule")}
-            found[f"{key}-mean{name}-count"] = str(row["mean"])
-    return found
+    """Return each claim's share as the prose has it, and which claims are seen often, seldom, or by the rule."""
+    every, fitting = (shares(some.of_claims).set_index("claim") for some in (judged, fit))
+    mean, rule = every["mean share"], every["rule share"]
+    most = str((fitting["mean share"] - mean).abs().idxmax())
+    return {
+        "claims": str(len(every)),
+        **{f"{str(key).lower()}-mean": percent(value) for key, value in mean.items()},
+        "often": listed(mean.index[mean >= 1 / 2]),
+        "seldom": listed(mean.index[mean < 1 / 10]),
+        "largest-rule": percent(rule.max()),
+        "largest-rule-claim": str(rule.idxmax()),
+        "rule-none": listed(rule.index[rule == 0]),
+        "most-moved": most,
+        "most-moved-mean": percent(mean[most]),
+        "most-moved-fitting": percent(fitting["mean share"][most]),
+    }
+
+
+def near_numbers(judged: Judged, near: Judged) -> dict[str, str]:
+    """Return how many observations are reproduced at most, in the middle, and in the nominal universe."""
+    reproduced, nominal = nearness(judged.observed)["reproduced"], nearness(near.observed).set_index("universe")
+    return {
+        "observations": str(len(OBSERVATIONS)),
+        "most-reproduced": str(reproduced.max()),
+        "median-reproduced": f"{reproduced.median():g}",
+        "nominal-reproduced": str(nominal.loc[0, "reproduced"]),
+        "neighbour-reproduced": str(nominal["reproduced"].max()),
+        "as-many-as-nominal": percent(float((reproduced >= nominal.loc[0, "reproduced"]).mean())),
+    }
 
 
 def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
-    """Return of each claim the three axes of the largest total effects, and the surrogate's R²."""
-    found = {}
-    for claim, group in decided.groupby("claim", sort=False):
-        key = str(claim).lower()
-        found[f"{key}-axes"] = listed(group.nlargest(3, "total")["axis"])
-        found[f"{key}-r2"] = _r2(group)
-    return found
+    """Return for how many claims an axis has one of the three largest main effects, and which claims are known."""
+    largest = pd.concat([group.nlargest(3, "main") for _, group in decided.groupby("claim", sort=False)])
+    first = decided.nlargest(1, "main").iloc[0]
+    counts = largest[largest["main"] > 0]["axis"].value_counts()
+    known = decided.drop_duplicates("claim").set_index("claim")["R²"] >= KNOWN
+    named = [f"{axis} ({count})" for axis, count in counts.items() if count >= 3]
+    return {
+        "axes-often": listed(named),
+        "axes-never": listed([axis for axis in AXES if axis not in counts] or ["none"]),
+        "known-claims": listed(known.index[known]),
+        "largest-main": f"{first['main']:.2f}",
+        "largest-main-claim": str(first["claim"]),
+        "largest-main-axis": str(first["axis"]),
+    }
+
+
+def pair_numbers(judged: Judged) -> dict[str, str]:
+    """Return which pairs of claims go together and which apart, and how often C1 and C3 are seen at once."""
+    pairs = together(judged.of_claims)
+    names = pairs["first"] + " with " + pairs["second"]
+    both = pairs[(pairs["first"] == "C1") & (pairs["second"] == "C3")]["both"].iloc[0]
+    return {
+        "c1-and-c3": str(both),
+        "pairs": str(len(pairs)),
+        "together": listed(names[pairs["low"] > 1].tolist() or ["none"]),
+        "apart": listed(names[pairs["high"] < 1].tolist() or ["none"]),
+        "never-both": str(int((pairs["both"] == 0).sum())),
+    }
 
 
 # --- what is stored ---

@@ -1,18 +1,21 @@
-"""Where the playground's presets end when the companion trains them."""
+"""Where the playground's presets end when the companion trains them; and links that open it at any settings."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import pandas as pd
 import torch
 
+from companion.core.checks import require_integer
 from companion.core.data import sample_task
 from companion.core.metrics import expelled_fraction, reconstruction_error, specialization_ratio
 from companion.core.network import Parameters, activations, initial_parameters, predict, prototypes
-from companion.core.settings import MASKS, Attractor, Settings
+from companion.core.settings import MASKS, Attractor, Settings, require_settings
 from companion.engine.driver import train
 
 SIZE, SEED = 30, 1000
@@ -27,6 +30,19 @@ PRESETS = {
 }
 """The settings of each of the page's preset buttons."""
 BEFORE = "before training"
+PAGE = "24-playground.html"
+LARGEST, LAST_SEED = 100, 2**32 - 1
+"""The largest N that the page trains, and the last seed that it draws from."""
+LIMITS = {
+    "strength": (0.0, 1000.0),
+    "balance": (0.0, 1000.0),
+    "temperature": (1e-6, 10.0),
+    "step_size": (1e-5, 10.0),
+    "steps": (1, 100_000),
+}
+"""Numbers that the page takes, the least and the most of each setting; other settings it takes at any level."""
+NOT_THERE = ("anneal", "neuron", "dimension", "density")
+"""Settings that the page has at their nominal levels alone."""
 
 
 class Task(NamedTuple):
@@ -65,6 +81,38 @@ def measures(parameters: Parameters) -> dict[str, float]:
         "specialization ratio": float(specialization_ratio(activations(x, parameters.w, parameters.b))),
         "expelled fraction": float(expelled_fraction(x, positions)),
     }
+
+
+def link_to(settings: Settings, size: int = SIZE, seed: int = SEED) -> str:
+    """Return the address, beside the book's other chapters, at which the page opens a network.
+
+    It holds mask, size and seed, and under their names the other settings that are not nominal.
+    Book: chapter "Playground", section "The page".
+
+    Args:
+        settings: nominal in all of `NOT_THERE`, and within `LIMITS`.
+        size: N, from 2 to `LARGEST`.
+        seed: from 0 to `LAST_SEED`.
+
+    Returns:
+        An address such as "24-playground.html#mask=100&size=30&seed=1000&overlap_form=cosine".
+
+    Raises:
+        ValueError: naming what the page does not take.
+    """
+    size, seed = require_integer("size", size, least=2, most=LARGEST), require_integer("seed", seed, 0, LAST_SEED)
+    told = {"mask": require_settings("settings", settings).mask, "size": size, "seed": seed}
+    for field in fields(settings):
+        name, given = field.name, getattr(settings, field.name)
+        if given == field.default:
+            continue
+        if name in NOT_THERE:
+            raise ValueError(f"{name}: {given} was given; allowed on the page is {field.default}")
+        least, most = LIMITS.get(name, (given, given))
+        if not least <= given <= most:
+            raise ValueError(f"{name}: {given} was given; allowed on the page are numbers from {least} to {most}")
+        told[name] = str(given).lower() if isinstance(given, bool) else given
+    return f"{PAGE}#{urlencode(told)}"
 
 
 def outcomes() -> pd.DataFrame:

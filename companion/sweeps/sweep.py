@@ -380,7 +380,7 @@ def _require_device(name: str, given: Any) -> str:
 def _work(group: Group) -> int:
     """A number that grows with the time that a group's training takes."""
     settings, size, seeds = group
-    return len(seeds) * size**2 * settings.dimension * settings.steps
+    return len(seeds) * size**2 * settings.dimension * max(settings.steps, 1)
 
 
 def _without_stderr() -> bool:

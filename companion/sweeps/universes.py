@@ -119,7 +119,7 @@ NOMINAL = Universe(tuple(levels[0] for levels in AXES.values()))
 
 def _sobol(axes: Mapping[str, Sequence[Level]], number: int) -> list[Universe]:
     """A scrambled Sobol' sequence over the axes: its first 2^k universes are spread evenly, too."""
-    points = qmc.Sobol(len(axes), seed=SEED).random(number)
+    points = qmc.Sobol(len(axes), seed=SEED).random_base2((number - 1).bit_length())  # SciPy warns of other lengths
     places = (points * [len(levels) for levels in axes.values()]).astype(int)
     rows = [[levels[k] for levels, k in zip(axes.values(), row, strict=True)] for row in places]
     return [NOMINAL.but(**dict(zip(axes, row, strict=True))) for row in rows]

@@ -12,7 +12,7 @@ from literate import cells, prose, says, source
 
 from companion.core.losses import fit_loss
 from companion.core.network import predict
-from companion.core.settings import Settings
+from companion.core.settings import FORMS, Settings
 from companion.show.prose import fill, stored
 from companion.studies import crowding, playground
 
@@ -65,12 +65,25 @@ def test_at_a_temperature_of_one_the_force_reaches_across_the_whole_range():
 
 
 @states("with its losses, λ, κ, τ, the points and the target in reach.")
-def test_the_page_has_controls_for_these_and_not_for_every_setting():
+def test_the_page_has_controls_for_these():
+    losses, numbers = {"overlap", "separation", "coverage", "attractor"}, {"strength", "balance", "temperature"}
+    first, _, _ = page_s_controls()
+    assert first == losses | numbers | {"size", "seed", "target", "speed"}
+
+
+@states("Under *Other readings of the paper* are the choices that the paper leaves open")
+def test_all_other_settings_of_the_line_are_in_the_fold():
+    _, folded, rest = page_s_controls()
+    first = {"mask", "attractor", "strength", "balance", "temperature", "target"}
+    assert folded == {field.name for field in fields(Settings)} - first - set(playground.NOT_THERE)
+    assert {*FORMS, "optimiser", "step_size", "steps"} == folded and rest == set()
+
+
+def page_s_controls() -> tuple[set[str], ...]:
+    """The names of the controls before the fold, in it and after it."""
     page = "".join(source(cell) for cell in cells("24-playground"))
-    names = set(re.findall(r'<(?:input|select)[^>]* name="([a-z]+)"', page))
-    losses, numbers = {"overlap", "separation", "coverage", "attractor"}, {"lambda", "kappa", "tau"}
-    assert names == losses | numbers | {"n", "seed", "target", "speed"}
-    assert {"step_size", "optimiser", "initialisation"} <= {field.name for field in fields(Settings)}
+    parts = re.split(r"</?details>", page)
+    return tuple(set(re.findall(r'<(?:input|select)[^>]* name="([a-z_]+)"', part)) for part in parts)
 
 
 @states(
@@ -78,7 +91,7 @@ def test_the_page_has_controls_for_these_and_not_for_every_setting():
     "it the same way again, if no setting is changed on the way.",
 )
 def test_nothing_in_the_page_s_training_is_drawn_or_timed():
-    for name in ("network", "random"):
+    for name in ("network", "random", "forms", "normal"):
         script = (ROOT / f"assets/playground/{name}.js").read_text(encoding="utf-8")
         assert not re.search(r"Math\.random|Date|performance\.|crypto", script), name
 
@@ -97,16 +110,12 @@ def presets() -> list[dict]:
     return json.loads(fill(text, stored(ROOT)))
 
 
-NAMES = {"tau": "temperature", "kappa": "balance", "attractor": "attractor", "mask": "mask"}
-
-
 def test_the_page_s_presets_are_those_that_the_companion_trains():
     assert [preset["name"] for preset in presets()] == list(playground.PRESETS)
     for preset in presets():
         given = dict(preset["settings"])
-        assert (given.pop("n"), given.pop("seed")) == (playground.SIZE, playground.SEED)
-        settings = Settings(**{NAMES[name]: value for name, value in given.items()})
-        assert settings == playground.PRESETS[preset["name"]]
+        assert (given.pop("size"), given.pop("seed")) == (playground.SIZE, playground.SEED)
+        assert Settings(**given) == playground.PRESETS[preset["name"]]
         assert preset["sentence"].startswith(f"N = {playground.SIZE}, seed {playground.SEED}. ")
 
 

@@ -1,0 +1,208 @@
+"""What chapter 11 says of the universes that have been run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from literate import says
+
+from companion.judging.multiverse import ASKS, FITS, LARGEST, LOST, OBSERVATIONS
+from companion.judging.verdicts import E
+from companion.studies import multiverse
+from companion.sweeps.universes import AXES, SEEDS
+
+pytestmark = pytest.mark.long
+
+states = says("11-every-reading")
+
+
+@pytest.fixture(scope="module")
+def judged():
+    return multiverse.stored(ROOT, "sobol")
+
+
+@pytest.fixture(scope="module")
+def near():
+    return multiverse.stored(ROOT, "neighbours")
+
+
+@pytest.fixture(scope="module")
+def shares(judged):
+    return multiverse.shares(judged.of_claims).set_index("claim")
+
+
+@pytest.fixture(scope="module")
+def decided():
+    return multiverse.decided_in(ROOT)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return multiverse.numbers(ROOT / "data")
+
+
+# --- the sample ---
+
+
+@states("The axes have {combinations} combinations of levels.")
+def test_the_combinations_are_the_product_of_the_levels(numbers):
+    assert numbers["combinations"] == f"{math.prod(map(len, AXES.values())):,}"
+
+
+@states(
+    "Of these the first {universes} are run so far; the rest will follow, and every number of this page with them.",
+    "each has seeds 7000 to 7009, which nothing before had looked at",
+)
+def test_the_universes_that_are_run_are_the_first_ones(judged):
+    count = len(judged.observed)
+    assert judged.observed["universe"].tolist() == list(range(count)) and count < len(multiverse.sample("sobol"))
+    stored = pd.concat(
+        [pd.read_parquet(path, columns=["universe", "seed"]) for path in multiverse.runs_of(ROOT, "sobol")]
+    )
+    assert stored["universe"].nunique() == count and len(stored) == 480 * count
+    assert sorted(stored["seed"].unique()) == list(SEEDS)
+
+
+@states("and all {neighbours} that differ from it on one axis")
+def test_the_neighbours_differ_on_one_axis(near):
+    sampled = multiverse.sample("neighbours")
+    different = [
+        sum(one != other for one, other in zip(universe.levels, sampled[0].levels, strict=True)) for universe in sampled
+    ]
+    assert different == [0] + [1] * (len(sampled) - 1) and len(near.observed) == len(sampled)
+
+
+@states(
+    "which then counts as the worst that there is (E at the largest 32-bit number, no specialization, all expelled); "
+    "{lost} of {runs} runs are, in {lost-universes} universes."
+)
+def test_lost_runs_are_counted_and_none_is_left_out(judged):
+    assert (LOST[E], LOST["specialization_ratio"], LOST["expelled_fraction"]) == (LARGEST, 0.0, 1.0)
+    runs = pd.concat([pd.read_parquet(path) for path in multiverse.runs_of(ROOT, "sobol")])
+    lost = runs[runs[E].isna()].groupby("universe").size()
+    assert judged.observed.set_index("universe")["lost"].loc[lost.index].tolist() == lost.tolist()
+    assert judged.observed["lost"].sum() == lost.sum()
+
+
+@states(
+    "(the median root mean squared error of each is at most {fits} at every size; targets lie between 0 and 1) is a "
+    "second set: {fitting} universes."
+)
+def test_the_universes_that_fit(judged, numbers):
+    runs = pd.read_parquet(multiverse.runs_of(ROOT, "sobol")[0], columns=["universe", "mask", "size", "fit_mse"])
+    middle = runs.fillna(LARGEST).groupby(["universe", "mask", "size"])["fit_mse"].median()
+    worst = np.sqrt(middle.groupby("universe").max())
+    fit = set(judged.fitting().observed["universe"])
+    assert fit & set(worst.index) == set(worst.index[worst <= FITS]) and numbers["fitting"] == str(len(fit))
+
+
+# --- shares ---
+
+
+@states(
+    "Seldom, as far as they have been run",
+    "the following are seen in at least half of them: {often} ({c4-mean}).",
+)
+def test_most_claims_are_seen_in_fewer_than_half_of_the_universes(shares):
+    often = shares.index[shares["mean share"] >= 1 / 2]
+    assert list(often) == ["C4"] and len(shares) == len(ASKS)
+    assert shares["mean share"].median() < 1 / 5
+
+
+@states(
+    "That coverage is lowest at every size (C1) is seen in {c1-mean}, that overlap is the higher band at every size"
+)
+def test_both_are_seen_in_few(shares):
+    assert (shares.loc[["C1", "C3"], "mean share"] < 1 / 5).all()
+
+
+@states(
+    "No universe of them reproduces more than {most-reproduced} of {observations} observations that the paper reports"
+)
+def test_no_universe_reproduces_all(judged, near, numbers):
+    reproduced = (judged.observed[list(OBSERVATIONS)] == 1).sum(axis=1)
+    assert numbers["most-reproduced"] == str(reproduced.max()) and reproduced.max() < len(OBSERVATIONS)
+    nominal = near.observed.query("universe == 0")[list(OBSERVATIONS)]
+    assert numbers["nominal-reproduced"] == str(int((nominal == 1).sum(axis=1).iloc[0]))
+
+
+@states("By means, {seldom} are seen in fewer than one universe of ten.")
+def test_the_claims_that_are_seen_seldom(shares, numbers):
+    assert numbers["seldom"].replace(" and ", ", ").split(", ") == list(shares.index[shares["mean share"] < 0.1])
+
+
+@states("its share of cases is the same in all")
+def test_means_show_one_of_each_pair_of_c4_s_cases(judged, near):
+    for some in (judged, near):
+        of_c4 = some.of_claims.query("claim == 'C4'")
+        assert (2 * of_c4["mean"] == of_c4["cases"]).all()
+
+
+def test_the_picture_of_shares_is_as_its_text_says(judged):
+    for panel in multiverse.share_panels(judged).values():
+        share = panel.set_index(["read", "claim"])["share"]
+        assert share["by mean", "C4"] > 1 / 2 and (share["by rule"] < 1 / 3).all()
+        assert (share["by mean"].drop(["C4", "C5"]) < 1 / 3).all()
+
+
+# --- one curve a claim, what decides, together ---
+
+
+def test_the_curves_are_as_their_text_says(judged, near, decided):
+    places = multiverse.codes(multiverse.sample("sobol"))
+    panels = multiverse.curve_panels(judged, places, decided, ["C1", "C2", "C3", "C9"], near)
+    middle = {key: curve["effect"].median() for key, (curve, _, _) in panels.items()}
+    assert abs(middle["C1"]) < 0.2 and abs(middle["C2"]) < 0.2
+    assert (panels["C3"][0]["effect"] < 0).mean() > 1 / 2 and panels["C3"][1]["rank"].iloc[0] > 4 / 5
+    assert (panels["C9"][0]["effect"] < 0).all()
+    for curve, _, strip in panels.values():
+        assert curve["effect"].is_monotonic_increasing
+        assert np.allclose(strip.groupby("level")["value"].mean(), 1, atol=0.1)
+
+
+@states("no single choice decides a claim by itself")
+def test_no_axis_explains_half_of_a_claim(decided, numbers):
+    assert decided["main"].max() < 1 / 2 and numbers["largest-main"] == f"{decided['main'].max():.2f}"
+
+
+@states("For no claim: {axes-never}.", "(in brackets, for how many)")
+def test_which_axes_matter_for_how_many_claims(decided, numbers):
+    largest = [set(group.nlargest(3, "main")["axis"]) for _, group in decided.groupby("claim")]
+    counts = {axis: sum(axis in some for some in largest) for axis in AXES}
+    assert (
+        numbers["axes-never"] in (", ".join(axis for axis in AXES if not counts[axis]), "none")
+        or " and " in numbers["axes-never"]
+    )
+    for text in numbers["axes-often"].replace(" and ", ", ").split(", "):
+        axis, _, count = text.rpartition(" (")
+        assert counts[axis] == int(count.rstrip(")")) >= 3
+
+
+def test_the_map_of_effects_is_as_its_text_says(decided):
+    panels = multiverse.deciding_panels(decided)
+    assert (panels["main effects"]["value"] < 1 / 2).all()
+    empty = panels["total effects"].groupby("column")["value"].apply(lambda values: values.isna().all())
+    assert 0 < empty.sum() < len(empty)
+    assert (decided.groupby("claim")["R²"].first() < multiverse.KNOWN).eq(empty).all()
+
+
+@states("{never-both} pairs are seen together in no universe of these")
+def test_pairs_that_are_never_seen_together(judged, numbers):
+    seen = judged.of_claims.pivot(index="universe", columns="claim", values="by_mean").astype(int)
+    both = seen.T @ seen
+    never = sum(both.loc[one, other] == 0 for k, one in enumerate(ASKS) for other in list(ASKS)[k + 1 :])
+    assert numbers["never-both"] == str(never) and numbers["c1-and-c3"] == str(both.loc["C1", "C3"])
+
+
+def test_stored_words_are_those_of_the_stored_runs(judged):
+    """Two universes of the first file, judged again."""
+    path = multiverse.runs_of(ROOT, "sobol")[0]
+    again = multiverse.judge_universes(pd.read_parquet(path, filters=[("universe", "in", [3, 77])]))
+    for fresh, table, keys in zip(again, judged, (["universe", "claim", "reading"], ["universe"]), strict=True):
+        kept = table[table["universe"].isin([3, 77])].sort_values(keys).reset_index(drop=True)
+        fresh = fresh.sort_values(keys).reset_index(drop=True)[kept.columns]
+        pd.testing.assert_frame_equal(fresh, kept, check_dtype=False, rtol=1e-5)
