@@ -20,7 +20,7 @@ from companion.core.settings import MASKS
 from companion.judging import multiverse as judging
 from companion.judging.claims import CLAIMS
 from companion.judging.multiverse import ASKS, FITS, LARGEST, LOST, OBSERVATIONS, READ_AS, found, read_as
-from companion.judging.verdicts import POSITION, E, Study
+from companion.judging.verdicts import MADE_OF, POSITION, E, Study
 from companion.show import multiverse as pictures
 from companion.studies import multiverse
 from companion.studies.multiverse import Judged
@@ -234,10 +234,9 @@ def test_claims_have_the_readings_of_what_they_ask_for(seen):
     expected |= dict.fromkeys(("C2", "C7"), of_responses) | {"C6": ["nominal", "X, from [0, 1]"]}
     assert {key: judging.readings(key) for key in ASKS} == expected
     assert {key: list(group["reading"]) for key, group in seen[0].groupby("claim", sort=False)} == expected
-    used = {
-        key: {s.metric for s in case.statements} for key in ASKS for case in CLAIMS[key].rule(study_of(E, {})).cases
-    }
-    assert all(set(ASKS[key]) & {E, S, X} <= used[key] | {E if "place" in used[key] else S} for key in ASKS)
+    for key, asked in ASKS.items():
+        statements = [one for case in CLAIMS[key].rule(study_of(E, {})).cases for one in case.statements]
+        assert {MADE_OF.get(one.metric, one.metric) for one in statements} & {E, S, X} == set(asked)
 
 
 # --- lost runs ---
@@ -666,12 +665,13 @@ def test_odds_ratios_are_those_of_the_counts():
 
 def test_the_nearest_reproduces_most_and_shares_decide_between_equals():
     observed = observed_of(5)
-    for universe, (whole, part) in enumerate([(2, 0.5), (3, 0.0), (2, 0.9), (0, 0.99), (2, 0.9)]):
+    observed.loc[3, list(OBSERVATIONS)] = 0.9  # much of all, and nothing whole
+    for universe, (whole, part) in {0: (2, 0.5), 1: (3, 0.0), 2: (2, 0.9), 4: (2, 0.9)}.items():
         observed.loc[universe, list(OBSERVATIONS)[:whole]] = 1.0
         observed.loc[universe, list(OBSERVATIONS)[-1]] = part
     near = multiverse.nearness(observed)
     assert near["universe"].tolist() == [1, 2, 4, 0, 3] and near["reproduced"].tolist() == [3, 2, 2, 2, 0]
-    assert near["shares"].tolist() == pytest.approx([3, 2.9, 2.9, 2.5, 0.99])
+    assert near["shares"].tolist() == pytest.approx([3, 2.9, 2.9, 2.5, 0.9 * len(OBSERVATIONS)])
 
 
 def test_a_level_that_was_planted_among_the_near_is_over_represented():
