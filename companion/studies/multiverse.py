@@ -536,7 +536,7 @@ def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
     most = str((fitting["mean share"] - mean).abs().idxmax())
     return {
         "claims": str(len(every)),
-        **{f"{str(key).lower()}-mean": percent(value) for key, value in mean.items()},
+        **{f"{key.lower()}-mean": percent(mean[key]) for key in ("C1", "C3", "C4")},
         "often": listed(mean.index[mean >= 1 / 2]),
         "seldom": listed(mean.index[mean < 1 / 10]),
         "largest-rule": percent(rule.max()),
