@@ -395,6 +395,7 @@ LEFT_OUT = {
     },
     **{f"companion.judging.verdicts.{name}": "called with what judge has checked" for name in ("p_values", "of_cases")},
     "companion.core.checks": "the checks themselves",
+    "companion.judging.multiverse": "called with what run_universes returned: tests/test_multiverse.py",
     "companion.core.forms": "called by total_loss with what it has checked: tests/test_forms.py",
     **{f"companion.core.losses.{name}": "a part of total_loss" for name in ("weighed_loss", "counts", "units")},
     **{f"companion.core.train.{name}": "called with what train has checked" for name in ("rates_of", "diverged")},
