@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import rows
-from scipy.stats import f_oneway
+from scipy.stats import f_oneway, nchypergeom_fisher
 from sklearn.ensemble import ExtraTreesRegressor
 from test_claims import ACTIVE, PAPER, SPOILED, WRONG, Effect, made_up, of_errors, of_places, of_responses, on
 
@@ -634,30 +634,52 @@ def test_a_curve_is_sorted_and_its_strip_counts_levels_in_that_order():
 # --- together or apart ---
 
 
-def test_odds_ratios_are_those_of_the_counts():
+def paired() -> pd.DataFrame:
     """C1 and C3 go together, C1 and C6 exclude one another, C1 and C10 have nothing to do with each other."""
-    first = np.repeat([True, False], [20, 60])
     seen = {
-        "C1": first,
+        "C1": np.repeat([1, 0], [20, 60]),
         "C3": np.r_[np.arange(20) < 15, np.arange(60) < 3],
         "C6": np.r_[np.zeros(20), np.arange(60) < 40],
         "C10": np.r_[np.arange(20) < 10, np.arange(60) < 30],
     }
-    claims = claims_of({key: 4 * array for key, array in seen.items()}).sample(frac=1, random_state=0)
+    return claims_of({key: 4 * array for key, array in seen.items()}).sample(frac=1, random_state=0)
+
+
+def test_odds_ratios_are_those_of_the_counts():
+    claims = paired()
     pairs = multiverse.together(claims).set_index(["first", "second"])
     assert len(pairs) == len(ASKS) * (len(ASKS) - 1) / 2
     for second, counts in {"C3": (15, 5, 3, 57), "C6": (0, 20, 40, 20), "C10": (10, 10, 30, 30)}.items():
         row = pairs.loc[("C1", second)]
         assert tuple(row[["both", "first only", "second only", "neither"]]) == counts
         both, one, other, neither = (count + 0.5 for count in counts)
-        ratio, scale = (
-            both * neither / (one * other),
-            math.exp(1.959963985 * math.sqrt(sum(1 / (c + 0.5) for c in counts))),
-        )
-        assert row[["odds ratio", "low", "high"]].tolist() == pytest.approx([ratio, ratio / scale, ratio * scale])
+        assert row["odds ratio"] == pytest.approx(both * neither / (one * other))
+        total, first, of_second = sum(counts), counts[0] + counts[1], counts[0] + counts[2]
+        tails = nchypergeom_fisher(total, first, of_second, np.array([row["low"], row["high"]])[:, None])
+        assert tails.cdf(counts[0])[1, 0] == pytest.approx(0.025, rel=1e-4)
+        assert row["low"] == 0 if not counts[0] else tails.sf(counts[0] - 1)[0, 0] == pytest.approx(0.025, rel=1e-4)
     assert pairs.loc[("C1", "C3"), "low"] > 1 > pairs.loc[("C1", "C6"), "high"]
     assert pairs.loc[("C1", "C10"), "low"] < 1 < pairs.loc[("C1", "C10"), "high"]
     assert (multiverse.together(claims, "rule")["neither"] == 80).all()
+
+
+@pytest.mark.parametrize("seen", [(0, 0), (0, 5), (3, 2)])
+def test_claims_that_are_hardly_ever_seen_and_never_at_once_do_not_go_together(seen):
+    """With ½ in each count the interval of 0, 3, 2, 1019 would lie above 1."""
+    first, second = seen
+    shown = {"C1": np.arange(1024) < first, "C3": np.arange(1024) >= 1024 - second}
+    row = multiverse.together(claims_of({key: 4 * array for key, array in shown.items()})).iloc[1]
+    assert (row["first"], row["second"], row["both"]) == ("C1", "C3", 0)
+    assert row["low"] == 0 and row["high"] > 1
+
+
+def test_numbers_of_pairs_name_those_whose_intervals_exclude_one():
+    """Counts of the others: C3 and C6 3, 15, 37, 25; C6 and C10 30, 10, 10, 30; C3 and C10, too few, 13, 5, 27, 35."""
+    numbers = multiverse.pair_numbers(Judged(paired(), observed_of(80)))
+    assert numbers["together"] == "C1 with C3 and C6 with C10"
+    assert numbers["apart"] == "C1 with C6 and C3 with C6"
+    # Of the ten claims four are seen at all: their six pairs, but for one, are seen at once.
+    assert (numbers["c1-and-c3"], numbers["pairs"], numbers["never-both"]) == ("15", "45", "40")
 
 
 # --- near to the paper ---
@@ -693,9 +715,9 @@ def test_a_level_that_was_planted_among_the_near_is_over_represented():
 
 @pytest.fixture(scope="module")
 def made() -> Judged:
-    """64 universes: C1 by overlap's form, C3 in four; other readings of C1 in none; half of them fit."""
+    """64 universes: C1 by overlap's form, C2 in all, C3 in four; other readings of C1 in none; half of them fit."""
     places = multiverse.codes(multiverse.sample("sobol")[:64])
-    shown = {"C1": 4 * (places["overlap"] == 1), "C3": np.where(np.arange(64) < 4, 4, 1)}
+    shown = {"C1": 4 * (places["overlap"] == 1), "C2": np.full(64, 4), "C3": np.where(np.arange(64) < 4, 4, 1)}
     nominal = claims_of(shown, effects=np.linspace(-5, 5, 64))
     others = [
         nominal[nominal["claim"] == "C1"].assign(reading=name, by_mean=False) for name in judging.readings("C1")[1:]
@@ -742,38 +764,59 @@ def test_other_readings_are_tabulated_of_claims_that_have_some(made):
     assert multiverse.reading_table(both).loc["C2", "E, value alone"] == "–"
 
 
-def decided_of(total: dict[str, float], r2: float) -> pd.DataFrame:
+def decided_of(r2: dict[str, float], **main: dict[str, float]) -> pd.DataFrame:
+    """Made-up effects: of some claims the main ones by axis, others 0, with total ones twice as large."""
     rows = [
-        {"claim": key, "axis": axis, "main": total.get(axis, 0.0) / 2, "total": total.get(axis, 0.0), "R²": r2}
-        for key in ("C1", "C3")
+        {"claim": key, "axis": axis, "main": own.get(axis, 0.0), "total": 2 * own.get(axis, 0.0), "R²": r2[key]}
+        for key, own in main.items()
         for axis in AXES
     ]
     return pd.DataFrame(rows)
 
 
+DECIDED = decided_of(
+    {"C1": 0.5, "C2": multiverse.KNOWN, "C3": multiverse.KNOWN - 0.001, "C6": math.nan},
+    C1={"τ": 0.4, "steps": 0.3, "λ": 0.2, "inputs": 0.1},
+    C2={"overlap": 0.1, "steps": 0.2, "τ": 0.45},
+    C3={"steps": 0.05, "τ": 0.04, "λ": 0.03},
+    C6={"τ": 0.01},
+)
+
+
 def test_curves_are_drawn_over_the_axes_that_decide_most_with_the_nominal_universe_marked(made):
     places = multiverse.codes(multiverse.sample("sobol")[:64])
     nominal = Judged(claims_of({"C1": [0, 0]}, effects=[1.7, 9.0]), observed_of(2))
-    decided = decided_of({"τ": 0.9, "steps": 0.8, "λ": 0.7, "inputs": 0.6}, 0.5)
-    panels = multiverse.curve_panels(made, places, decided, ["C3", "C1"], nominal, axes=2)
+    panels = multiverse.curve_panels(made, places, DECIDED, ["C3", "C1"], nominal)
     assert list(panels) == ["C3", "C1"]
     curve, marked, strip = panels["C1"]
-    assert list(strip["level"].str.split(":").str[0].unique()) == ["τ", "steps"]
+    assert list(strip["level"].str.split(":").str[0].unique()) == ["τ", "steps", "λ"]
     effects = np.linspace(-5, 5, 64)
     assert curve["effect"].tolist() == pytest.approx(np.clip(effects, -multiverse.CLIP, multiverse.CLIP).tolist())
     assert curve["high"].max() == multiverse.CLIP and curve["low"].min() == -multiverse.CLIP
     assert marked.to_dict("records") == [{"rank": (effects < 1.7).mean(), "effect": 1.7}]
 
 
-def test_what_decides_is_tabulated_by_the_largest_total_effects():
-    decided = decided_of({"τ": 0.9, "steps": 0.8, "λ": 0.7, "inputs": 0.6}, 0.5)
-    cells = multiverse.deciding_cells(decided)
-    assert cells.iloc[list(AXES).index("τ")].to_dict() == {"row": "C1", "column": "τ", "value": 0.9}
-    table = multiverse.deciding_table(decided)
-    assert table.loc["C3"].tolist() == ["0.50", "τ 0.90 (0.45)", "steps 0.80 (0.40)", "λ 0.70 (0.35)"]
-    assert multiverse.deciding_table(decided.assign(**{"R²": math.nan})).loc["C1", "R²"] == "–"
-    assert multiverse.deciding_numbers(decided)["c1-axes"] == "τ, steps and λ"
-    assert multiverse.deciding_numbers(decided)["c3-r2"] == "0.50"
+def test_total_effects_are_shown_where_the_surrogate_knows_enough():
+    main, total = (
+        cells.set_index(["column", "row"])["value"] for cells in multiverse.deciding_panels(DECIDED).values()
+    )
+    assert (main["C1", "τ"], main["C3", "steps"], main["C1", "inputs"]) == (0.4, 0.05, 0.1)
+    assert (total["C1", "τ"], total["C2", "steps"], total["C2", "inputs"]) == (0.8, 0.4, 0)
+    assert total["C3"].isna().all() and total["C6"].isna().all() and len(main) == len(total) == 4 * len(AXES)
+    table = multiverse.deciding_table(DECIDED)
+    assert table.loc["C1"].tolist() == ["τ 0.40 (0.80)", "steps 0.30 (0.60)", "λ 0.20 (0.40)", "0.50"]
+    assert table.loc["C2", "R²"] == "0.10" and table.loc["C2", "first"] == "τ 0.45 (0.90)"
+    assert table.loc["C3", "first"] == "steps 0.05 (–)"
+    assert table.loc["C6", ["first", "R²"]].tolist() == ["τ 0.01 (–)", "–"]
+
+
+def test_numbers_of_what_decides_count_claims_and_name_the_largest():
+    numbers = multiverse.deciding_numbers(DECIDED)
+    assert numbers["axes-often"] == "τ (4) and steps (3)"
+    assert set(numbers["axes-never"].replace(" and ", ", ").split(", ")) == {*AXES} - {"τ", "steps", "λ", "overlap"}
+    assert numbers["known-claims"] == "C1 and C2"
+    largest = [numbers[f"largest-main{part}"] for part in ("", "-claim", "-axis")]
+    assert largest == ["0.45", "C2", "τ"]
 
 
 def test_pairs_are_drawn_both_ways_round_and_tabulated(made):
@@ -860,19 +903,44 @@ def test_two_workers_see_what_one_process_does_and_it_is_stored(kept, judged):
     assert multiverse.stored(kept, "start-overlap").observed.empty
 
 
-def test_numbers_of_the_prose_are_those_of_the_tables(made, tmp_path, monkeypatch):
+def test_numbers_of_shares_name_claims_by_them():
+    """Of all universes and, in the second half, of those that fit: C2 is seen in most, C6 only where masks fit."""
+    judged = Judged(
+        claims_of({"C2": 4 * (np.arange(40) < 30), "C1": 4 * (np.arange(40) < 4), "C6": 4 * (np.arange(40) >= 36)}),
+        observed_of(40, fit=np.where(np.arange(40) < 20, 0.5, 0.01)),
+    )
+    judged.claims.loc[(judged.claims["claim"] == "C2") & (judged.claims["universe"] < 2), "by_rule"] = True
+    numbers = multiverse.share_numbers(judged, judged.fitting())
+    assert (numbers["c1-mean"], numbers["c2-mean"], numbers["c3-mean"]) == ("10%", "75%", "0%")
+    assert numbers["often"] == "C2" and numbers["seldom"] == "C3, C4, C5, C7, C9, C10 and C10s"
+    assert (numbers["largest-rule"], numbers["largest-rule-claim"]) == ("5%", "C2")
+    assert "C2" not in numbers["rule-none"] and "C1" in numbers["rule-none"]
+    moved = [numbers[f"most-moved{part}"] for part in ("", "-mean", "-fitting")]
+    assert moved == ["C2", "75%", "50%"]
+
+
+def test_numbers_of_the_prose_are_those_of_what_is_stored(made, tmp_path, monkeypatch):
+    """What decides is asked once of the whole sample's places, and of the nominal reading."""
     (tmp_path / "data").mkdir()
     near = Judged(claims_of({"C1": [4, 0, 0]}), observed_of(3))
-    both = {"sobol": Judged(made.claims, made.observed.assign(lost=2)), "neighbours": near}
+    near.observed.loc[0, list(OBSERVATIONS)[:2]] = 1.0
+    near.observed.loc[1, list(OBSERVATIONS)[:3]] = 1.0
+    both = {
+        "sobol": Judged(made.claims, made.observed.assign(lost=2 * (made.observed["universe"] < 5))),
+        "neighbours": near,
+    }
     for k, file in enumerate((multiverse.CLAIMS, multiverse.OBSERVED)):
         table = pd.concat([judged[k].assign(sample=name) for name, judged in both.items()])
         table.to_parquet(tmp_path / "data" / f"{file}.parquet")
-    decided = decided_of({"τ": 0.9, "steps": 0.8, "λ": 0.7}, 0.5)
-    monkeypatch.setattr(multiverse, "what_decides", lambda places, claims: decided)
-    numbers = multiverse.numbers(tmp_path / "data")
-    expected = {"universes": "64", "planned": "1,024", "neighbours": "2", "runs": "30,720", "lost": "128"}
-    expected |= {"fits": "0.1", "fitting": "32", "c1-mean": "25%", "c1-rule": "0%", "c3-mean-fitting": "6%"}
-    expected |= {"c3-mean-count": "4", "c3-mean-fitting-count": "2", "c1-axes": "τ, steps and λ", "c1-r2": "0.50"}
+    asked = []
+    monkeypatch.setattr(multiverse, "what_decides", lambda *arguments: asked.append(arguments) or DECIDED)
+    numbers = [multiverse.numbers(tmp_path / "data") for _ in range(2)][-1]
+    ((places, claims),) = asked
+    assert len(places) == 1024 and set(claims["reading"]) == {"nominal"} and claims["universe"].nunique() == 64
+    expected = {"universes": "64", "planned": "1,024", "neighbours": "2", "runs": "30,720", "lost": "10"}
+    expected |= {"lost-universes": "5", "fits": "0.1", "known": "0.1", "fitting": "32", "c1-mean": "25%"}
+    expected |= {"observations": "13", "most-reproduced": "5", "median-reproduced": "0", "nominal-reproduced": "2"}
+    expected |= {"neighbour-reproduced": "3", "as-many-as-nominal": "2%", "axes-often": "τ (4) and steps (3)"}
     assert {name: numbers[name] for name in expected} == expected
     assert numbers["combinations"] == f"{np.prod([len(levels) for levels in AXES.values()]):,}"
 

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats.contingency import odds_ratio
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_predict
-from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
 from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
@@ -279,8 +279,9 @@ def together(claims: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
         kind: "mean" or "rule".
 
     Returns:
-        One row a pair: both, first only, second only, neither; odds ratio with its 95 % interval, ½ added to each count
-        (so that it exists where a count is 0).
+        One row a pair: both, first only, second only, neither; odds ratio, ½ added to each count (so that it exists
+        where one is 0), with the exact 95 % interval of the counts themselves: from 0 to infinity for a claim that is
+        seen in no universe.
     """
     seen = claims.pivot(index="universe", columns="claim", values=f"by_{kind}")[list(ASKS)].astype(bool)
     rows = []
@@ -289,10 +290,11 @@ def together(claims: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
             int(((seen[first] == one) & (seen[second] == other)).sum())
             for one, other in itertools.product((True, False), repeat=2)
         ]
-        table = Table2x2(np.reshape(counts, (2, 2)) + 0.5)
-        low, high = table.oddsratio_confint()
+        # With ½ in each count the interval would say that two claims go together that are hardly ever seen.
+        low, high = odds_ratio(np.reshape(counts, (2, 2))).confidence_interval(0.95)
+        both, one, other, neither = np.array(counts) + 0.5
         names = ("both", "first only", "second only", "neither")
-        ratio = {"odds ratio": table.oddsratio, "low": low, "high": high}
+        ratio = {"odds ratio": both * neither / (one * other), "low": low, "high": high}
         rows.append({"first": first, "second": second, **dict(zip(names, counts, strict=True)), **ratio})
     return pd.DataFrame(rows)
 
