@@ -385,7 +385,9 @@ def share_table(judged: Judged) -> pd.DataFrame:
         "by rule": written(every, "rule"),
         "by mean, those that fit": written(fit, "mean"),
         "by rule, those that fit": written(fit, "rule"),
-        "cases, by mean": [f"{value:.0%}" for value in every["cases"]],
+        "cases, by mean": [
+            f"{value:.0%}" if key != "C4" else "–" for key, value in every.set_index("claim")["cases"].items()
+        ],
     }
     return pd.DataFrame(columns, index=pd.Index(every["claim"], name="claim"))
 
@@ -539,15 +541,20 @@ def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
     return {
         "claims": str(len(every)),
         **{f"{key.lower()}-mean": percent(mean[key]) for key in ("C1", "C3", "C4")},
-        "often": listed(mean.index[mean >= 1 / 2]),
-        "seldom": listed(mean.index[mean < 1 / 10]),
+        "often": _some(mean.index[mean >= 1 / 2]),
+        "seldom": _some(mean.index[mean < 1 / 10]),
         "largest-rule": percent(rule.max()),
         "largest-rule-claim": str(rule.idxmax()),
-        "rule-none": listed(rule.index[rule == 0]),
+        "rule-none": _some(rule.index[rule == 0]),
         "most-moved": most,
         "most-moved-mean": percent(mean[most]),
         "most-moved-fitting": percent(fitting["mean share"][most]),
     }
+
+
+def _some(words: Iterable[str]) -> str:
+    """Return words as a list in a sentence; "none" where there is none."""
+    return listed(list(words) or ["none"])
 
 
 def near_numbers(judged: Judged, near: Judged) -> dict[str, str]:
@@ -571,9 +578,9 @@ def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
     known = decided.drop_duplicates("claim").set_index("claim")["R²"] >= KNOWN
     named = [f"{axis} ({count})" for axis, count in counts.items() if count >= 3]
     return {
-        "axes-often": listed(named),
-        "axes-never": listed([axis for axis in AXES if axis not in counts] or ["none"]),
-        "known-claims": listed(known.index[known]),
+        "axes-often": _some(named),
+        "axes-never": _some(axis for axis in AXES if axis not in counts),
+        "known-claims": _some(known.index[known]),
         "largest-main": f"{first['main']:.2f}",
         "largest-main-claim": str(first["claim"]),
         "largest-main-axis": str(first["axis"]),
@@ -588,8 +595,8 @@ def pair_numbers(judged: Judged) -> dict[str, str]:
     return {
         "c1-and-c3": str(both),
         "pairs": str(len(pairs)),
-        "together": listed(names[pairs["low"] > 1].tolist() or ["none"]),
-        "apart": listed(names[pairs["high"] < 1].tolist() or ["none"]),
+        "together": _some(names[pairs["low"] > 1]),
+        "apart": _some(names[pairs["high"] < 1]),
         "never-both": str(int((pairs["both"] == 0).sum())),
     }
 
