@@ -77,7 +77,7 @@ def test_a_live_figure_s_specification_cannot_end_its_script(shown):
 
 def test_source_is_the_function_s_own(shown):
     notebook.show_source(overlap_loss)
-    assert "pairs = activations.sum(-1) ** 2 - (activations**2).sum(-1)" in shown[0]
+    assert "products = activations.sum(-1) ** 2 - (activations**2).sum(-1)" in shown[0]
     notebook.show_source(overlap_loss, fold="as code")
     assert shown[0] in shown[1] and shown[1].startswith('::: {.callout-note collapse="true" title="as code"}')
 
