@@ -24,6 +24,7 @@ from companion.engine.lanes import (
     halvings,
     larger,
     load,
+    load_one,
     read_constants,
     scale_of,
     smaller,
@@ -32,10 +33,6 @@ from companion.engine.lanes import (
     total,
     zero_where_above,
 )
-
-ROWS = 4
-"""Rows, or columns, of a matrix that are multiplied at once by eight numbers of another."""
-
 
 @njit(forceinline=True, **OPTIONS)
 def add_moments(run, j, moments):
@@ -133,36 +130,30 @@ def gram_overlap(run, source, factor):
     _multiply(run, source)
     columns, samples = run.positions.size, run.samples
     for j in range(0, columns, WIDTH):
-        moments = fill(0.0), fill(0.0), fill(0.0)
-        for i in range(0, samples - samples % ROWS, ROWS):
-            moments = _add_rows(run, source, i, j, moments)
-        for i in range(samples - samples % ROWS, samples):
-            slope, row = fill(0.0), i * columns
-            for k in range(run.neurons):
-                slope = fma(load(run.gram, k * columns + j), source[row + k], slope)
-            moments = _add_row(run, i, j, slope, moments)
-        m0, m1, m2 = moments
+        m0, m1, m2 = fill(0.0), fill(0.0), fill(0.0)
+        for first in range(0, samples, WIDTH):
+            _slopes(run, source, first, j)
+            for i in range(first, min(first + WIDTH, samples)):
+                term = load(run.partial, (i - first) * WIDTH) * load(run.responses, i * columns + j)
+                term_x = term * run.x[i]
+                m0, m1, m2 = m0 + term, m1 + term_x, fma(term_x, run.x[i], m2)
         add_moments(run, j, (m0 * factor, m1 * factor, m2 * factor))
 
 
 @njit(**OPTIONS)
 def _multiply(run, source):
-    """G = HᵀH with zeros on its diagonal: half of it, four columns against eight at a time, then the other half."""
+    """G = HᵀH with zeros on its diagonal: half of it, eight columns against eight at a time, then the other half."""
     columns, samples = run.positions.size, run.samples
-    for k in range(0, columns, ROWS):
-        for j in range(k - k % WIDTH, columns, WIDTH):
-            g0, g1, g2, g3 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+    for k in range(0, columns, WIDTH):
+        for j in range(k, columns, WIDTH):
+            lower, upper = _none(), _none()
             for i in range(samples):
                 row = i * columns
                 h = load(source, row + j)
-                g0 = fma(h, source[row + k], g0)
-                g1 = fma(h, source[row + k + 1], g1)
-                g2 = fma(h, source[row + k + 2], g2)
-                g3 = fma(h, source[row + k + 3], g3)
-            store(run.gram, k * columns + j, g0)
-            store(run.gram, (k + 1) * columns + j, g1)
-            store(run.gram, (k + 2) * columns + j, g2)
-            store(run.gram, (k + 3) * columns + j, g3)
+                lower = _add_four(h, source, row + k, 1, lower)
+                upper = _add_four(h, source, row + k + 4, 1, upper)
+            _store_four(run.gram, k * columns + j, columns, lower)
+            _store_four(run.gram, (k + 4) * columns + j, columns, upper)
     for k in range(columns):
         run.gram[k * columns + k] = 0.0
         for j in range(k):
@@ -170,30 +161,45 @@ def _multiply(run, source):
 
 
 @njit(forceinline=True, **OPTIONS)
-def _add_rows(run, source, i, j, moments):
-    """Add the slopes of four samples' responses of eight neurons to their moments."""
+def _slopes(run, source, i, j):
+    """Σ_k h_ik G_kj of eight samples and eight neurons; what stands in the rows behind the last sample has no meaning."""
     columns = run.positions.size
-    s0, s1, s2, s3 = fill(0.0), fill(0.0), fill(0.0), fill(0.0)
-    row = i * columns
+    lower, upper = _none(), _none()
     for k in range(run.neurons):
         g = load(run.gram, k * columns + j)
-        s0 = fma(g, source[row + k], s0)
-        s1 = fma(g, source[row + columns + k], s1)
-        s2 = fma(g, source[row + 2 * columns + k], s2)
-        s3 = fma(g, source[row + 3 * columns + k], s3)
-    moments = _add_row(run, i, j, s0, moments)
-    moments = _add_row(run, i + 1, j, s1, moments)
-    moments = _add_row(run, i + 2, j, s2, moments)
-    return _add_row(run, i + 3, j, s3, moments)
+        lower = _add_four(g, source, i * columns + k, columns, lower)
+        upper = _add_four(g, source, (i + 4) * columns + k, columns, upper)
+    _store_four(run.partial, 0, WIDTH, lower)
+    _store_four(run.partial, 4 * WIDTH, WIDTH, upper)
+
+
+# Two times four sums at once: a processor that begins two fused multiply-adds a cycle ends each four cycles later.
 
 
 @njit(forceinline=True, **OPTIONS)
-def _add_row(run, i, j, slope, moments):
-    """Add one sample's slopes, times its responses, to the moments of eight neurons."""
-    m0, m1, m2 = moments
-    term = slope * load(run.responses, i * run.positions.size + j)
-    term_x = term * run.x[i]
-    return m0 + term, m1 + term_x, fma(term_x, run.x[i], m2)
+def _none():
+    return fill(0.0), fill(0.0), fill(0.0), fill(0.0)
+
+
+@njit(forceinline=True, **OPTIONS)
+def _add_four(lanes, factors, at, step, sums):
+    """Add lanes times each of four numbers, which stand a step apart, to one of four sums."""
+    s0, s1, s2, s3 = sums
+    return (
+        fma(lanes, load_one(factors, at), s0),
+        fma(lanes, load_one(factors, at + step), s1),
+        fma(lanes, load_one(factors, at + 2 * step), s2),
+        fma(lanes, load_one(factors, at + 3 * step), s3),
+    )
+
+
+@njit(forceinline=True, **OPTIONS)
+def _store_four(array, at, step, sums):
+    s0, s1, s2, s3 = sums
+    store(array, at, s0)
+    store(array, at + step, s1)
+    store(array, at + 2 * step, s2)
+    store(array, at + 3 * step, s3)
 
 
 # --- of sorted prototypes ---

@@ -103,6 +103,17 @@ def fill(typing, number):
 
 
 @intrinsic
+def load_one(typing, array, index):
+    """Return lanes that all hold array[index]; indexing would ask each time whether the index counts from the end."""
+
+    def build(context, builder, signature, args):
+        place = builder.gep(context.make_array(signature.args[0])(context, builder, args[0]).data, [args[1]])
+        return _spread(builder, types.float64, builder.load(place))
+
+    return lanes(array, types.intp), build
+
+
+@intrinsic
 def fma(typing, x, y, z):
     """Return x · y + z, rounded once."""
 
