@@ -34,6 +34,7 @@ from companion.sweeps.universes import (
     NOMINAL,
     SAMPLINGS,
     SEEDS,
+    TRANSPORT,
     Level,
     Universe,
     parts_of,
@@ -150,30 +151,33 @@ FILES = {
     path.stem: {"number": 1024, "axes": list(AXES), **yaml.safe_load(path.read_text(encoding="utf-8"))}
     for path in sorted((ROOT / "data").glob("multiverse-*.yaml"))
 }
-"""The parameters of the four sweeps."""
+"""The parameters of the sweeps."""
 
 
 def names_of(sample: list[Universe]) -> list[tuple[str, ...]]:
     return [tuple(one.names.values()) for one in sample]
 
 
-def test_the_four_samples_are_as_large_as_was_said():
+def test_the_samples_are_as_large_as_was_said():
     samples = {name: universes(one["sampling"], one["axes"], one["number"]) for name, one in FILES.items()}
     assert {name: len(sample) for name, sample in samples.items()} == {
         "multiverse-sobol": 1024,
         "multiverse-neighbours": 37,
         "multiverse-strength-temperature": 81,
         "multiverse-start-overlap": 32,
+        "multiverse-transport": 128,
+        "multiverse-separation-temperature": 36,
     }
     runs = 8 * 6 * 10
     assert len(MASKS) * len(PAPER_SIZES) * len(SEEDS) == runs and SEEDS == tuple(range(7000, 7010))
-    assert sum(map(len, samples.values())) == 1174 and 1174 * runs == 563_520
+    whole = [name for name in samples if "masks" not in FILES[name]]
+    assert sum(len(samples[name]) for name in whole) == 1174 and 1174 * runs == 563_520
     assert all(len(set(names_of(sample))) == len(sample) for sample in samples.values())
 
 
 def test_the_parameter_files_write_the_design_that_was_said():
     for name, given in FILES.items():
-        assert given["out"] == name and set(given) <= {"sampling", "axes", "number", "part", "out", "workers"}
+        assert given["out"] == name and set(given) <= {"sampling", "axes", "number", "masks", "part", "out", "workers"}
         assert given.get("part", 128) == 128
 
 
@@ -245,6 +249,14 @@ def test_grids_have_every_combination_and_are_nominal_otherwise():
     assert names_of(universes("finer grid", ["reduction"])) == names_of(universes("grid", ["reduction"]))
 
 
+def test_transport_takes_the_place_of_each_universe_s_coverage():
+    for one, other in zip(universes("sobol, transport", number=128), universes("sobol"), strict=False):
+        assert one == other.but(coverage=TRANSPORT)
+        settings = one.settings("111", 20)
+        assert settings.attractor == "transport"
+        assert settings == other.settings("111", 20).but(attractor="transport", coverage_form="soft minimum")
+
+
 def test_axes_that_do_not_vary_stay_nominal():
     for one in universes("sobol", ["τ", "steps"], 40):
         assert {axis for axis in AXES if one.names[axis] != NOMINAL.names[axis]} <= {"τ", "steps"}
@@ -254,7 +266,7 @@ def test_axes_that_do_not_vary_stay_nominal():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"sampling": "random"}, "sampling: 'random' was given; allowed are 'sobol', 'neighbours', 'grid', 'finer"),
+        ({"sampling": "random"}, "sampling: 'random' was given; allowed are 'sobol', 'sobol, transport', "),
         ({"axes": ["colour"]}, "axes: 'colour' was given; allowed are 'inputs', 'target'"),
         ({"axes": []}, "axes: [] was given; allowed is a list of at least 1"),
         ({"axes": ["τ", "τ"]}, "axes: ['τ', 'τ'] was given; allowed is a list that holds no value twice"),
@@ -658,6 +670,6 @@ def test_a_level_more_is_a_line_a_formula_and_a_kernel(tmp_path):
 
 
 def test_each_sampling_is_reached_by_its_name():
-    assert list(SAMPLINGS) == ["sobol", "neighbours", "grid", "finer grid"]
+    assert list(SAMPLINGS) == ["sobol", "sobol, transport", "neighbours", "grid", "finer grid"]
     assert {one["sampling"] for one in FILES.values()} == set(SAMPLINGS)
     assert of_universes.NUMBER == 1024 and len(universes("sobol")) == 1024

@@ -34,6 +34,7 @@ from companion.engine.lanes import (
     zero_where_above,
 )
 
+
 @njit(forceinline=True, **OPTIONS)
 def add_moments(run, j, moments):
     """Add -Σ_i g_i z_i (x_i, 1) to dL/d(w, b) of eight neurons, with z = w x + b and moments Σ_i g_i (1, x_i, x_i²)."""
@@ -162,7 +163,7 @@ def _multiply(run, source):
 
 @njit(forceinline=True, **OPTIONS)
 def _slopes(run, source, i, j):
-    """Σ_k h_ik G_kj of eight samples and eight neurons; what stands in the rows behind the last sample has no meaning."""
+    """Σ_k h_ik G_kj of eight samples and eight neurons; of rows behind the last sample they mean nothing."""
     columns = run.positions.size
     lower, upper = _none(), _none()
     for k in range(run.neurons):

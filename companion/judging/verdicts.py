@@ -133,7 +133,7 @@ class Study:
                 f"runs: {found} is missing or has a metric that is no finite number; "
                 "allowed are groups with the same seeds and finite metrics"
             )
-        values = {metric: {key: wide[metric][key].to_numpy() for key in wide[metric].columns} for metric in metrics}
+        values = {metric: dict(zip(wide[metric], wide[metric].to_numpy().T, strict=True)) for metric in metrics}
         values["rmse"] = {key: np.sqrt(array) for key, array in values.pop("fit_mse").items()}
         return cls(values)
 

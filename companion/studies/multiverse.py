@@ -22,6 +22,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import cross_val_predict
 from statsmodels.stats.proportion import proportion_confint
 
+from companion.core.losses import MASKS
 from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
 from companion.judging.paired import Interval
 from companion.show.chapters import ROOT
@@ -35,8 +36,12 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "neighbours": {"sampling": "neighbours"},
     "strength-temperature": {"sampling": "finer grid", "axes": ("λ", "τ")},
     "start-overlap": {"sampling": "grid", "axes": ("initialisation", "overlap")},
+    "transport": {"sampling": "sobol, transport", "number": 128},
 }
 """The samples by the names of their files, data/multiverse-NAME-….parquet, and how their universes are drawn."""
+COMPLETED_BY = {"transport": "sobol"}
+"""Samples whose runs are those of masks with an attractor: the other masks' are in another sample, under the same file
+and universe numbers."""
 CLAIMS, OBSERVED = "multiverse-claims", "multiverse-observed"
 
 
@@ -612,7 +617,12 @@ def runs_of(root: Path, name: str) -> list[Path]:
 def _judge_file(job: tuple[str, Path, int]) -> Judged:
     """Judge some universes of one file, from a number on."""
     name, path, first = job
-    runs = pd.read_parquet(path, filters=[("universe", ">=", first), ("universe", "<", first + BATCH)])
+    chosen = [("universe", ">=", first), ("universe", "<", first + BATCH)]
+    runs = pd.read_parquet(path, filters=chosen)
+    if name in COMPLETED_BY:
+        other = path.with_name(path.name.replace(name, COMPLETED_BY[name]))
+        free = [mask for mask, on in MASKS.items() if not on.coverage]
+        runs = pd.concat([runs, pd.read_parquet(other, filters=[*chosen, ("mask", "in", free)])])
     return Judged(*(table.assign(sample=name) for table in judge_universes(runs)))
 
 

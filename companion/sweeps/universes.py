@@ -91,6 +91,9 @@ FINER = {
 }
 """Levels of two axes in half decades: λ from 0.01 to 100, τ from 1e-5 to 0.1."""
 
+TRANSPORT = Level("transport", {"attractor": "transport"})
+"""Our attractor in coverage's place. No reading of the paper, so no level of an axis."""
+
 
 class Universe(NamedTuple):
     """A level on every axis, in their order."""
@@ -137,11 +140,13 @@ def _grid(axes: Mapping[str, Sequence[Level]], number: int) -> list[Universe]:
 
 SAMPLINGS: dict[str, Callable[[Mapping[str, Sequence[Level]], int], list[Universe]]] = {
     "sobol": _sobol,
+    "sobol, transport": lambda axes, number: [one.but(coverage=TRANSPORT) for one in _sobol(axes, number)],
     "neighbours": _neighbours,
     "grid": _grid,
     "finer grid": lambda axes, number: _grid({axis: FINER.get(axis, levels) for axis, levels in axes.items()}, number),
 }
-"""How universes are drawn, of some axes' levels and a number that `sobol` alone needs; the other axes stay nominal."""
+"""How universes are drawn, of some axes' levels and a number that the Sobol' sequence alone needs; the other axes stay
+nominal."""
 
 
 def universes(sampling: str, axes: Sequence[str] = tuple(AXES), number: int = NUMBER) -> list[Universe]:

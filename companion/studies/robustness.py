@@ -1,0 +1,168 @@
+"""Results of this book in other universes: transport, the crowding law, and what C5 and C8 hang on.
+
+Book: chapter "Every reading at once", section "Our own results".
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from companion.judging.claims import CLAIMS
+from companion.judging.multiverse import found
+from companion.studies import collapse, multiverse
+from companion.sweeps.runs import stored_table
+from companion.sweeps.universes import universes
+
+# --- transport ---
+
+ATTRACTED = ("C1", "C2", "C10s")
+"""Claims about coverage that can be asked of another attractor in its place; C10s' rule is then C10t's."""
+
+
+def attractors(root: Path) -> dict[str, multiverse.Judged]:
+    """Return what is seen in the same universes with coverage as each of them has it, and with transport."""
+    transport = multiverse.stored(root, "transport")
+    numbers = transport.observed["universe"]
+    coverage = [table[table["universe"].isin(numbers)] for table in multiverse.stored(root, "sobol")]
+    return {"coverage": multiverse.Judged(*coverage), "transport": transport}
+
+
+def attractor_shares(judged: dict[str, multiverse.Judged]) -> pd.DataFrame:
+    """Return in what share of the universes each of `ATTRACTED` is seen by means, with either attractor.
+
+    Args:
+        judged: what `attractors` returned.
+
+    Returns:
+        A row a claim and attractor: share, low, high, and the mean share of the claim's cases.
+    """
+    rows = []
+    for name, some in judged.items():
+        table = multiverse.shares(some.of_claims).set_index("claim").loc[list(ATTRACTED)]
+        for claim, row in table.iterrows():
+            ends = {end: row[f"mean {end}"] for end in ("share", "low", "high")}
+            rows.append({"claim": claim, "attractor": name, **ends, "cases": row["cases"]})
+    return pd.DataFrame(rows)
+
+
+def attractor_table(judged: dict[str, multiverse.Judged]) -> pd.DataFrame:
+    """Return `attractor_shares` as the chapter tabulates them; also where all masks fit with both."""
+    fit = set.intersection(*(set(some.fitting().observed["universe"]) for some in judged.values()))
+    fitting = {
+        name: multiverse.Judged(*(table[table["universe"].isin(fit)] for table in some))
+        for name, some in judged.items()
+    }
+    columns = {}
+    for title, sets in {"all": judged, f"the {len(fit)} that fit": fitting}.items():
+        table = attractor_shares(sets)
+        text = [
+            f"{row['share']:.1%} [{row['low']:.1%}, {row['high']:.1%}]; cases {row['cases']:.0%}"
+            for _, row in table.iterrows()
+        ]
+        wide = table.assign(text=text).pivot(index="claim", columns="attractor", values="text")
+        columns |= {f"{name}, {title}": wide[name] for name in sets}
+    return pd.DataFrame(columns).loc[list(ATTRACTED)]
+
+
+def where_transport_fails(judged: dict[str, multiverse.Judged]) -> pd.Series:
+    """Return the main effects of the axes on the share of C10s' cases that the means show with transport.
+
+    Coverage's form is left out: transport takes its place.
+    """
+    own = judged["transport"].of_claims.query("claim == 'C10s'")
+    places = multiverse.codes(multiverse.sample("sobol")).loc[own["universe"]].drop(columns="coverage")
+    return multiverse.main_effects(places, (own["mean"] / own["cases"]).to_numpy())
+
+
+# --- the crowding law ---
+
+
+@cache
+def crowding_laws(root: Path) -> pd.DataFrame:
+    """Return how well one curve in τN² holds all sizes, for each form of separation, by chapter "Crowding"'s measures.
+
+    A form obeys the law here if 2 lies in the 95 % interval of the exponent p at which τN^p makes the sizes most alike.
+
+    Returns:
+        A row a form (the index): on temperature, on crowding (10^R(0), 10^R(2): the typical factor between sizes);
+        exponent with low and high; growth with its low and high.
+    """
+    runs = stored_table(root, "multiverse-separation-temperature-0000")
+    sampled = universes("finer grid", ("separation", "τ"))
+    numbers = runs["universe"].to_numpy()
+    names = np.array([one.names["separation"] for one in sampled])
+    heats = np.array([one.settings("001", 3).temperature for one in sampled])
+    table = found(runs).assign(separation=names[numbers], temperature=heats[numbers])
+    return pd.DataFrame({form: _law(group) for form, group in table.groupby("separation", sort=False)}).T
+
+
+def _law(runs: pd.DataFrame) -> pd.Series:
+    errors = collapse.grid(runs)
+    y, again = collapse.log_ratio(errors.values), collapse.resampled(errors.values)
+    axes = errors.sizes, errors.temperatures
+    exponent = collapse.interval(collapse.best_exponent(y, *axes), collapse.best_exponent(again, *axes))
+    growth = collapse.growth(errors)
+    return pd.Series(
+        {
+            "on temperature": 10 ** float(collapse.residual(y, *axes, 0.0)),
+            "on crowding": 10 ** float(collapse.residual(y, *axes, 2.0)),
+            **dict(zip(("exponent", "exponent low", "exponent high"), exponent, strict=True)),
+            **dict(zip(("growth", "growth low", "growth high"), growth, strict=True)),
+        }
+    )
+
+
+def law_table(laws: pd.DataFrame) -> pd.DataFrame:
+    """Return `crowding_laws` as the chapter tabulates them."""
+
+    def written(row: pd.Series, name: str) -> str:
+        return f"{row[name]:.2f} [{row[f'{name} low']:.2f}, {row[f'{name} high']:.2f}]"
+
+    columns = {
+        "typical factor on τ": [f"{value:.2f}" for value in laws["on temperature"]],
+        "on τN²": [f"{value:.2f}" for value in laws["on crowding"]],
+        "exponent with the least": [written(row, "exponent") for _, row in laws.iterrows()],
+        "growth exponent γ": [written(row, "growth") for _, row in laws.iterrows()],
+    }
+    return pd.DataFrame(columns, index=laws.index.rename("separation"))
+
+
+# --- C5 and the stop; C8 and the strength ---
+
+
+def fit_by_steps(judged: multiverse.Judged, axes: tuple[str, str] = ("optimiser", "steps")) -> pd.DataFrame:
+    """Return of each level of the steps and optimiser how often C5 is seen by means, and what share of its cases."""
+    names = pd.DataFrame([one.names for one in multiverse.sample("sobol")])[list(axes)]
+    own = judged.of_claims.query("claim == 'C5'").join(names, on="universe")
+    return multiverse.shares(own, axes)
+
+
+def hot_by_strength(root: Path) -> pd.DataFrame:
+    """Return what is seen of C8 at each λ, over nine temperatures: a row a λ (the index).
+
+    Returns:
+        Columns cases; mean, rule, against: how many of them the means show, the rule supports and contradicts.
+    """
+    runs = stored_table(root, "multiverse-strength-temperature-0000")
+    sampled = multiverse.sample("strength-temperature")
+    numbers = runs["universe"].to_numpy()
+    settings = [one.settings("001", 3) for one in sampled]
+    table = found(runs).assign(
+        strength=np.array([one.strength for one in settings])[numbers],
+        temperature=np.array([one.temperature for one in settings])[numbers],
+    )
+    table = table[table["mask"].isin(["000", "001"])]
+    rows = {}
+    for strength, group in table.groupby("strength"):
+        verdict = CLAIMS["C8"].rule(group)
+        rows[strength] = {
+            "cases": len(verdict.cases),
+            "mean": int(verdict.by_mean_supported.sum()),
+            "rule": int(verdict.supported.sum()),
+            "against": int(verdict.contradicted.sum()),
+        }
+    return pd.DataFrame(rows).T.rename_axis("λ")
