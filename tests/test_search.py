@@ -72,6 +72,7 @@ def test_a_search_goes_on_where_it_stopped(tmp_path: Path, monkeypatch):
     before = search.search(journal, 4)
     after = search.search(journal, 3)
     assert after["trial"].tolist() == list(range(7))
+    assert after.loc[0, list(AXES)].to_dict() == NOMINAL.names and after["worth"].iloc[0] == 0
     pd.testing.assert_frame_equal(after.head(4), before)
     worth = after[list(search.WORTH)].sum(axis=1)
     np.testing.assert_array_equal(after["worth"], worth)

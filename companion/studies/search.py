@@ -8,6 +8,7 @@ Book: chapter "Every reading at once", section "The sample".
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +26,8 @@ SEEDS = tuple(range(900, 905))
 """Calibration seeds: below 1000, as all that led to the nominal choice."""
 FIRST = (3, 5, 10, 20)
 """Sizes that are seen first. Where little is seen at them, the two largest, which take most of the time, are not."""
+DRAWN = 60
+"""Trials that are drawn at random first."""
 HOT = 1000.0
 """By how much τ is raised to see whether separation alone expels when it is hot."""
 APART = 0.1
@@ -65,8 +68,10 @@ def look(universe: Universe, seeds: Sequence[int] = SEEDS) -> dict[str, float]:
 def search(storage: Path, trials: int) -> pd.DataFrame:
     """Go on with the search by so many trials, and return all that there are.
 
-    Optuna's tree-structured Parzen estimator proposes a level on every axis [akiba2019]; of a trial whose four smaller
-    sizes show less than half of the earlier trials did, the two larger ones are not run.
+    The first is the nominal universe, the next `DRAWN` are drawn at random. Then Optuna's tree-structured Parzen
+    estimator [akiba2019] proposes levels on all axes together, as their interactions may matter. Of a trial whose four
+    smaller sizes show less than half of the earlier trials did, the two larger ones are not run. Several processes may
+    search in one journal.
 
     Args:
         storage: the file of Optuna's journal, made if it is not there.
@@ -91,14 +96,19 @@ def search(storage: Path, trials: int) -> pd.DataFrame:
         return worth(shares)
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():  # that Optuna may rename these two options one day
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(n_startup_trials=DRAWN, multivariate=True, constant_liar=True)
     study = optuna.create_study(
         storage=optuna.storages.JournalStorage(JournalFileBackend(str(storage))),
         study_name="paper",
         direction="maximize",
         load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(n_startup_trials=60),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=60, n_warmup_steps=0),
+        sampler=sampler,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=DRAWN),
     )
+    if not study.trials:
+        study.enqueue_trial(dict.fromkeys(AXES, 0))
     study.optimize(objective, n_trials=trials)
     rows = [
         {"trial": trial.number}
