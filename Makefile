@@ -79,7 +79,7 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb space-ridge.out.ipynb -f data/space-ridge.yaml
 	$(BIN)/papermill --cwd data chapters/space-sweep.ipynb tables.out.ipynb -f data/tables.yaml
 	$(BIN)/papermill --cwd data chapters/memory-sweep.ipynb memory.out.ipynb -f data/memory.yaml
-	for sample in neighbours sobol strength-temperature start-overlap; do \
+	for sample in neighbours sobol transport strength-temperature start-overlap separation-temperature; do \
 		$(BIN)/papermill --cwd data chapters/multiverse-sweep.ipynb multiverse.out.ipynb -f data/multiverse-$$sample.yaml || exit 1; done
 	for study in motion collapse power budget rounding whose readers space multiverse explorer; do $(BIN)/python -m companion.studies.$$study || exit 1; done
 	$(BIN)/python -c "from vl_convert import javascript_bundle as bundle; open('assets/vega.js', 'w', encoding='utf-8').write(bundle())"
@@ -88,6 +88,7 @@ replicate: .venv/everything ## everything from nothing: the sweeps, chapters, bo
 
 bench: .venv/bench ## the fast engine against what a user would otherwise write; writes data/benchmarks.json
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.levels
 
 lock: ## write the versions in .venv to requirements.lock
 	$(PIP) freeze --exclude-editable $(patsubst %,--exclude %,$(shell sed -n 's/==.*//p' benchmarks/requirements.txt)) | sed 's/+cpu//' > requirements.lock

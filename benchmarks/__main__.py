@@ -20,6 +20,7 @@ from benchmarks import floor, loop, ours, profile, record
 from benchmarks.timing import extrapolated, in_rounds, seconds_of, summary
 from benchmarks.work import CORES, Start, Work, start_of
 from companion.core.network import Parameters
+from companion.core.settings import Settings
 from companion.sweeps.workers import open_executor
 
 TOLERANCE = 1e-9
@@ -152,7 +153,11 @@ def measure(work: Work, jax_batch: Any, jax_whole: Any, pool: Executor, rounds: 
         },
         "fast_by_size": {size: summary(times) for size, times in size_times.items()},
         "fast_growth": [
-            {"mask": mask, "size": size, "step_seconds": ours.step_seconds(mask, size, 0.001 if quick else 0.2)}
+            {
+                "mask": mask,
+                "size": size,
+                "step_seconds": ours.step_seconds(Settings(mask), size, 0.001 if quick else 0.2),
+            }
             for mask in ("000", "111")
             for size in sizes
         ],

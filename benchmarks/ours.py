@@ -11,7 +11,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import repeat
 
 from benchmarks.work import CORES, STRENGTH, TEMPERATURE, Job, Start, Work, jobs_of, on_all_cores, start_of
-from companion.core.network import Parameters
+from companion.core.network import Parameters, starting_batch
 from companion.core.settings import Settings
 from companion.core.train import train as torch_train
 from companion.engine.driver import train as fast_train
@@ -87,14 +87,14 @@ def first_call_seconds() -> tuple[float, float]:
     return cold, cached
 
 
-def step_seconds(mask: str, size: int, at_least: float) -> float:
+def step_seconds(settings: Settings, size: int, at_least: float) -> float:
     """Return the best of three times of a step of one run on one core, from trainings of `at_least` seconds each."""
-    x, y, parameters = start_of(size, [1000])
+    x, y, parameters = starting_batch(size, [1000], settings)
     one = Start(x[0], y[0], Parameters(*(value[0] for value in parameters)))
 
     def seconds(steps: int) -> float:
         begin = time.perf_counter()
-        train_all_fast(one, mask, steps)
+        fast_train(*one, settings.but(steps=steps))
         return time.perf_counter() - begin
 
     steps = 1

@@ -19,6 +19,7 @@ from benchmarks.work import Work, jobs_of, start_of
 from companion.core.losses import total_loss
 from companion.core.network import Parameters
 from companion.core.settings import MASKS, Settings, Switches
+from companion.sweeps.universes import AXES
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,6 +144,20 @@ def test_without_a_gpu_nothing_is_written(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert out.read_text(encoding="utf-8") == "{}"
+
+
+def test_a_step_of_every_level_is_measured(tmp_path):
+    out = tmp_path / "benchmarks.json"
+    command = [sys.executable, "-m", "benchmarks.levels", "--quick", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and not out.exists() and "python -m benchmarks writes it" in done.stderr
+    out.write_text('{"date": "kept"}', encoding="utf-8")
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    result = json.loads(out.read_text(encoding="utf-8"))
+    rows = result["levels"]["steps"]
+    assert result["date"] == "kept" and all(row["microseconds"] > 0 for row in rows)
+    expected = [(axis, level.name, 3) for axis, levels in AXES.items() if axis != "steps" for level in levels]
+    assert [(row["axis"], row["level"], row["size"]) for row in rows] == expected
 
 
 def test_what_the_chapter_s_pictures_say_is_so():

@@ -361,7 +361,9 @@ JUDGING: dict[str, Case] = {
     "ledger.stored": of(
         ledger.stored, root=st.just(Path("nowhere")), names=st.sampled_from([ledger.FRESH, ledger.SEEN])
     ),
-    "ledger.table": of(ledger.table, entries=st.just({})),
+    "ledger.table": of(
+        ledger.table, entries=st.just({}), universes=st.none() | st.just({"C1": paired.Interval(0.1, 0.0, 0.2)})
+    ),
     "beyond_table": of(ledger.beyond_table, verdicts=st.just({}), survival=st.none()),
     "marked": of(ledger.marked, verdict=st.sampled_from(list(ledger.MARKS))),
     "number": of(ledger.number, value=st.floats()),

@@ -12,9 +12,12 @@ from conftest import ROOT, history
 from companion.judging import ledger
 from companion.judging.beyond import judge_beyond
 from companion.judging.claims import CLAIMS
+from companion.judging.paired import Interval
 from companion.judging.verdicts import VERDICTS, Case, Statement, Study, Verdict, judge
+from companion.studies import multiverse
 from companion.studies.findings import BEYOND_KEY, survival
 from companion.studies.ledger import by_means, by_rule, counted, still_open, stored_entries
+from companion.studies.multiverse import shares_by_mean
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +63,27 @@ def test_a_changed_run_changes_the_ledger(stored):
 
 @pytest.mark.long
 def test_the_ledger_stands_as_the_data_give_it(entries):
-    assert (ROOT / "_ledger.md").read_text(encoding="utf-8") == f"{ledger.table(entries)}\n\n{ledger.KEY}\n"
+    table = ledger.table(entries, shares_by_mean(ROOT))
+    assert (ROOT / "_ledger.md").read_text(encoding="utf-8") == f"{table}\n\n{ledger.KEY}\n"
     assert "{{< include _ledger.md >}}" in (ROOT / "index.qmd").read_text(encoding="utf-8")
+
+
+@pytest.mark.long
+def test_each_row_has_its_share_of_universes(entries, stored):
+    """But C8's, of which one universe shows nothing."""
+    seen = multiverse.stored(ROOT, "sobol").of_claims.groupby("claim")["by_mean"].mean()
+    table = ledger.table(entries, shares_by_mean(ROOT)).splitlines()
+    assert table[0].endswith("| universes |") and not ledger.table(entries).splitlines()[0].endswith("| universes |")
+    for line, key in zip(table[2:], CLAIMS, strict=True):
+        cell = line.rstrip(" |").rpartition("| ")[2]
+        assert cell == "–" if key == "C8" else cell.startswith(f"{100 * seen[key]:.1f}\u00a0% [")
+    assert {key: one["value"] for key, one in stored["universes"].items()} == pytest.approx(seen.to_dict(), abs=1e-6)
+
+
+@pytest.mark.parametrize("given", [{"C11": Interval(0.1, 0.0, 0.2)}, {"C1": 0.1}, [0.1]])
+def test_what_is_no_share_of_universes_is_refused(entries, given):
+    with pytest.raises(ValueError, match="^universes: "):
+        ledger.table(entries, given)
 
 
 @pytest.mark.long

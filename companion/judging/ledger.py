@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from companion.core.checks import array_of, require_a, require_choice, shown
 from companion.judging import claims, referee
 from companion.judging.beyond import BEYOND
 from companion.judging.claims import CLAIMS
+from companion.judging.paired import Interval
 from companion.judging.verdicts import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -124,22 +126,27 @@ def judge_stored(root: Path) -> dict[str, Entry]:
     return judge_all(stored(root), stored(root, SEEN))
 
 
-def table(entries: dict[str, Entry]) -> str:
+def table(entries: dict[str, Entry], universes: Mapping[str, Interval] | None = None) -> str:
     """Return the ledger for readers as a Markdown table: one row a claim, each with a link to its section.
 
     Book: chapter "The ledger", section "The verdicts".
 
     Args:
         entries: what `judge_all` returned.
+        universes: in what share of them a claim is seen by means, for a column more; a claim that is not named has a
+            dash there.
 
     Returns:
-        Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds.
+        Columns: verdict, the claim and where it is derived, what the paper shows, ten seeds, more seeds, universes.
     """
     _require_entries(entries)
+    universes = _require_shares(universes)
     # The verdict comes first: on a narrow screen a wide table shows its left side.
     seeds = entries["C1"].fresh.study.seeds
-    head = ("verdict", "claim", "the paper shows", "ten seeds", f"{seeds} fresh seeds")
-    widths = (14, 32, 15, 15, 24)  # of the columns, as parts of the page's
+    head = ["verdict", "claim", "the paper shows", "ten seeds", f"{seeds} fresh seeds"]
+    widths = [14, 32, 15, 15, 24]  # of the columns, as parts of the page's
+    if universes:
+        head, widths = [*head, "universes"], [14, 28, 14, 14, 20, 12]
     rows = [
         (
             f"**{marked(entry.fresh.verdict)}**",
@@ -147,10 +154,11 @@ def table(entries: dict[str, Entry]) -> str:
             CLAIMS[key].evidence,
             _counts(entry.ten),
             f"{_counts(entry.fresh)}; {_decisive(entry.fresh)}",
+            *([_share(universes[key]) if key in universes else "–"] if universes else []),
         )
         for key, entry in entries.items()
     ]
-    lines = [head, tuple(":" + "-" * width for width in widths), *rows]
+    lines = [head, [":" + "-" * width for width in widths], *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -160,6 +168,14 @@ def _require_entries(entries: Any) -> None:
         raise ValueError(f"entries: {shown(entries)} was given; allowed is what judge_all returns")
     for entry in entries.values():
         require_a(Entry, "entries", entry)
+
+
+def _require_shares(universes: Any) -> dict[str, Interval]:
+    if universes is None:
+        return {}
+    if not isinstance(universes, Mapping) or not universes.keys() <= CLAIMS.keys():
+        raise ValueError(f"universes: {shown(universes)} was given; allowed are shares by claim")
+    return {key: require_a(Interval, "universes", value) for key, value in universes.items()}
 
 
 def _require_beyond(verdicts: Any, survival: Any) -> None:
@@ -216,6 +232,12 @@ def _counts(verdict: Verdict) -> str:
     return f"{MARKS[verdict.verdict]} {counts}; by mean {MARKS[verdict.by_mean]}".replace(" ", NO_BREAK, 3)
 
 
+def _share(found: Interval) -> str:
+    """A share with its interval, in percent."""
+    value, low, high = (f"{100 * end:.1f}" for end in found)
+    return f"{value}{NO_BREAK}% [{low},{NO_BREAK}{high}]"
+
+
 def _decisive(verdict: Verdict) -> str:
     """The case that decides a verdict: its effect and interval."""
     row = verdict.table.iloc[verdict.decisive]
@@ -240,7 +262,11 @@ NO_BREAK = "\u00a0"
 KEY = (
     "Counts: cases that are supported, of all, and contradicted ones. Numbers: the median ratio (C5, C6, C8: "
     "difference) with its 95 % interval in the case that decides, the weakest one, or the most contradicted where the "
-    "claim does not hold. " + ", ".join(f"{mark} {name}" for name, mark in MARKS.items()) + "."
+    "claim does not hold. "
+    + ", ".join(f"{mark} {name}" for name, mark in MARKS.items())
+    + ". Universes: in what share "
+    "of the readings of the paper that were run the means of ten seeds show the claim, with its 95 % interval "
+    "(@sec-multiverse); C8 compares temperatures, of which a reading has one."
 )
 """What the ledger's cells hold."""
 

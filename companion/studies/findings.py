@@ -22,6 +22,7 @@ from companion.show.chapters import ROOT
 from companion.show.figures import error_by_size
 from companion.show.notebook import svg
 from companion.show.prose import fill, stored
+from companion.studies.multiverse import shares_by_mean
 from companion.studies.reconstruction import against_chance, by_mask, stored_runs, stored_sweep
 from companion.studies.replication import claim_counts, separation_by_temperature
 from companion.sweeps.store import write_whole
@@ -133,10 +134,16 @@ def write(root: Path = ROOT) -> None:
     """Write what the stored data show: both ledgers, README.md, and its picture, figure 1."""
     data = root / "data"
     entries, verdicts = ledger.judge_stored(root), beyond.judge_beyond(root)
-    judged = ledger.as_json(entries) | {"beyond": ledger.beyond_json(verdicts, survival(data))}
+    universes = shares_by_mean(root)
+    judged = ledger.as_json(entries) | {
+        "universes": {
+            key: {end: round(value, 6) for end, value in found._asdict().items()} for key, found in universes.items()
+        },
+        "beyond": ledger.beyond_json(verdicts, survival(data)),
+    }
     runs = stored_runs(data)
     for path, text in {
-        "_ledger.md": f"{ledger.table(entries)}\n\n{ledger.KEY}\n",
+        "_ledger.md": f"{ledger.table(entries, universes)}\n\n{ledger.KEY}\n",
         "_beyond.md": f"{ledger.beyond_table(verdicts, survival(data))}\n\n{BEYOND_KEY}\n",
         "data/claims.json": json.dumps(judged, ensure_ascii=False, indent=1) + "\n",
         "assets/figure-1.svg": svg(error_by_size(runs, baseline_summary(runs))),

@@ -87,6 +87,12 @@ def share(count: int, of: int) -> Interval:
     return Interval(count / of, float(ends[0]), float(ends[1]))
 
 
+def shares_by_mean(root: Path) -> dict[str, Interval]:
+    """Return in what share of the stored Sobol' sample each claim is seen by means, as the ledger's rows have it."""
+    table = shares(stored(root, "sobol").of_claims).set_index("claim")
+    return {str(key): Interval(*row) for key, row in table[["mean share", "mean low", "mean high"]].iterrows()}
+
+
 def shares(claims: pd.DataFrame, by: Sequence[str] = ("claim",)) -> pd.DataFrame:
     """Return in what share of the universes claims are seen.
 
