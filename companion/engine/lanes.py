@@ -28,6 +28,8 @@ FAR = 1e150
 """Position of the padding behind the last prototype: its square is finite, its Gaussian is 0."""
 NOTHING = 1075.5
 """2^-NOTHING rounds to 0 in float64, so a term that small is skipped."""
+FAINT = 500.0
+"""A response below 2^-FAINT, 3e-151, counts as 0: processors take their time for subnormal products of two."""
 GREATEST = sys.float_info.max
 """What a factor that overflows is brought down to: infinity times 0 would be no number."""
 LOG2_E = 1 / math.log(2)
@@ -258,21 +260,21 @@ MINIMAX = [
 ]  # fmt: skip
 """The polynomial of degree 11 nearest to 2^r on [-½, ½] (Remez, relative error 3e-18 before rounding), lowest first."""
 CONSTANTS = np.repeat(
-    [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)] + [ROUNDER, 2.0**-LIFT, NOTHING],
+    [float.fromhex(value) * (-1) ** power for power, value in enumerate(MINIMAX)] + [ROUNDER, 2.0**-LIFT],
     WIDTH,
 )
-"""What the exponential needs, in lanes: coefficients with alternating signs (it evaluates at -r), and three numbers.
+"""What the exponential needs, in lanes: coefficients with alternating signs (it evaluates at -r), and two numbers.
 They are an argument and no constants, so the compiler keeps them in registers and reads them once."""
 
 
 @njit(forceinline=True, **OPTIONS)
-def read_constants(table):
-    """Return what the exponential needs, in lanes, from `CONSTANTS`."""
+def read_constants(table, nothing=NOTHING):
+    """Return what the exponential needs, in lanes, from `CONSTANTS`; 2^-y counts as 0 where y is above `nothing`."""
     return (
         load(table, 0 * WIDTH), load(table, 1 * WIDTH), load(table, 2 * WIDTH), load(table, 3 * WIDTH),
         load(table, 4 * WIDTH), load(table, 5 * WIDTH), load(table, 6 * WIDTH), load(table, 7 * WIDTH),
         load(table, 8 * WIDTH), load(table, 9 * WIDTH), load(table, 10 * WIDTH), load(table, 11 * WIDTH),
-        load(table, 12 * WIDTH), load(table, 13 * WIDTH), load(table, 14 * WIDTH),
+        load(table, 12 * WIDTH), load(table, 13 * WIDTH), fill(nothing),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from companion.engine.forms import (
     response_coverage,
 )
 from companion.engine.lanes import (
+    FAINT,
     FAR,
     GREATEST,
     LOG2_E,
@@ -147,7 +148,7 @@ def new_run(x: np.ndarray, y: np.ndarray, parameters: Sequence[np.ndarray], term
 @njit(**OPTIONS)
 def _respond(run, start, stop, terms, table):
     """Responses of a tile of samples; a sample's residual r = 2/N (f - y), times 1, x and x², and sum s = Σ_j h_ij."""
-    constants = read_constants(table)
+    constants = read_constants(table, FAINT)
     columns, count = run.positions.size, stop - start
     root, summed = ROOT * math.sqrt(terms.exponent), terms.overlap == PRODUCT
     for i in range(2 * count):
