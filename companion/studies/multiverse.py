@@ -8,6 +8,7 @@ data/multiverse-claims.parquet and data/multiverse-observed.parquet; all else is
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -42,6 +43,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
 COMPLETED_BY = {"transport": "sobol"}
 """Samples whose runs are those of masks with an attractor: the other masks' are in another sample, under the same file
 and universe numbers."""
+FOUND = ("best", "around")
+"""Samples that the search found, see `companion.studies.nearest`."""
 CLAIMS, OBSERVED = "multiverse-claims", "multiverse-observed"
 
 
@@ -519,6 +522,39 @@ def nearest_table(judged: Judged, sampled: Sequence[Universe], number: int = 10)
     return pd.DataFrame(rows).set_index("universe")
 
 
+GRIDS = {"strength-temperature": ("λ", "τ"), "start-overlap": ("initialisation", "overlap")}
+"""The samples that are full grids, nominal otherwise, and their two axes."""
+
+
+def grid_panels(root: Path) -> dict[str, pd.DataFrame]:
+    """Return what part of the paper's observations each universe of the grids reproduces, for `show.charts.grids`."""
+    panels = {}
+    for name, (row, column) in GRIDS.items():
+        names = [one.names for one in sample(name)]
+        near = nearness(stored(root, name).observed).set_index("universe")["reproduced"].sort_index()
+        frame = pd.DataFrame({"row": [one[row] for one in names], "column": [one[column] for one in names]})
+        panels[f"{row} (rows) and {column}"] = frame.assign(value=(near / len(OBSERVATIONS)).to_numpy())
+    return panels
+
+
+def step_table(data: Path) -> pd.DataFrame:
+    """Return what a step of each level costs: a row a level (the index), a column a size.
+
+    Args:
+        data: the folder of the stored runs, with what `python -m benchmarks.levels` measured.
+
+    Returns:
+        Microseconds, and in brackets the factor to the axis' nominal level.
+    """
+    measured = pd.DataFrame(json.loads((data / "benchmarks.json").read_text(encoding="utf-8"))["levels"]["steps"])
+    nominal = measured.groupby(["axis", "size"])["microseconds"].transform("first")
+    factors = measured["microseconds"] / nominal
+    text = [f"{step:.3g} ({factor:.1f})" for step, factor in zip(measured["microseconds"], factors, strict=True)]
+    named = measured.assign(text=text, level=measured["axis"] + ": " + measured["level"])
+    wide = named.pivot(index="level", columns="size", values="text").loc[named["level"].unique()]
+    return wide.rename(columns="N = {}".format)
+
+
 def numbers(data: Path) -> dict[str, str]:
     """Return the numbers of the chapter's prose, by name.
 
@@ -620,10 +656,10 @@ def runs_of(root: Path, name: str) -> list[Path]:
     return sorted((root / "data").glob(f"multiverse-{name}-[0-9]*.parquet"))
 
 
-def _judge_file(job: tuple[str, Path, int]) -> Judged:
-    """Judge some universes of one file, from a number on."""
-    name, path, first = job
-    chosen = [("universe", ">=", first), ("universe", "<", first + BATCH)]
+def _judge_file(job: tuple[str, Path, tuple[int, ...]]) -> Judged:
+    """Judge some universes of one file, by their numbers."""
+    name, path, numbers = job
+    chosen = [("universe", "in", numbers)]
     runs = pd.read_parquet(path, filters=chosen)
     if name in COMPLETED_BY:
         other = path.with_name(path.name.replace(name, COMPLETED_BY[name]))
@@ -639,10 +675,10 @@ BATCH = 8
 def judge_stored(root: Path, workers: int | None = None) -> Judged:
     """Judge all stored runs: those of every sample, whatever of its files is there."""
     jobs = []
-    for name in SAMPLES:
+    for name in (*SAMPLES, *FOUND):
         for path in runs_of(root, name):
-            numbers = pd.read_parquet(path, columns=["universe"])["universe"]
-            jobs += [(name, path, first) for first in range(int(numbers.min()), int(numbers.max()) + 1, BATCH)]
+            numbers = pd.read_parquet(path, columns=["universe"])["universe"].unique().tolist()
+            jobs += [(name, path, tuple(numbers[k : k + BATCH])) for k in range(0, len(numbers), BATCH)]
     with open_executor(workers) as executor:
         found = dict(as_they_finish(_judge_file, jobs, executor))
     return Judged(*(pd.concat([found[job][k] for job in jobs], ignore_index=True) for k in range(2)))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from companion.judging.claims import CLAIMS
 from companion.judging.multiverse import found
+from companion.judging.paired import Interval
 from companion.studies import collapse, multiverse
 from companion.sweeps.runs import stored_table
 from companion.sweeps.universes import universes
@@ -97,23 +98,23 @@ def crowding_laws(root: Path) -> pd.DataFrame:
     names = np.array([one.names["separation"] for one in sampled])
     heats = np.array([one.settings("001", 3).temperature for one in sampled])
     table = found(runs).assign(separation=names[numbers], temperature=heats[numbers])
-    return pd.DataFrame({form: _law(group) for form, group in table.groupby("separation", sort=False)}).T
-
-
-def _law(runs: pd.DataFrame) -> pd.Series:
-    errors = collapse.grid(runs)
-    y, again = collapse.log_ratio(errors.values), collapse.resampled(errors.values)
-    axes = errors.sizes, errors.temperatures
-    exponent = collapse.interval(collapse.best_exponent(y, *axes), collapse.best_exponent(again, *axes))
-    growth = collapse.growth(errors)
-    return pd.Series(
-        {
-            "on temperature": 10 ** float(collapse.residual(y, *axes, 0.0)),
-            "on crowding": 10 ** float(collapse.residual(y, *axes, 2.0)),
-            **dict(zip(("exponent", "exponent low", "exponent high"), exponent, strict=True)),
-            **dict(zip(("growth", "growth low", "growth high"), growth, strict=True)),
+    errors = {form: collapse.grid(group) for form, group in table.groupby("separation", sort=False)}
+    axes = next(iter(errors.values()))[:2]
+    curves = {form: collapse.log_ratio(one.values) for form, one in errors.items()}
+    every = np.stack([[curves[form], *collapse.resampled(one.values)] for form, one in errors.items()])
+    rows = {}
+    for form, (exponent, *resampled) in zip(errors, collapse.best_exponent(every, *axes), strict=True):
+        rows[form] = {
+            "on temperature": 10 ** float(collapse.residual(curves[form], *axes, 0.0)),
+            "on crowding": 10 ** float(collapse.residual(curves[form], *axes, 2.0)),
+            **_named("exponent", collapse.interval(exponent, np.array(resampled))),
+            **_named("growth", collapse.growth(errors[form])),
         }
-    )
+    return pd.DataFrame(rows).T
+
+
+def _named(name: str, found: Interval) -> dict[str, float]:
+    return {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
 
 
 def law_table(laws: pd.DataFrame) -> pd.DataFrame:

@@ -111,6 +111,19 @@ class Universe(NamedTuple):
             {"mask": mask} | {name: value for level in self.levels for name, value in level.at(size).items()}
         )
 
+    @classmethod
+    def of(cls, names: Mapping[str, str]) -> Universe:
+        """Return the universe whose levels have these names by axis; an axis that is not named stays nominal.
+
+        Raises:
+            ValueError: naming what is not allowed.
+        """
+        chosen = {}
+        for axis, name in names.items():
+            levels = {level.name: level for level in AXES[require_choice("axis", axis, AXES)]}
+            chosen[axis] = levels[require_choice(axis, name, levels)]
+        return NOMINAL.but(**chosen)
+
     def but(self, **changes: Level) -> Universe:
         """Return the universe with other levels on some axes."""
         return Universe(tuple(changes.get(axis, level) for axis, level in zip(AXES, self.levels, strict=True)))
