@@ -24,6 +24,11 @@ def listed(words: Iterable[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]]) if texts[1:] else texts[0]
 
 
+def listed_or_none(words: Iterable[object]) -> str:
+    """Return words as a list in a sentence; "none" where there is none."""
+    return listed(list(words) or ["none"])
+
+
 def span(values: Iterable[float], form: str) -> str:
     """Return the least and the greatest of some numbers: "0.1 to 0.4".
 

@@ -27,7 +27,7 @@ from companion.core.losses import MASKS
 from companion.judging.multiverse import AS_NOMINAL, ASKS, FITS, OBSERVATIONS, READ_AS, judge_universes
 from companion.judging.paired import Interval
 from companion.show.chapters import ROOT
-from companion.show.words import listed, percent
+from companion.show.words import listed_or_none, percent, span
 from companion.sweeps.runs import stored_table, write_runs
 from companion.sweeps.universes import AXES, Universe, universes
 from companion.sweeps.workers import as_they_finish, open_executor
@@ -546,13 +546,17 @@ def step_table(data: Path) -> pd.DataFrame:
     Returns:
         Microseconds, and in brackets the factor to the axis' nominal level.
     """
-    measured = pd.DataFrame(json.loads((data / "benchmarks.json").read_text(encoding="utf-8"))["levels"]["steps"])
+    measured = _measured_steps(data)
     nominal = measured.groupby(["axis", "size"])["microseconds"].transform("first")
     factors = measured["microseconds"] / nominal
     text = [f"{step:.3g} ({factor:.1f})" for step, factor in zip(measured["microseconds"], factors, strict=True)]
     named = measured.assign(text=text, level=measured["axis"] + ": " + measured["level"])
     wide = named.pivot(index="level", columns="size", values="text").loc[named["level"].unique()]
     return wide.rename(columns="N = {}".format)
+
+
+def _measured_steps(data: Path) -> pd.DataFrame:
+    return pd.DataFrame(json.loads((data / "benchmarks.json").read_text(encoding="utf-8"))["levels"]["steps"])
 
 
 def numbers(data: Path) -> dict[str, str]:
@@ -576,8 +580,31 @@ def numbers(data: Path) -> dict[str, str]:
         "fitting": str(len(fit.observed)),
         "known": f"{KNOWN:g}",
     }
+    found |= grid_numbers(data.parent) | step_numbers(data)
     parts = share_numbers(judged, fit), near_numbers(judged, near), deciding_numbers(decided), pair_numbers(judged)
     return found | {name: value for part in parts for name, value in part.items()}
+
+
+def grid_numbers(root: Path) -> dict[str, str]:
+    """Return how many observations are reproduced at most on each grid, and where."""
+    found = {}
+    for name, axes in GRIDS.items():
+        best = nearness(stored(root, name).observed).iloc[0]
+        names = sample(name)[int(best["universe"])].names
+        found |= {f"most-on-{name}": f"{best['reproduced']:.0f}"}
+        found |= {f"best-{part}": names[axis] for part, axis in zip(name.split("-"), axes, strict=True)}
+    return found
+
+
+def step_numbers(data: Path) -> dict[str, str]:
+    """Return what a nominal step takes at the largest size, and how much longer the products of all responses."""
+    measured = _measured_steps(data)
+    step = measured[measured["size"] == measured["size"].max()].set_index(["axis", "level"])["microseconds"].to_dict()
+    product, *grams = (step["overlap", level] for level in ("product", "squared Gram", "squared covariance"))
+    return {
+        "nominal-step": f"{step['inputs', 'random']:.0f}",
+        "gram-steps": span((gram / product for gram in grams), ".1f"),
+    }
 
 
 def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
@@ -588,20 +615,15 @@ def share_numbers(judged: Judged, fit: Judged) -> dict[str, str]:
     return {
         "claims": str(len(every)),
         **{f"{key.lower()}-mean": percent(mean[key]) for key in ("C1", "C3", "C4")},
-        "often": _some(mean.index[mean >= 1 / 2]),
-        "seldom": _some(mean.index[mean < 1 / 10]),
+        "often": listed_or_none(mean.index[mean >= 1 / 2]),
+        "seldom": listed_or_none(mean.index[mean < 1 / 10]),
         "largest-rule": percent(rule.max()),
         "largest-rule-claim": str(rule.idxmax()),
-        "rule-none": _some(rule.index[rule == 0]),
+        "rule-none": listed_or_none(rule.index[rule == 0]),
         "most-moved": most,
         "most-moved-mean": percent(mean[most]),
         "most-moved-fitting": percent(fitting["mean share"][most]),
     }
-
-
-def _some(words: Iterable[str]) -> str:
-    """Return words as a list in a sentence; "none" where there is none."""
-    return listed(list(words) or ["none"])
 
 
 def near_numbers(judged: Judged, near: Judged) -> dict[str, str]:
@@ -625,9 +647,9 @@ def deciding_numbers(decided: pd.DataFrame) -> dict[str, str]:
     known = decided.drop_duplicates("claim").set_index("claim")["R²"] >= KNOWN
     named = [f"{axis} ({count})" for axis, count in counts.items() if count >= 3]
     return {
-        "axes-often": _some(named),
-        "axes-never": _some(axis for axis in AXES if axis not in counts),
-        "known-claims": _some(known.index[known]),
+        "axes-often": listed_or_none(named),
+        "axes-never": listed_or_none(axis for axis in AXES if axis not in counts),
+        "known-claims": listed_or_none(known.index[known]),
         "largest-main": f"{first['main']:.2f}",
         "largest-main-claim": str(first["claim"]),
         "largest-main-axis": str(first["axis"]),
@@ -642,8 +664,8 @@ def pair_numbers(judged: Judged) -> dict[str, str]:
     return {
         "c1-and-c3": str(both),
         "pairs": str(len(pairs)),
-        "together": _some(names[pairs["low"] > 1]),
-        "apart": _some(names[pairs["high"] < 1]),
+        "together": listed_or_none(names[pairs["low"] > 1]),
+        "apart": listed_or_none(names[pairs["high"] < 1]),
         "never-both": str(int((pairs["both"] == 0).sum())),
     }
 

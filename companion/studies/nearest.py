@@ -187,13 +187,9 @@ def best_panel(observed: pd.DataFrame, order: Sequence[int]) -> pd.DataFrame:
         observed: of `companion.studies.multiverse.Judged`.
         order: the universes' numbers, the nearest first.
     """
-    rows = observed.set_index("universe")
-    cells = [
-        {"row": name, "column": f"{number}", "value": float(rows.at[number, name])}
-        for name in OBSERVATIONS
-        for number in order
-    ]
-    return pd.DataFrame(cells)
+    rows = observed.set_index("universe").loc[list(order), list(OBSERVATIONS)].T
+    named = rows.rename(columns=str).rename_axis("row").reset_index()
+    return named.melt("row", var_name="column", value_name="value")
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import pandas as pd
 from companion.judging.claims import CLAIMS
 from companion.judging.multiverse import found
 from companion.judging.paired import Interval
+from companion.show.words import listed, listed_or_none, percent
 from companion.studies import collapse, multiverse
 from companion.sweeps.runs import stored_table
-from companion.sweeps.universes import universes
+from companion.sweeps.universes import AXES, universes
 
 # --- transport ---
 
@@ -142,6 +143,15 @@ def fit_by_steps(judged: multiverse.Judged, axes: tuple[str, str] = ("optimiser"
     return multiverse.shares(own, axes)
 
 
+def fit_table(judged: multiverse.Judged) -> pd.DataFrame:
+    """Return `fit_by_steps` as the chapter tabulates it: a row an optimiser, a column a number of steps."""
+    table = fit_by_steps(judged)
+    text = [f"{row['mean share']:.0%} of {row['universes']}; cases {row['cases']:.0%}" for _, row in table.iterrows()]
+    wide = table.assign(text=text).pivot(index="optimiser", columns="steps", values="text")
+    optimisers, steps = ([level.name for level in AXES[axis]] for axis in ("optimiser", "steps"))
+    return wide.loc[optimisers, sorted(steps, key=lambda name: int(name.replace(",", "")))]
+
+
 def hot_by_strength(root: Path) -> pd.DataFrame:
     """Return what is seen of C8 at each λ, over nine temperatures: a row a λ (the index).
 
@@ -167,3 +177,39 @@ def hot_by_strength(root: Path) -> pd.DataFrame:
             "against": int(verdict.contradicted.sum()),
         }
     return pd.DataFrame(rows).T.rename_axis("λ")
+
+
+# --- as the chapter says it ---
+
+
+def numbers(data: Path) -> dict[str, str]:
+    """Return the numbers of the section's prose, by name.
+
+    Args:
+        data: the book's folder `data`.
+    """
+    root = data.parent
+    judged, laws, hot = attractors(root), crowding_laws(root), hot_by_strength(root)
+    share = attractor_shares(judged).set_index(["claim", "attractor"])[["share", "cases"]].to_dict()
+    obeys = laws["exponent low"].le(2) & laws["exponent high"].ge(2)
+    decided = multiverse.decided_in(root).query("claim == 'C5'").set_index("axis")["main"]
+    return {
+        "attractor-universes": str(len(judged["transport"].observed)),
+        **{
+            f"{claim.lower()}-with-{name}": percent(share["share"][claim, name])
+            for claim in ATTRACTED
+            for name in judged
+        },
+        **{f"c10s-cases-with-{name}": percent(share["cases"]["C10s", name]) for name in judged},
+        "transport-decides": _named_effects(where_transport_fails(judged)),
+        "law-kept": listed_or_none(laws.index[obeys]),
+        "law-broken": listed_or_none(laws.index[~obeys]),
+        "hot-strengths": listed_or_none(f"{strength:.3g}" for strength in hot.index[hot["mean"] == hot["cases"]]),
+        "hot-seldom": listed_or_none(f"{strength:.3g}" for strength in hot.index[hot["mean"] < hot["cases"] / 2]),
+        "c5-decides": _named_effects(decided),
+    }
+
+
+def _named_effects(effects: pd.Series) -> str:
+    """The three axes of the largest effects, each with its own."""
+    return listed(f"{axis} ({effect:.2f})" for axis, effect in effects.nlargest(3).items())
