@@ -45,7 +45,7 @@ def prose(chapter: str, root: Path = ROOT, of_cells: tuple[str, ...] = ("fig-cap
     """All that a person wrote of a chapter to be read: Markdown cells, captions and alternative texts, in their order.
 
     `of_cells` names the options of code cells that count.
-    "index", "_verdicts", "_findings" and "_findings-beyond" name the front page and what pages include.
+    "index" and what begins with "_" name the front page and what pages include.
     """
     for suffix in (".qmd", ".md"):
         if (page := root / (chapter + suffix)).exists():

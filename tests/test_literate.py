@@ -110,7 +110,7 @@ def numbers_in(text: str) -> list[str]:
     return [number.rstrip(",") for number in found] + re.findall(r"\b\d+ of \d+\b", text)
 
 
-INCLUDED = ["_verdicts", "_findings", "_findings-beyond"]
+INCLUDED = ["_verdicts", "_findings", "_findings-readings", "_findings-beyond"]
 
 
 @pytest.mark.parametrize("stem", [*WRITTEN, "index", *INCLUDED])

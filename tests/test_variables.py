@@ -12,7 +12,7 @@ from literate import prose
 from companion.show.prose import VARIABLE, fill
 from companion.studies import variables
 
-PAGES = ["index", "_verdicts", "_findings", "_findings-beyond", *(path.stem for path in CHAPTERS)]
+PAGES = ["index", "_verdicts", "_findings", "_findings-readings", "_findings-beyond", *(path.stem for path in CHAPTERS)]
 STORED = variables.stored(ROOT)
 
 

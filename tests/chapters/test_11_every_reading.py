@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from conftest import ROOT
 from literate import says
 
+from companion.judging.claims import FACTOR
 from companion.judging.multiverse import ASKS, FITS, LARGEST, LOST, OBSERVATIONS
 from companion.judging.verdicts import E
-from companion.studies import multiverse
+from companion.show.words import percent
+from companion.studies import multiverse, robustness
+from companion.sweeps.sweep import PAPER_SIZES
 from companion.sweeps.universes import AXES, SEEDS
 
 pytestmark = pytest.mark.long
@@ -43,6 +47,11 @@ def decided():
 @pytest.fixture(scope="module")
 def numbers():
     return multiverse.numbers(ROOT / "data")
+
+
+@pytest.fixture(scope="module")
+def own():
+    return robustness.numbers(ROOT / "data")
 
 
 # --- the sample ---
@@ -196,6 +205,95 @@ def test_pairs_that_are_never_seen_together(judged, numbers):
     both = seen.T @ seen
     never = sum(both.loc[one, other] == 0 for k, one in enumerate(ASKS) for other in list(ASKS)[k + 1 :])
     assert numbers["never-both"] == str(never) and numbers["c1-and-c3"] == str(both.loc["C1", "C3"])
+
+
+# --- two grids, our own results, what a step costs ---
+
+
+@states(
+    "On the first grid the most is {most-on-strength-temperature} of {observations}, at λ = {best-strength} and τ = "
+    "{best-temperature}; on the second {most-on-start-overlap}, with the start *{best-start}* and the overlap "
+    "*{best-overlap}*"
+)
+def test_the_most_that_the_grids_reproduce(numbers):
+    """And the picture's text: no universe of them reproduces all."""
+    for name, (row, column) in multiverse.GRIDS.items():
+        counts = (multiverse.stored(ROOT, name).observed.set_index("universe")[list(OBSERVATIONS)] == 1).sum(axis=1)
+        assert numbers[f"most-on-{name}"] == str(counts.max()) and counts.max() < len(OBSERVATIONS)
+        best = [
+            one.names for one in np.array(multiverse.sample(name), dtype=object)[counts.index[counts == counts.max()]]
+        ]
+        parts = name.split("-")
+        assert (numbers[f"best-{parts[0]}"], numbers[f"best-{parts[1]}"]) in [(one[row], one[column]) for one in best]
+
+
+@states("The means show it at every size for λ = {hot-strengths}; at fewer than half of the sizes for λ = {hot-seldom}")
+def test_at_which_strengths_separation_expels_only_when_hot(own):
+    hot = robustness.hot_by_strength(ROOT)
+    assert (hot["cases"] == len(PAPER_SIZES)).all()
+    for name, chosen in {"hot-strengths": hot["mean"] == 6, "hot-seldom": hot["mean"] < 3}.items():
+        listed = own[name].replace(" and ", ", ").split(", ")
+        assert listed == ([f"{strength:.3g}" for strength in hot.index[chosen]] or ["none"])
+
+
+@states(
+    "The first {attractor-universes} universes were run again with transport",
+    "beside overlap, position errors at most 1.5 times Std's",
+    "Not in all. C10s is seen in {c10s-with-coverage} with coverage and in {c10s-with-transport} with transport, of its "
+    "cases {c10s-cases-with-coverage} and {c10s-cases-with-transport}; the lowest error at every size (C1) in "
+    "{c1-with-coverage} and {c1-with-transport}, and more specialization (C2) in {c2-with-coverage} and "
+    "{c2-with-transport}.",
+)
+def test_transport_is_no_attractor_that_works_in_all_universes(own, judged):
+    transport = multiverse.stored(ROOT, "transport")
+    numbers = sorted(transport.observed["universe"])
+    assert numbers == list(range(len(numbers))) and own["attractor-universes"] == str(len(numbers))
+    for name, some in {"coverage": judged, "transport": transport}.items():
+        claims = some.of_claims[some.of_claims["universe"].isin(numbers)].set_index("claim")
+        for key in ("C1", "C2", "C10s"):
+            assert own[f"{key.lower()}-with-{name}"] == percent(claims.loc[key, "by_mean"].mean())
+        cases = (claims.loc["C10s", "mean"] / claims.loc["C10s", "cases"]).mean()
+        assert own[f"c10s-cases-with-{name}"] == percent(cases)
+    assert not transport.of_claims.query("claim == 'C10s'")["by_mean"].all() and FACTOR == 1.5
+
+
+@states(
+    "A form obeys the law here if 2 lies in the interval of the exponent that makes the sizes most alike. So do: "
+    "{law-kept}. So do not: {law-broken}"
+)
+def test_which_separations_obey_the_crowding_law(own):
+    laws = robustness.crowding_laws(ROOT)
+    obeys = (laws["exponent low"] <= 2) & (laws["exponent high"] >= 2)
+    for name, chosen in {"law-kept": obeys, "law-broken": ~obeys}.items():
+        listed = own[name].replace(" and ", ", ").split(", ")
+        assert listed == (list(laws.index[chosen]) or ["none"])
+
+
+@states(
+    "The largest main effects on transport's share of C10s' cases are those of {transport-decides}",
+    "The largest main effects on the share of its cases are those of {c5-decides}.",
+)
+def test_what_decides_where_transport_works_and_where_overlap_fits(own, decided):
+    effects = decided.query("claim == 'C5'").set_index("axis")["main"]
+    transport = robustness.where_transport_fails({"transport": multiverse.stored(ROOT, "transport")})
+    for name, found in {"c5-decides": effects, "transport-decides": transport}.items():
+        for text in own[name].replace(" and ", ", ").split(", "):
+            axis, _, value = text.rstrip(")").rpartition(" (")
+            assert value == f"{found[axis]:.2f}" and (found > found[axis]).sum() < 3
+
+
+@states(
+    "a step of $N = 100$ with all three losses takes {nominal-step} microseconds on one core. The two forms of overlap "
+    "that need all products of two neurons' responses take {gram-steps} times as long as the mean product"
+)
+def test_what_a_step_costs(numbers):
+    stored = json.loads((ROOT / "data/benchmarks.json").read_text(encoding="utf-8"))["levels"]["steps"]
+    step = {(one["axis"], one["level"]): one["microseconds"] for one in stored if one["size"] == 100}
+    assert numbers["nominal-step"] == f"{step['inputs', 'random']:.0f}"
+    factors = sorted(
+        step["overlap", form] / step["overlap", "product"] for form in ("squared Gram", "squared covariance")
+    )
+    assert numbers["gram-steps"] == "{:.1f} to {:.1f}".format(*factors)
 
 
 def test_stored_words_are_those_of_the_stored_runs(judged):

@@ -15,15 +15,18 @@ from companion.core.settings import MASKS
 from companion.judging import beyond
 from companion.judging.baselines import ORACLE, baseline_summary
 from companion.judging.claims import ACTIVE, FIT, FREE
+from companion.judging.multiverse import OBSERVATIONS
 from companion.judging.verdicts import VERDICTS
 from companion.show.prose import fill, stored
-from companion.studies import budget, findings
+from companion.studies import budget, findings, multiverse
 from companion.studies.ledger import stored_entries
 from companion.studies.reconstruction import against_chance, by_mask
 from companion.studies.replication import separation_by_temperature
 from companion.sweeps.sweep import PAPER_SIZES
 
 states, states_beyond, states_verdicts = says("_findings"), says("_findings-beyond"), says("_verdicts")
+states_readings = says("_findings-readings")
+NUMBERS = stored(ROOT)["every-reading"]
 DATA = ROOT / "data"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 E = "reconstruction_error"
@@ -182,12 +185,48 @@ def test_verdicts_are_counted_under_their_own_words():
     assert sum(int(values[verdict.replace(" ", "-")]) for verdict in VERDICTS) == 11
 
 
+# --- in all readings ---
+
+
+@pytest.fixture(scope="module")
+def readings() -> multiverse.Judged:
+    return multiverse.stored(ROOT, "sobol")
+
+
+@states_readings(
+    "Every choice that its abstract and captions leave open makes {every-reading.combinations} combinations.",
+    "coverage alone has the lowest mean E at every size in {every-reading.c1-mean}, the four overlap-active masks are the "
+    "higher band at every size in {every-reading.c3-mean}, and both are so in {every-reading.c1-and-c3} of them.",
+)
+def test_few_readings_show_the_paper_s_order(readings):
+    seen = readings.of_claims.pivot(index="universe", columns="claim", values="by_mean").astype(bool)
+    assert seen["C1"].mean() < 1 / 5 and seen["C3"].mean() < 1 / 20
+    assert NUMBERS["c1-and-c3"] == str((seen["C1"] & seen["C3"]).sum())
+    assert [NUMBERS["c1-mean"], NUMBERS["c3-mean"]] == [f"{seen[key].mean():.0%}" for key in ("C1", "C3")]
+
+
+@states_readings(
+    "Of {every-reading.observations} things that the paper reports the nearest of these readings reproduces "
+    "{every-reading.most-reproduced}, by means; the choice on which the rest of this book stands reproduces "
+    "{every-reading.nominal-reproduced}."
+)
+def test_none_shows_all(readings):
+    counts = (readings.observed[list(OBSERVATIONS)] == 1).sum(axis=1)
+    assert NUMBERS["most-reproduced"] == str(counts.max()) and counts.max() < len(OBSERVATIONS)
+    assert int(NUMBERS["nominal-reproduced"]) < len(OBSERVATIONS)
+
+
+@states_readings("**No choice decides alone.**", "is {every-reading.largest-main} of their variance")
+def test_no_choice_decides_alone():
+    assert float(NUMBERS["largest-main"]) < 1 / 2
+
+
 # --- where they stand ---
 
 
 def test_the_readme_s_findings_are_those_of_the_front_page_with_their_numbers():
     assert findings.readme(ROOT) == README, "run `make chapters`"
-    for file in ("_verdicts.md", "_findings.md", "_findings-beyond.md"):
+    for file in ("_verdicts.md", "_findings.md", "_findings-readings.md", "_findings-beyond.md"):
         text = fill((ROOT / file).read_text(encoding="utf-8"), stored(ROOT))
         assert f"<!-- {file} -->\n{text}<!-- end of {file} -->" in README
     assert "{{<" not in README
@@ -196,7 +235,7 @@ def test_the_readme_s_findings_are_those_of_the_front_page_with_their_numbers():
 @pytest.mark.parametrize(
     ("page", "includes"),
     [
-        ("index.qmd", ["_ledger.md", "_findings.md", "_findings-beyond.md", "_beyond.md"]),
+        ("index.qmd", ["_ledger.md", *(f"_findings{of}.md" for of in ("", "-readings", "-beyond")), "_beyond.md"]),
         ("chapters/09-replication.ipynb", ["../_findings.md"]),
         ("chapters/10-ledger.ipynb", ["../_verdicts.md"]),
     ],
