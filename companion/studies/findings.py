@@ -1,9 +1,9 @@
 """What the stored runs show, where it is read outside the chapters, and the numbers of its sentences.
 
 The sentences are prose: `_verdicts.md`, `_findings.md`, `_findings-readings.md` and `_findings-beyond.md`, which the
-front page and the chapters include. `python -m companion.studies.findings` puts them into README.md, which has no includes and no variables, and
-writes the ledger of claims into `_ledger.md`, that of the statements beyond the paper into `_beyond.md`, both into
-`data/claims.json`, and the README's picture.
+front page and the chapters include. `python -m companion.studies.findings` puts them into README.md, which has no
+includes and no variables, and writes the ledger of claims into `_ledger.md`, that of the statements beyond the paper
+into `_beyond.md`, both into `data/claims.json`, and the README's picture.
 """
 
 from __future__ import annotations
