@@ -239,8 +239,8 @@ def test_at_which_strengths_separation_expels_only_when_hot(own):
 @states(
     "The first {attractor-universes} universes were run again with transport",
     "beside overlap, position errors at most 1.5 times Std's",
-    "Not in all. C10s is seen in {c10s-with-coverage} with coverage and in {c10s-with-transport} with transport, of its "
-    "cases {c10s-cases-with-coverage} and {c10s-cases-with-transport}; the lowest error at every size (C1) in "
+    "Not in all. C10s is seen in {c10s-with-coverage} with coverage and in {c10s-with-transport} with transport, of "
+    "its cases {c10s-cases-with-coverage} and {c10s-cases-with-transport}; the lowest error at every size (C1) in "
     "{c1-with-coverage} and {c1-with-transport}, and more specialization (C2) in {c2-with-coverage} and "
     "{c2-with-transport}.",
 )

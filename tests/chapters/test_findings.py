@@ -195,8 +195,8 @@ def readings() -> multiverse.Judged:
 
 @states_readings(
     "Every choice that its abstract and captions leave open makes {every-reading.combinations} combinations.",
-    "coverage alone has the lowest mean E at every size in {every-reading.c1-mean}, the four overlap-active masks are the "
-    "higher band at every size in {every-reading.c3-mean}, and both are so in {every-reading.c1-and-c3} of them.",
+    "coverage alone has the lowest mean E at every size in {every-reading.c1-mean}, the four overlap-active masks are "
+    "the higher band at every size in {every-reading.c3-mean}, and both are so in {every-reading.c1-and-c3} of them.",
 )
 def test_few_readings_show_the_paper_s_order(readings):
     seen = readings.of_claims.pivot(index="universe", columns="claim", values="by_mean").astype(bool)
