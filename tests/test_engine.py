@@ -67,6 +67,20 @@ def test_subnormal_results_are_exact_to_the_last_place():
     assert max(off) <= smallest
 
 
+@pytest.mark.parametrize("mask", ["000", "100"])
+@pytest.mark.parametrize(("halvings", "counts"), [(499, True), (501, False)])
+def test_responses_below_two_to_minus_500_count_as_nothing(mask, halvings, counts):
+    """Each of two neurons responds to one sample, where it is 0, with 2^-halvings."""
+    bias = float(np.sqrt(halvings / lanes.LOG2_E))
+    ones, x = torch.ones(2, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    parameters = Parameters(ones, bias * ones, ones, torch.zeros((), dtype=torch.float64))
+    found = driver.gradient(x, torch.ones_like(x), parameters, Settings(mask))
+    assert (found.a != 0).all() == counts and (found.a.abs() < 1e-149).all()
+    leaf = parameters.a.clone().requires_grad_()
+    total_loss(x, torch.ones_like(x), parameters._replace(a=leaf), Settings(mask)).backward()
+    assert (leaf.grad != 0).all() and lanes.FAINT == 500
+
+
 @pytest.mark.parametrize(
     ("y", "power"),
     [(0, 1), (1, 0.5), (1074, 5e-324), (1075.1, 0), (2000, 0), (1e300, 0), (np.inf, 0), (np.nan, np.nan)],
