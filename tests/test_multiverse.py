@@ -4,6 +4,7 @@ outcomes that are made of one axis, of two together, or of none."""
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -932,6 +933,8 @@ def test_numbers_of_the_prose_are_those_of_what_is_stored(made, tmp_path, monkey
     for k, file in enumerate((multiverse.CLAIMS, multiverse.OBSERVED)):
         table = pd.concat([judged[k].assign(sample=name) for name, judged in both.items()])
         table.to_parquet(tmp_path / "data" / f"{file}.parquet")
+    for part in ("grid_numbers", "step_numbers"):
+        monkeypatch.setattr(multiverse, part, lambda folder, part=part: {part: str(folder.name)})
     asked = []
     monkeypatch.setattr(multiverse, "what_decides", lambda *arguments: asked.append(arguments) or DECIDED)
     numbers = [multiverse.numbers(tmp_path / "data") for _ in range(2)][-1]
@@ -941,8 +944,48 @@ def test_numbers_of_the_prose_are_those_of_what_is_stored(made, tmp_path, monkey
     expected |= {"lost-universes": "5", "fits": "0.1", "known": "0.1", "fitting": "32", "c1-mean": "25%"}
     expected |= {"observations": "13", "most-reproduced": "5", "median-reproduced": "0", "nominal-reproduced": "2"}
     expected |= {"neighbour-reproduced": "3", "as-many-as-nominal": "2%", "axes-often": "τ (4) and steps (3)"}
+    expected |= {"grid_numbers": tmp_path.name, "step_numbers": "data"}
     assert {name: numbers[name] for name in expected} == expected
     assert numbers["combinations"] == f"{np.prod([len(levels) for levels in AXES.values()]):,}"
+
+
+def test_the_grids_are_shown_by_their_axes_and_the_best_of_each_is_named(monkeypatch):
+    """On either grid the universe of a given number reproduces most: four observations, the others two."""
+    best = {"strength-temperature": 12, "start-overlap": 30}
+
+    def stored(root: Path, name: str) -> Judged:
+        observed = observed_of(len(multiverse.sample(name)))
+        observed[list(OBSERVATIONS)[:2]] = 1.0
+        observed.loc[best[name], list(OBSERVATIONS)[:4]] = 1.0
+        return Judged(pd.DataFrame(), observed)
+
+    monkeypatch.setattr(multiverse, "stored", stored)
+    panels = multiverse.grid_panels(Path())
+    assert [len(panel) for panel in panels.values()] == [81, 32]
+    for panel, (name, (row, column)) in zip(panels.values(), multiverse.GRIDS.items(), strict=True):
+        names = multiverse.sample(name)[best[name]].names
+        (cell,) = panel[panel["value"] > 2 / 13].to_dict("records")
+        assert cell == {"row": names[row], "column": names[column], "value": pytest.approx(4 / 13)}
+    numbers = multiverse.grid_numbers(Path())
+    assert numbers["most-on-strength-temperature"] == numbers["most-on-start-overlap"] == "4"
+    names = multiverse.sample("start-overlap")[30].names
+    assert (numbers["best-start"], numbers["best-overlap"]) == (names["initialisation"], names["overlap"])
+
+
+def test_steps_stand_beside_the_nominal_level_s(tmp_path):
+    levels = {"inputs": {"random": 20.0, "grid": 22.0}, "overlap": {"product": 10.0, "squared Gram": 60.0}}
+    levels["overlap"]["squared covariance"] = 70.0
+    steps = [
+        {"axis": axis, "level": level, "size": size, "microseconds": value * size / 100}
+        for size in (20, 100)
+        for axis, of in levels.items()
+        for level, value in of.items()
+    ]
+    (tmp_path / "benchmarks.json").write_text(json.dumps({"levels": {"steps": steps}}), encoding="utf-8")
+    table = multiverse.step_table(tmp_path)
+    assert list(table.columns) == ["N = 20", "N = 100"] and list(table.index)[:2] == ["inputs: random", "inputs: grid"]
+    assert table.loc["overlap: squared Gram"].tolist() == ["12 (6.0)", "60 (6.0)"]
+    assert multiverse.step_numbers(tmp_path) == {"nominal-step": "20", "gram-steps": "6.0 to 7.0"}
 
 
 # --- the pictures ---

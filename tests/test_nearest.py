@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from companion.judging.multiverse import OBSERVATIONS
+from companion.show import multiverse as pictures
 from companion.studies import multiverse, nearest
 from companion.studies.multiverse import Judged
 from companion.sweeps.universes import AXES, MEASURED, NOMINAL, Universe
@@ -148,3 +149,30 @@ def test_the_panel_has_the_observations_of_each_universe_in_the_order_that_is_as
     panel = nearest.best_panel(observed_of([3, 5, 4]), [1, 2])
     assert list(panel["row"].unique()) == list(OBSERVATIONS) and list(panel["column"].unique()) == ["1", "2"]
     assert panel.groupby("column")["value"].sum().to_dict() == {"1": 5.5, "2": 4.5}
+
+
+# --- pictures ---
+
+
+def test_the_lines_are_the_shares_and_the_nominal_universe_is_named():
+    frame = nearest.counts_reproduced({"some": nearest.reproduced(observed_of([3, 3, 5, 0]))})
+    spec = pictures.shares_by_count(frame, "observations", 5, "the nominal universe").to_dict()
+    (chart,) = spec["concat"]
+    line, dots, rule, name = chart["layer"]
+    drawn = spec["datasets"][(dots.get("data") or chart["data"])["name"]]
+    assert {row["reproduced"]: row["share"] for row in drawn if row["share"]} == {0: 0.25, 3: 0.5, 5: 0.25}
+    assert spec["datasets"][rule["data"]["name"]] == [{"reproduced": 5, "name": "the nominal universe"}]
+    assert name["encoding"]["text"]["field"] == "name" and line["mark"]["type"] == "line"
+
+
+def test_each_axis_has_a_panel_with_its_levels_their_intervals_and_what_was_drawn():
+    sampled = multiverse.sample("sobol")[:100]
+    judged = Judged(pd.DataFrame(), observed_of([k % 7 for k in range(100)]))
+    levels = nearest.near_levels(judged, multiverse.codes(sampled))
+    spec = pictures.levels_of_near(levels).to_dict()
+    assert [chart["title"] for chart in spec["concat"]] == list(AXES)
+    for chart, (_, own) in zip(spec["concat"], levels.groupby("axis", sort=False), strict=True):
+        bars, drawn, dots = chart["layer"]
+        assert (bars["encoding"]["x"]["field"], bars["encoding"]["x2"]["field"]) == ("low", "high")
+        assert (drawn["encoding"]["x"]["field"], dots["encoding"]["x"]["field"]) == ("drawn", "share")
+        assert dots["encoding"]["y"]["sort"] == list(own["level"])

@@ -90,3 +90,53 @@ def specification_curves(
         charts.append(alt.vconcat(above, below, spacing=4))
     both = alt.concat(*charts, columns=2).resolve_scale(x="independent", y="independent")
     return configure(both.properties(padding={"left": 40, "right": 5, "top": 5, "bottom": 5}))
+
+
+SET_COLORS = ("#0072B2", "#D55E00", "#009E73")
+SET_SHAPES = ("circle", "diamond", "triangle")
+
+
+def shares_by_count(frame: pd.DataFrame, x_title: str, marked: int, of_mark: str) -> alt.TopLevelMixin:
+    """Draw what share of each set of universes reproduces how many observations.
+
+    Args:
+        frame: columns set (at most three), reproduced, share.
+        x_title: of the counts.
+        marked: a count that a dotted line marks, named `of_mark`.
+    """
+    sets = list(frame["set"].unique())
+    base = alt.Chart(rounded(frame)).encode(
+        x=alt.X("reproduced:Q", title=x_title, axis=alt.Axis(format="d", tickMinStep=1)),
+        y=alt.Y("share:Q", title="share of universes", axis=alt.Axis(format="~%")),
+        color=alt.Color("set:N", title=None, scale=alt.Scale(domain=sets, range=list(SET_COLORS[: len(sets)]))),
+    )
+    dots = base.mark_point(filled=True, size=60, opacity=1).encode(
+        shape=alt.Shape("set:N", title=None, scale=alt.Scale(domain=sets, range=list(SET_SHAPES[: len(sets)]))),
+        tooltip=["set:N", "reproduced:Q", alt.Tooltip("share:Q", format=".1%")],
+    )
+    place = alt.Chart(pd.DataFrame({"reproduced": [marked], "name": [of_mark]})).encode(x="reproduced:Q")
+    line = place.mark_rule(strokeDash=[2, 2], color="#666666")
+    name = place.mark_text(align="left", dx=4, dy=-75, color="#444444").encode(text="name:N")
+    chart = alt.layer(base.mark_line(strokeWidth=1.5), dots, line, name).properties(width=2 * PANEL - 60, height=170)
+    return configure(alt.concat(chart))
+
+
+def levels_of_near(levels: pd.DataFrame, columns: int = 3) -> alt.TopLevelMixin:
+    """Draw how often each level stands among near universes, beside how often it was drawn, a panel an axis.
+
+    Args:
+        levels: columns axis, level, share, low, high and drawn.
+        columns: panels in a row.
+    """
+    charts = []
+    for axis, frame in levels.groupby("axis", sort=False):
+        base = alt.Chart(rounded(frame)).encode(
+            y=alt.Y("level:N", title=None, sort=list(frame["level"]), axis=alt.Axis(labelLimit=130))
+        )
+        x = alt.X("share:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="~%", tickCount=3))
+        bars = base.mark_rule(color="#0072B2").encode(x=alt.X("low:Q", title=None), x2="high:Q")
+        told = ["level:N", *(alt.Tooltip(f"{one}:Q", format=".0%") for one in ("share", "low", "high", "drawn"))]
+        dots = base.mark_point(filled=True, size=45, color="#0072B2", opacity=1).encode(x=x, tooltip=told)
+        drawn = base.mark_tick(color="#D55E00", thickness=2).encode(x="drawn:Q")
+        charts.append((bars + drawn + dots).properties(width=130, height=17 * len(frame), title=str(axis)))
+    return configure(alt.concat(*charts, columns=columns))

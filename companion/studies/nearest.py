@@ -192,6 +192,74 @@ def best_panel(observed: pd.DataFrame, order: Sequence[int]) -> pd.DataFrame:
     return named.melt("row", var_name="column", value_name="value")
 
 
+READINGS = ("sobol", "neighbours", "strength-temperature", "start-overlap", *multiverse.FOUND)
+"""The samples whose universes are readings of the paper."""
+
+
+def seen_in_all(root: Path) -> pd.DataFrame:
+    """Return what `reproduced` says of all readings that were run whole, in the order of `READINGS`."""
+    return pd.concat([reproduced(multiverse.stored(root, name).observed) for name in READINGS], ignore_index=True)
+
+
+def counts_of(root: Path) -> pd.DataFrame:
+    """Return `counts_reproduced` of the sample, the search's trials, and its best on fresh seeds."""
+    trials = searched(root).rename(columns={"trial": "universe"})
+    sets = {
+        "Sobol' sample": multiverse.stored(root, "sobol").observed,
+        "the search's trials": trials,
+        "its best twenty, fresh seeds": multiverse.stored(root, "best").observed,
+    }
+    return counts_reproduced({name: reproduced(observed) for name, observed in sets.items()})
+
+
+def nominal_count(root: Path) -> int:
+    """Return how many observations the nominal universe reproduces."""
+    near = multiverse.nearness(multiverse.stored(root, "neighbours").observed)
+    return int(near["reproduced"][near["universe"] == 0].iloc[0])
+
+
+def best_table(root: Path) -> pd.DataFrame:
+    """Return the search's best universes: how much each shows on calibration and on fresh seeds, and its levels.
+
+    Returns:
+        A row a universe (the index: its trial), the one that reproduces most on fresh seeds first.
+    """
+    trials = searched(root).set_index("trial")
+    near = multiverse.nearness(multiverse.stored(root, "best").observed)
+    own = trials.loc[near["universe"]]
+    counts = {
+        "calibration": (own[list(OBSERVATIONS)] == 1).sum(axis=1).to_numpy(),
+        "fresh": near["reproduced"].to_numpy(),
+        "shares, fresh": near["shares"].round(1).to_numpy(),
+    }
+    return pd.DataFrame(counts, index=pd.Index(near["universe"], name="trial")).join(own[list(AXES)])
+
+
+def around_table(root: Path, number: int = 10) -> pd.DataFrame:
+    """Return what lies around the nearest universe found, what reproduces most first: what differs, and how much."""
+    universes = around(nearest_found(root))
+    near = multiverse.nearness(multiverse.stored(root, "around").observed).head(number)
+    changed = [
+        "nothing" if universe == 0 else _difference(universes[0], universes[int(universe)])
+        for universe in near["universe"]
+    ]
+    table = pd.DataFrame({"differs in": changed, "reproduced": near["reproduced"], "shares": near["shares"].round(1)})
+    return table.set_index("differs in")
+
+
+def _difference(one: Universe, other: Universe) -> str:
+    """The axis on which two universes differ, and the level of the other."""
+    axis = next(axis for axis, name in one.names.items() if other.names[axis] != name)
+    return f"{axis}: {other.names[axis]}"
+
+
+def frontier_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Return `frontier` as the chapter tabulates it: the observations that each set lacks are fewer than it has."""
+    lacking = [", ".join(name for name in OBSERVATIONS if name not in row) for row in found["observations"]]
+    table = found.assign(lacks=lacking)[["size", "universes", "lacks"]]
+    return table.rename(columns={"size": "reproduced"}).set_index("reproduced")
+
+
 if __name__ == "__main__":
     write_best()
     multiverse.write()
