@@ -3,7 +3,7 @@ together.
 
 `python -m companion.studies.nearest` runs the best universes of the stored search on fresh seeds, and what lies around
 the best of them; `python -m companion.studies.multiverse` judges both.
-Book: chapter "What must the paper have done?".
+Book: a chapter after "Every reading at once", which waits for these runs.
 """
 
 from __future__ import annotations
@@ -90,8 +90,6 @@ def reproduced(observed: pd.DataFrame) -> pd.DataFrame:
 
 def frontier(seen: pd.DataFrame) -> pd.DataFrame:
     """Return the largest sets of observations that some universe reproduces at once: none is part of another.
-
-    Book: chapter "What must the paper have done?", section "What cannot be had together".
 
     Args:
         seen: booleans, a row a universe, a column an observation.
