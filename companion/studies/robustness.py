@@ -14,7 +14,7 @@ import pandas as pd
 from companion.judging.claims import CLAIMS
 from companion.judging.multiverse import found
 from companion.judging.paired import Interval
-from companion.show.words import listed, listed_or_none, percent
+from companion.show.words import listed, listed_or_none, percent, span
 from companion.studies import collapse, multiverse
 from companion.sweeps.runs import stored_table
 from companion.sweeps.universes import AXES, universes
@@ -204,8 +204,9 @@ def numbers(data: Path) -> dict[str, str]:
         "transport-decides": _named_effects(where_transport_fails(judged)),
         "law-kept": listed_or_none(laws.index[obeys]),
         "law-broken": listed_or_none(laws.index[~obeys]),
-        "hot-strengths": listed_or_none(f"{strength:.3g}" for strength in hot.index[hot["mean"] == hot["cases"]]),
-        "hot-seldom": listed_or_none(f"{strength:.3g}" for strength in hot.index[hot["mean"] < hot["cases"] / 2]),
+        "hot-sizes": span(hot["mean"], "d"),
+        "hot-seldom": listed(f"{strength:.3g}" for strength in hot.index[hot["mean"] == hot["mean"].min()]),
+        "hot-by-rule": str(hot["rule"].max()),
         "c5-decides": _named_effects(decided),
     }
 
