@@ -208,6 +208,7 @@ def numbers(data: Path) -> dict[str, str]:
         "hot-seldom": listed(f"{strength:.3g}" for strength in hot.index[hot["mean"] == hot["mean"].min()]),
         "hot-by-rule": str(hot["rule"].max()),
         "c5-decides": _named_effects(decided),
+        **{f"c5-{axis}": f"{decided[axis]:.2f}" for axis in ("steps", "optimiser")},
     }
 
 
