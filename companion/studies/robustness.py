@@ -183,12 +183,16 @@ def hot_by_strength(root: Path) -> pd.DataFrame:
 
 
 def numbers(data: Path) -> dict[str, str]:
-    """Return the numbers of the section's prose, by name.
+    """Return the numbers of the chapter's prose, by name: `companion.studies.multiverse`'s and these.
 
     Args:
         data: the book's folder `data`.
     """
-    root = data.parent
+    return multiverse.numbers(data) | own_numbers(data.parent)
+
+
+def own_numbers(root: Path) -> dict[str, str]:
+    """Return the numbers of the section "Our own results", by name."""
     judged, laws, hot = attractors(root), crowding_laws(root), hot_by_strength(root)
     share = attractor_shares(judged).set_index(["claim", "attractor"])[["share", "cases"]].to_dict()
     obeys = laws["exponent low"].le(2) & laws["exponent high"].ge(2)
