@@ -234,14 +234,14 @@ def _counts(verdict: Verdict) -> str:
 
 def _share(found: Interval) -> str:
     """A share with its interval, in percent."""
-    value, low, high = (f"{100 * end:.1f}" for end in found)
+    value, low, high = (f"{100 * end:.0f}" for end in found)
     return f"{value}{NO_BREAK}% [{low},{NO_BREAK}{high}]"
 
 
 def _decisive(verdict: Verdict) -> str:
     """The case that decides a verdict: its effect and interval."""
     row = verdict.table.iloc[verdict.decisive]
-    return f"{number(row['effect'])} [{number(row['low'])}, {number(row['high'])}]".replace(" ", NO_BREAK)
+    return f"{number(row['effect'])} [{number(row['low'])},{NO_BREAK}{number(row['high'])}]"
 
 
 def _decided(verdict: Verdict) -> str:

@@ -13,6 +13,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from statsmodels.stats.proportion import proportion_confint
@@ -25,7 +26,7 @@ from companion.judging.ledger import COLUMNS, marked
 from companion.judging.verdicts import Verdict
 from companion.show import words
 from companion.sweeps.measures import measure
-from companion.sweeps.runs import groups_of, summary, write_runs
+from companion.sweeps.runs import groups_of, stored_networks, summary, write_runs
 from companion.sweeps.sweep import PAPER_SIZES
 from companion.version import library_versions
 
@@ -40,6 +41,8 @@ ELSEWHERE = 1e-3
 RECORD = range(0, Settings().steps + 1, 20)
 """Steps at which the growth of a difference is looked at."""
 RUN = ["mask", "size", "seed"]
+WEIGHTS = ["x", "y", "w", "b", "a", "c"]
+"""Columns of a run's data and network."""
 E, E_MOVED = "reconstruction_error", "reconstruction_error moved"
 
 
@@ -153,21 +156,30 @@ def at_every_length(compared: pd.DataFrame) -> pd.DataFrame:
     return at_largest(compared)[at_largest(compared)["seed"].isin(FEW_SEEDS)]
 
 
-def repeated(runs: pd.DataFrame) -> pd.Series:
-    """Train the first and the last mask again without any change and return which runs have the stored E.
+def repeated(runs: pd.DataFrame) -> np.ndarray:
+    """Train the first and the last mask again on the stored data and return which runs end in the stored weights.
 
+    The data are taken as they are stored: another processor's sine may round a target in another way.
     Book: chapter "How far rounding travels", section "The last bit".
 
     Args:
-        runs: a sweep's runs; some seeds of each size are trained.
+        runs: a sweep's runs, weights included; some seeds of each size are trained.
 
     Returns:
-        Whether E is the same to the last bit, one value a run.
+        Whether all weights are the same to the last bit, one value a run.
     """
     masks = [mask for mask in MASKS if mask in set(runs["mask"])]
-    unmoved = trained_again([masks[0], masks[-1]], sorted(runs["size"].unique()), list(FEW_SEEDS), moved=False)
-    both = unmoved.merge(runs, on=RUN, suffixes=("", " stored"))
-    return both[E] == both[E + " stored"]
+    some = runs[runs["mask"].isin([masks[0], masks[-1]]) & runs["seed"].isin(FEW_SEEDS)]
+
+    def same(group: tuple[tuple[str, int], pd.DataFrame]) -> np.ndarray:
+        (mask, size), own = group
+        x, y, stored = stored_networks(own)
+        trained = driver.train(x, y, starting_batch(size, own["seed"])[2], Settings(mask)).parameters
+        equal = [(one == other).reshape(len(own), -1).all(1) for one, other in zip(trained, stored, strict=True)]
+        return torch.stack(equal).all(0).numpy()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(same, some.groupby(["mask", "size"]))))
 
 
 def share_in_words(found: pd.Series) -> str:
@@ -425,7 +437,7 @@ class Results(NamedTuple):
 
     both: pd.DataFrame
     by_steps: pd.DataFrame
-    repeated: pd.Series
+    repeated: np.ndarray
     medians: pd.DataFrame
     judged: dict[str, Judged]
 
@@ -437,7 +449,7 @@ def results(data: Path) -> Results:
     Args:
         data: the folder of the stored runs.
     """
-    runs = pd.read_parquet(data / "powered.parquet", columns=[*COLUMNS, "steps"])
+    runs = pd.read_parquet(data / "powered.parquet", columns=[*COLUMNS, "steps", *WEIGHTS])
     again = pd.read_parquet(data / "rounding.parquet")
     compared = beside(runs, again)
     return Results(

@@ -95,8 +95,11 @@ def test_the_perturbation_is_of_w_alone_upward_and_before_the_first_step():
     assert (up.w > start.w).all() and all(torch.equal(*pair) for pair in zip(up[1:], start[1:], strict=True))
 
 
-@states("As a check, two masks are trained again without the change:", "So what follows is owed to the ulp alone.")
-def test_without_the_change_every_run_has_the_stored_error(found):
+@states(
+    "As a check, two masks are trained again on the stored data without the change: {repeated-share-same} of these "
+    "{repeated-runs} runs end in the stored weights, to the last bit. So what follows is owed to the ulp alone."
+)
+def test_without_the_change_every_run_ends_in_the_stored_weights(found):
     assert found.repeated.all() and len(found.repeated) == 2 * 6 * 30
 
 
