@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from companion.core.checks import require_integer
 from companion.core.data import sample_task
@@ -19,9 +20,10 @@ from companion.core.metrics import expelled_fraction
 from companion.core.network import initial_parameters, prototypes
 from companion.core.settings import MASK_LABELS, MASKS, Settings
 from companion.judging.claims import ACTIVE, FREE
+from companion.show.chapters import ROOT
 from companion.show.words import listed, span
 from companion.studies import forces
-from companion.sweeps.runs import WINDOW, groups_of, write_runs
+from companion.sweeps.runs import WINDOW, groups_of, stored_table, write_runs
 from companion.sweeps.sweep import PAPER_SEEDS
 from companion.version import library_versions
 
@@ -52,7 +54,11 @@ def kept_steps(steps: int = Settings().steps) -> list[int]:
 
 
 def trajectories(
-    sizes: Iterable[int] = SIZES, masks: Iterable[str] = tuple(MASKS), seed: int = 1000, steps: int = Settings().steps
+    sizes: Iterable[int] = SIZES,
+    masks: Iterable[str] = tuple(MASKS),
+    seed: int = 1000,
+    steps: int = Settings().steps,
+    data: Mapping[int, tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> pd.DataFrame:
     """Train one run of every mask and size with the fast engine, and return its prototypes at the kept steps.
 
@@ -63,6 +69,7 @@ def trajectories(
         masks: names in `companion.core.losses.MASKS`.
         seed: at least 0; masks of one size share data and initial weights.
         steps: Adam steps, at least 1.
+        data: x and y by size, instead of those of the seed.
 
     Returns:
         One row a prototype and kept step: mask, size, step, neuron (from 0) and position (x̂, in units of the input);
@@ -75,7 +82,7 @@ def trajectories(
 
     record, frames, settings = kept_steps(steps), [], Settings(steps=steps)
     for size in sizes:
-        (x, y), initial = sample_task(size, seed), initial_parameters(size, seed)
+        (x, y), initial = data[size] if data else sample_task(size, seed), initial_parameters(size, seed)
         for mask in masks:
             at = driver.train(x, y, initial, settings.but(mask=mask), record).recorded
             columns = {
@@ -163,15 +170,25 @@ def ends(moves: pd.DataFrame, size: int) -> pd.DataFrame:
 def outside_over(seeds: tuple[int, ...] = PAPER_SEEDS) -> pd.DataFrame:
     """Train the runs of several seeds and return how many prototypes lie outside in all of them, at each kept step.
 
+    Their data are those of `data/replication.parquet`: another processor's sine may round a target in another way, and
+    training can carry that to another count.
     Book: chapter "Prototypes in motion", section "When prototypes leave".
 
     Args:
-        seeds: each at least 0.
+        seeds: of the paper's design.
 
     Returns:
         What `outside` returns, summed over the seeds.
     """
-    counts = pd.concat([outside(trajectories(seed=seed)) for seed in seeds])
+    runs = stored_table(ROOT, "replication", ["mask", "size", "seed", "x", "y"])
+
+    def data(seed: int) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+        own = runs[(runs["mask"] == "000") & (runs["seed"] == seed)]
+        return {
+            size: (torch.tensor(x), torch.tensor(y)) for size, x, y in zip(own["size"], own["x"], own["y"], strict=True)
+        }
+
+    counts = pd.concat([outside(trajectories(seed=seed, data=data(seed))) for seed in seeds])
     return counts.groupby(["mask", "size", "step"])[["outside"]].sum().reset_index()
 
 
