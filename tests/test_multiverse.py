@@ -965,7 +965,9 @@ def test_the_grids_are_shown_by_their_axes_and_the_best_of_each_is_named(monkeyp
     for panel, (name, (row, column)) in zip(panels.values(), multiverse.GRIDS.items(), strict=True):
         names = multiverse.sample(name)[best[name]].names
         (cell,) = panel[panel["value"] > 2 / 13].to_dict("records")
-        assert cell == {"row": names[row], "column": names[column], "value": pytest.approx(4 / 13)}
+        shown = {"τ": lambda τ: f"{math.log10(float(τ)):.1f}", "overlap": multiverse.SHORT.get}[column](names[column])
+        assert cell == {"row": names[row], "column": shown, "value": pytest.approx(4 / 13)}
+        assert panel.groupby("row")["column"].nunique().eq(panel["column"].nunique()).all()
     numbers = multiverse.grid_numbers(Path())
     assert numbers["most-on-strength-temperature"] == numbers["most-on-start-overlap"] == "4"
     names = multiverse.sample("start-overlap")[30].names

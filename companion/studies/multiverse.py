@@ -526,15 +526,27 @@ GRIDS = {"strength-temperature": ("λ", "τ"), "start-overlap": ("initialisation
 """The samples that are full grids, nominal otherwise, and their two axes."""
 
 
+SHORT = {"product": "prod.", "cosine": "cos.", "squared Gram": "Gram", "squared covariance": "cov."}
+"""Forms of overlap as the columns of a picture name them; a τ is named by its power of ten."""
+
+
 def grid_panels(root: Path) -> dict[str, pd.DataFrame]:
     """Return what part of the paper's observations each universe of the grids reproduces, for `show.charts.grids`."""
     panels = {}
     for name, (row, column) in GRIDS.items():
         names = [one.names for one in sample(name)]
         near = nearness(stored(root, name).observed).set_index("universe")["reproduced"].sort_index()
-        frame = pd.DataFrame({"row": [one[row] for one in names], "column": [one[column] for one in names]})
-        panels[f"{row} (rows) and {column}"] = frame.assign(value=(near / len(OBSERVATIONS)).to_numpy())
+        cells = {
+            "row": [one[row] for one in names],
+            "column": [_short(column, one[column]) for one in names],
+            "value": (near / len(OBSERVATIONS)).to_numpy(),
+        }
+        panels[f"{row} (rows) and {'log10 τ' if column == 'τ' else column}"] = pd.DataFrame(cells)
     return panels
+
+
+def _short(axis: str, level: str) -> str:
+    return f"{math.log10(float(level)):.1f}" if axis == "τ" else SHORT.get(level, level)
 
 
 def step_table(data: Path) -> pd.DataFrame:
