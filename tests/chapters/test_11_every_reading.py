@@ -292,8 +292,9 @@ def test_what_decides_where_transport_works_and_where_overlap_fits(own, decided)
 
 
 @states(
-    "Most levels cost what the nominal one does: a step of $N = 100$ with all three losses takes {nominal-step} microseconds on one core. The two forms of overlap "
-    "that need all products of two neurons' responses take {gram-steps} times as long as the mean product"
+    "Most levels cost what the nominal one does: a step of $N = 100$ with all three losses takes {nominal-step} "
+    "microseconds on one core. The two forms of overlap that need all products of two neurons' responses take "
+    "{gram-steps} times as long as the mean product"
 )
 def test_what_a_step_costs(numbers):
     stored = json.loads((ROOT / "data/benchmarks.json").read_text(encoding="utf-8"))["levels"]["steps"]
