@@ -194,7 +194,8 @@ def readings() -> multiverse.Judged:
 
 
 @states_readings(
-    "Every choice that its abstract and captions leave open makes {every-reading.combinations} combinations.",
+    "The choices that its abstract and captions leave open, as far as we thought of them, make "
+    "{every-reading.combinations} combinations.",
     "coverage alone has the lowest mean E at every size in {every-reading.c1-mean}, the four overlap-active masks are "
     "the higher band at every size in {every-reading.c3-mean}, and both are so in {every-reading.c1-and-c3} of them.",
 )
